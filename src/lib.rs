@@ -1,1 +1,9 @@
-
+//! linkproof
+#![forbid(unsafe_code)]
+mod check;
+mod config;
+mod diagnosis;
+mod network;
+mod observation;
+mod plan;
+mod report;

@@ -1,0 +1,284 @@
+//! Which addresses are the VPC's. Private is membership in a CIDR that somebody vouched for,
+//! never a guess by range: a VPC may own RFC 6598 or public ranges, its IPv6 addresses are
+//! global by nature, and an RFC 1918 address may belong to anybody's sinkhole.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// An address range, kept with its host bits cleared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cidr {
+    network: IpAddr,
+    prefix: u8,
+}
+
+impl Cidr {
+    pub fn contains(self, ip: IpAddr) -> bool {
+        match (self.network, ip) {
+            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+                clear_host_bits(ip, self.prefix) == self.network
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    pub fn is_ipv4(self) -> bool {
+        self.network.is_ipv4()
+    }
+}
+
+fn clear_host_bits(ip: IpAddr, prefix: u8) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+            Ipv4Addr::from_bits(ip.to_bits() & mask).into()
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
+            Ipv6Addr::from_bits(ip.to_bits() & mask).into()
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no address range: write it as 10.0.0.0/16 or 2001:db8::/56");
+        let (ip, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
+        let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+        let widest = if ip.is_ipv4() { 32 } else { 128 };
+        if prefix > widest {
+            return Err(format!("{text:?} has a prefix longer than {widest}"));
+        }
+        let network = clear_host_bits(ip, prefix);
+        if network != ip {
+            return Err(format!("{text:?} has host bits set: write {network}/{prefix}"));
+        }
+        Ok(Self { network, prefix })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+impl Serialize for Cidr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where an address lies, seen from the instance. The last three are what its range says
+/// once nobody vouches for it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Inside the VPC's CIDRs, by instance metadata.
+    Vpc,
+    /// Inside `expected_cidrs`.
+    Expected,
+    /// RFC 1918, RFC 6598 or unique local, but nobody's that we know.
+    Private,
+    Public,
+    /// Loopback, link-local, unspecified, multicast, reserved: no endpoint can be there.
+    Special,
+}
+
+impl Scope {
+    pub const ALL: [Self; 5] = [Self::Vpc, Self::Expected, Self::Private, Self::Public, Self::Special];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Vpc => "vpc",
+            Self::Expected => "expected",
+            Self::Private => "private",
+            Self::Public => "public",
+            Self::Special => "special",
+        }
+    }
+
+    pub fn is_inside(self) -> bool {
+        matches!(self, Self::Vpc | Self::Expected)
+    }
+}
+
+/// The ranges that are vouched for: the VPC's own by metadata, others by configuration.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Network {
+    pub vpc: Vec<Cidr>,
+    pub expected: Vec<Cidr>,
+}
+
+impl Network {
+    /// Whether there is anything to compare an address with.
+    pub fn is_known(&self) -> bool {
+        !self.vpc.is_empty() || !self.expected.is_empty()
+    }
+
+    pub fn scope(&self, ip: IpAddr) -> Scope {
+        let ip = embedded_ipv4(ip);
+        let range = scope_by_range(ip);
+        // Before membership: a carelessly wide CIDR must not make loopback an endpoint.
+        if range == Scope::Special {
+            return range;
+        }
+        if self.vpc.iter().any(|cidr| cidr.contains(ip)) {
+            return Scope::Vpc;
+        }
+        if self.expected.iter().any(|cidr| cidr.contains(ip)) {
+            return Scope::Expected;
+        }
+        range
+    }
+}
+
+/// The IPv4 address inside a NAT64 (RFC 6052, 64:ff9b::/96) or an IPv4-mapped address.
+pub fn embedded_ipv4(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return v4.into();
+    }
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
+        }
+        _ => ip,
+    }
+}
+
+/// A stand-in for "run by somebody else": addresses of one operator are near one another
+/// (1.1.1.1 and 1.0.0.1, 8.8.8.8 and 8.8.4.4), so only a different /8, or /32 of IPv6, counts.
+pub fn operator(ip: IpAddr) -> u32 {
+    match embedded_ipv4(ip) {
+        IpAddr::V4(ip) => u32::from(ip.octets()[0]),
+        IpAddr::V6(ip) => u32::from(ip.segments()[0]) << 16 | u32::from(ip.segments()[1]),
+    }
+}
+
+fn scope_by_range(ip: IpAddr) -> Scope {
+    let (special, private) = match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            // 0/8 is "this network" (RFC 1122), 240/4 reserved (RFC 1112).
+            let special = ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || a == 0 || a >= 240;
+            let shared = a == 100 && (64..128).contains(&b);
+            (special, ip.is_private() || shared)
+        }
+        IpAddr::V6(ip) => {
+            let special =
+                ip.is_loopback() || ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local();
+            (special, ip.is_unique_local())
+        }
+    };
+    match (special, private) {
+        (true, _) => Scope::Special,
+        (false, true) => Scope::Private,
+        (false, false) => Scope::Public,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> Network {
+        let cidr = |text: &str| text.parse().unwrap();
+        Network {
+            vpc: vec![cidr("10.0.0.0/16"), cidr("100.64.0.0/16"), cidr("2001:db8:1234::/56")],
+            expected: vec![cidr("10.50.0.0/16"), cidr("198.18.0.0/15")],
+        }
+    }
+
+    #[test]
+    fn an_address_is_private_by_membership_alone() {
+        let scopes = [
+            ("10.0.1.57", Scope::Vpc),
+            ("10.0.255.255", Scope::Vpc),
+            ("10.1.0.0", Scope::Private),
+            ("100.64.3.4", Scope::Vpc),
+            ("100.65.0.1", Scope::Private),
+            ("100.63.255.255", Scope::Public),
+            ("100.128.0.1", Scope::Public),
+            ("10.50.0.9", Scope::Expected),
+            ("198.18.0.1", Scope::Expected),
+            ("172.16.0.1", Scope::Private),
+            ("192.168.0.1", Scope::Private),
+            ("203.0.113.20", Scope::Public),
+            ("127.0.0.1", Scope::Special),
+            ("0.0.0.0", Scope::Special),
+            ("0.1.2.3", Scope::Special),
+            ("169.254.1.1", Scope::Special),
+            ("224.0.0.1", Scope::Special),
+            ("239.1.1.1", Scope::Special),
+            ("240.0.0.1", Scope::Special),
+            ("255.255.255.255", Scope::Special),
+            ("2001:db8:1234:1::57", Scope::Vpc),
+            ("2001:db8:1234:100::57", Scope::Public),
+            ("2001:db8:ffff::20", Scope::Public),
+            ("fd00::1", Scope::Private),
+            ("fe80::1", Scope::Special),
+            ("::1", Scope::Special),
+            ("::", Scope::Special),
+            ("ff02::1", Scope::Special),
+            ("64:ff9b::10.0.1.57", Scope::Vpc),
+            ("64:ff9b::203.0.113.20", Scope::Public),
+            ("64:ff9b::127.0.0.1", Scope::Special),
+            ("::ffff:10.0.1.57", Scope::Vpc),
+            ("::ffff:8.8.8.8", Scope::Public),
+        ];
+        for (ip, scope) in scopes {
+            assert_eq!(network().scope(ip.parse().unwrap()), scope, "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_covers_everything_still_does_not_cover_loopback() {
+        let network =
+            Network { vpc: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], expected: vec![] };
+        assert_eq!(network.scope("127.0.0.1".parse().unwrap()), Scope::Special);
+        assert_eq!(network.scope("::1".parse().unwrap()), Scope::Special);
+        assert_eq!(network.scope("8.8.8.8".parse().unwrap()), Scope::Vpc);
+        assert_eq!(network.scope("2001:db8::1".parse().unwrap()), Scope::Vpc);
+    }
+
+    #[test]
+    fn nothing_is_known_until_a_range_is() {
+        assert!(!Network::default().is_known());
+        assert!(network().is_known());
+        assert!(Network { vpc: vec![], ..network() }.is_known());
+        assert!(Network { expected: vec![], ..network() }.is_known());
+    }
+
+    #[test]
+    fn a_range_is_refused_with_the_way_to_write_it() {
+        let refusal = |text: &str| text.parse::<Cidr>().unwrap_err();
+        assert_eq!(refusal("10.0.1.0/16"), "\"10.0.1.0/16\" has host bits set: write 10.0.0.0/16");
+        assert_eq!(refusal("10.0.0.0/33"), "\"10.0.0.0/33\" has a prefix longer than 32");
+        assert_eq!(refusal("::/129"), "\"::/129\" has a prefix longer than 128");
+        for text in ["10.0.0.0", "corp", "10.0.0/8", "10.0.0.0/x", "/8", ""] {
+            assert!(refusal(text).contains("is no address range"), "{text}");
+        }
+        for text in ["0.0.0.0/0", "10.0.0.1/32", "::/0", "2001:db8::1/128"] {
+            assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn neighbours_are_one_operator() {
+        let operator = |ip: &str| operator(ip.parse().unwrap());
+        assert_eq!(operator("1.1.1.1"), operator("1.0.0.1"));
+        assert_eq!(operator("8.8.8.8"), operator("64:ff9b::8.8.8.8"));
+        assert_eq!(operator("2606:4700:4700::1111"), operator("2606:4700:4700::1001"));
+        let distinct = ["1.1.1.1", "8.8.8.8", "9.9.9.9", "2606:4700:4700::1111", "2620:fe::fe"];
+        let mut operators: Vec<u32> = distinct.map(operator).to_vec();
+        operators.dedup();
+        assert_eq!(operators.len(), distinct.len());
+    }
+}

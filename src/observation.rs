@@ -1,0 +1,165 @@
+//! What one attempt of a check saw: plain data. No I/O, no clock, no client's types.
+//!
+//! An expected failure of the network is data here, never an `Err`.
+
+mod evidence;
+mod reason;
+
+pub use evidence::{
+    Answer, AwsError, CallSeen, Certificate, Connection, Control, ControlKind, CredentialsSeen, DnsSeen,
+    EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Outgoing, Probe, Question, Reply,
+    Resolver, Shot, Transport, Trouble, seconds,
+};
+pub use reason::Reason;
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::check::CheckId;
+use crate::network::Scope;
+
+/// How an attempt ended. "It is broken" and "I could not look" are never counted together,
+/// and neither is ever counted as a pass.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Outcome {
+    Pass,
+    Skipped(Reason),
+    Inconclusive(Reason),
+    Fail(Reason),
+}
+
+impl Outcome {
+    pub fn state(self) -> State {
+        match self {
+            Self::Pass => State::Pass,
+            Self::Skipped(_) => State::Skipped,
+            Self::Inconclusive(_) => State::Inconclusive,
+            Self::Fail(_) => State::Fail,
+        }
+    }
+
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Pass => None,
+            Self::Skipped(reason) | Self::Inconclusive(reason) | Self::Fail(reason) => Some(reason),
+        }
+    }
+
+    /// The outcome of many: any failure, else anything not seen, else a pass that somebody
+    /// earned. Of equals the first stays. Nothing at all is `None`: it is no pass.
+    pub fn worst(outcomes: impl IntoIterator<Item = Self>) -> Option<Self> {
+        outcomes.into_iter().reduce(|worst, next| if next.gravity() > worst.gravity() { next } else { worst })
+    }
+
+    fn gravity(self) -> u8 {
+        match self {
+            Self::Skipped(_) => 0,
+            Self::Pass => 1,
+            Self::Inconclusive(_) => 2,
+            Self::Fail(_) => 3,
+        }
+    }
+}
+
+/// An outcome without its reason: the closed set of a label, a word in a table.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Pass,
+    Fail,
+    Inconclusive,
+    Skipped,
+}
+
+impl State {
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::Inconclusive, Self::Skipped];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A stretch of an attempt that is timed by itself.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// One question to a resolver, until its answer.
+    Query,
+    /// TCP: SYN until established.
+    Tcp,
+    Tls,
+    /// Request sent until the head of the answer.
+    Response,
+    /// A round trip of an ICMP echo.
+    Rtt,
+}
+
+impl Phase {
+    pub const ALL: [Self; 5] = [Self::Query, Self::Tcp, Self::Tls, Self::Response, Self::Rtt];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Response => "response",
+            Self::Rtt => "rtt",
+        }
+    }
+}
+
+/// How long each phase took, as far as the attempt came; at most one entry a phase.
+pub type Phases = Vec<(Phase, Duration)>;
+
+/// One address of a check's target, judged by itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Address {
+    pub ip: IpAddr,
+    pub scope: Scope,
+    pub outcome: Outcome,
+    pub phases: Phases,
+}
+
+/// One attempt of one check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    pub check: CheckId,
+    pub started_at: SystemTime,
+    pub took: Duration,
+    pub outcome: Outcome,
+    pub addresses: Vec<Address>,
+    pub phases: Phases,
+    pub evidence: Evidence,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_outcome_stands_for_many_and_of_none_there_is_none() {
+        use Outcome::{Fail, Inconclusive, Pass, Skipped};
+        let skipped = Skipped(Reason::FamilyUnavailable);
+        let unseen = Inconclusive(Reason::Throttled);
+        let failed = Fail(Reason::ConnectTimeout);
+        let later = Fail(Reason::ConnectionRefused);
+        for (outcomes, worst) in [
+            (vec![], None),
+            (vec![skipped], Some(skipped)),
+            (vec![skipped, Pass], Some(Pass)),
+            (vec![Pass, skipped], Some(Pass)),
+            (vec![Pass, unseen, skipped], Some(unseen)),
+            (vec![failed, unseen, Pass], Some(failed)),
+            (vec![failed, later], Some(failed)),
+        ] {
+            assert_eq!(Outcome::worst(outcomes.clone()), worst, "{outcomes:?}");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The facts behind an outcome, one shape for each kind of check.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+
+use super::{Phases, Reason};
+use crate::check::Family;
+use crate::network::Cidr;
+
+/// Serialised as seconds; times and durations are numbers wherever they are shown.
+pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Evidence {
+    /// The attempt was not made; the text says what would have had to come first.
+    NotAttempted {
+        because: String,
+    },
+    Instance(InstanceSeen),
+    Credentials(CredentialsSeen),
+    Dns(DnsSeen),
+    Connect {
+        host: String,
+        port: u16,
+        connections: Vec<Connection>,
+    },
+    Call {
+        host: String,
+        calls: Vec<CallSeen>,
+    },
+    Egress(EgressSeen),
+}
+
+/// What instance metadata says about the machine and its network.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Instance {
+    pub instance_id: Option<String>,
+    pub region: Option<String>,
+    pub zone: Option<String>,
+    pub zone_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub subnet_id: Option<String>,
+    pub vpc_cidrs: Vec<Cidr>,
+    pub addresses: Vec<IpAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InstanceSeen {
+    /// The metadata address that was asked.
+    pub server: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CredentialsSeen {
+    /// Where they came from, as the provider chain names it.
+    pub source: Option<String>,
+    /// The identifier, never the secret.
+    pub access_key_id: Option<String>,
+    #[serde(serialize_with = "rfc3339")]
+    pub expires_at: Option<SystemTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Trouble>,
+}
+
+/// A reason with the words of whoever reported it, for a person to read.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Trouble {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+/// The answers of every resolver that was asked for one name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DnsSeen {
+    pub host: String,
+    pub answers: Vec<Answer>,
+    /// What `/etc/hosts` says for the name: applications take it before they ask anybody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts_file: Vec<IpAddr>,
+}
+
+/// One question to one server, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    pub server: SocketAddr,
+    pub resolver: Resolver,
+    pub question: Question,
+    pub transport: Transport,
+    /// The first datagram was lost, or its answer was late.
+    pub retransmitted: bool,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+    #[serde(flatten)]
+    pub reply: Reply,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolver {
+    /// From `/etc/resolv.conf`: what applications hear.
+    System,
+    /// The VPC's own, asked directly.
+    Vpc,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Question {
+    A,
+    #[serde(rename = "AAAA")]
+    Aaaa,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reply")]
+pub enum Reply {
+    /// NOERROR. Without an address it is NODATA.
+    Addresses {
+        addresses: Vec<IpAddr>,
+        /// The shortest TTL on the way to them.
+        ttl: Option<u32>,
+        /// The names of the CNAME chain, in order.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        aliases: Vec<String>,
+    },
+    Nxdomain,
+    Servfail,
+    Refused,
+    /// Any other response code (RFC 6895).
+    OtherCode {
+        rcode: u16,
+    },
+    /// Truncated over UDP, and TCP did not deliver the whole either.
+    Truncated {
+        detail: String,
+    },
+    Timeout,
+    /// The question could not be delivered, or was answered by an ICMP error.
+    Unreachable {
+        detail: String,
+    },
+    /// Bytes came that are no DNS answer to this question.
+    Invalid {
+        detail: String,
+    },
+}
+
+/// One fresh connection to one address, as far as it came.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Connection {
+    pub ip: IpAddr,
+    /// The other end of the socket, as the kernel knows it.
+    pub peer: Option<SocketAddr>,
+    #[serde(skip)]
+    pub phases: Phases,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    pub http_status: Option<u16>,
+    /// How far the peer's Date is ahead of our clock; seconds, negative when it is behind.
+    pub clock_skew: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Trouble>,
+}
+
+/// The leaf certificate that the peer showed, whether or not it was accepted.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Certificate {
+    pub issuer: String,
+    pub subject: String,
+    #[serde(serialize_with = "rfc3339")]
+    pub not_before: Option<SystemTime>,
+    #[serde(serialize_with = "rfc3339")]
+    pub not_after: Option<SystemTime>,
+    /// The DNS names that it is valid for, at most the first ten.
+    pub names: Vec<String>,
+}
+
+/// One signed ListMetrics to one address.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CallSeen {
+    pub ip: IpAddr,
+    pub peer: Option<SocketAddr>,
+    #[serde(skip)]
+    pub phases: Phases,
+    pub http_status: Option<u16>,
+    pub request_id: Option<String>,
+    /// AWS's own error code and message, where the answer was AWS-shaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_error: Option<AwsError>,
+    /// How many metrics the answer listed, where it was ListMetrics' output.
+    pub metrics: Option<usize>,
+    pub clock_skew: Option<i64>,
+    /// Where the attempt broke off short of an answer by AWS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct AwsError {
+    pub code: String,
+    pub message: String,
+}
+
+/// What one waiting window heard from the internet, and from the controls beside it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EgressSeen {
+    pub family: Family,
+    #[serde(rename = "window_seconds", serialize_with = "seconds")]
+    pub window: Duration,
+    /// The instance's own global addresses of this family.
+    pub own_addresses: Vec<IpAddr>,
+    pub icmp_socket: IcmpSocket,
+    pub shots: Vec<Shot>,
+    pub controls: Vec<Control>,
+    /// Names that gave nothing to aim at, with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unresolved: Vec<String>,
+}
+
+/// The ICMP socket that could be had: which one decides what an error can tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IcmpSocket {
+    Dgram,
+    Raw,
+    None,
+}
+
+impl IcmpSocket {
+    pub const ALL: [Self; 3] = [Self::Dgram, Self::Raw, Self::None];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Dgram => "dgram",
+            Self::Raw => "raw",
+            Self::None => "none",
+        }
+    }
+}
+
+/// One kind of probe at one target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Shot {
+    /// A name that led here; `None` for an IP literal. Only literals prove anything by silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    pub ip: IpAddr,
+    pub probe: Probe,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Packets handed to the kernel, which took them. For TCP the attempts, not its SYNs.
+    pub sent: u32,
+    #[serde(flatten)]
+    pub heard: Heard,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    Icmp,
+    Tcp,
+    Udp,
+}
+
+impl Probe {
+    pub const ALL: [Self; 3] = [Self::Icmp, Self::Tcp, Self::Udp];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "heard")]
+pub enum Heard {
+    /// The target itself answered: an echo reply, an established connection, a datagram.
+    Answer {
+        replies: u32,
+        #[serde(rename = "after_seconds", serialize_with = "seconds")]
+        after: Duration,
+    },
+    Silence,
+    /// Something said no. Where the socket tells, `by` is who did.
+    Rejection {
+        by: Option<IpAddr>,
+        how: String,
+    },
+    Unsent(Outgoing),
+}
+
+/// Why a packet did not leave.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "because")]
+pub enum Outgoing {
+    /// The kernel knows no route: a lookup, which sends nothing.
+    NoRoute,
+    /// No socket to send from could be had.
+    NotPermitted,
+    /// The machine's own packet filter or route refused it (EPERM, EACCES, ..).
+    Blocked { errno: String },
+}
+
+/// What shows that the probes could have heard an answer, had there been one.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Control {
+    pub control: ControlKind,
+    pub target: Option<SocketAddr>,
+    pub passed: bool,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlKind {
+    /// The ICMP socket sent to loopback and heard itself.
+    Loopback,
+    /// An endpoint's address accepted a connection: strong.
+    Endpoint,
+    /// A resolver answered: weak, since the VPC's one is reached without a route.
+    Resolver,
+}
+
+fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.collect_str(&humantime::format_rfc3339_seconds(*time)),
+        None => serializer.serialize_none(),
+    }
+}
