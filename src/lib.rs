@@ -7,3 +7,4 @@ mod network;
 mod observation;
 mod plan;
 mod report;
+mod verdict;

@@ -114,12 +114,15 @@ impl Scope {
 pub struct Network {
     pub vpc: Vec<Cidr>,
     pub expected: Vec<Cidr>,
+    /// Nobody is going to tell the VPC's own: `expected` is all there is.
+    pub metadata_off: bool,
 }
 
 impl Network {
-    /// Whether there is anything to compare an address with.
+    /// Whether an address in none of the ranges is really outside. While metadata is silent
+    /// it may be the VPC's after all.
     pub fn is_known(&self) -> bool {
-        !self.vpc.is_empty() || !self.expected.is_empty()
+        !self.vpc.is_empty() || (self.metadata_off && !self.expected.is_empty())
     }
 
     pub fn scope(&self, ip: IpAddr) -> Scope {
@@ -193,6 +196,7 @@ mod tests {
         Network {
             vpc: vec![cidr("10.0.0.0/16"), cidr("100.64.0.0/16"), cidr("2001:db8:1234::/56")],
             expected: vec![cidr("10.50.0.0/16"), cidr("198.18.0.0/15")],
+            metadata_off: false,
         }
     }
 
@@ -240,8 +244,10 @@ mod tests {
 
     #[test]
     fn a_range_that_covers_everything_still_does_not_cover_loopback() {
-        let network =
-            Network { vpc: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], expected: vec![] };
+        let network = Network {
+            vpc: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+            ..Network::default()
+        };
         assert_eq!(network.scope("127.0.0.1".parse().unwrap()), Scope::Special);
         assert_eq!(network.scope("::1".parse().unwrap()), Scope::Special);
         assert_eq!(network.scope("8.8.8.8".parse().unwrap()), Scope::Vpc);
@@ -252,7 +258,9 @@ mod tests {
     fn nothing_is_known_until_a_range_is() {
         assert!(!Network::default().is_known());
         assert!(network().is_known());
-        assert!(Network { vpc: vec![], ..network() }.is_known());
+        assert!(!Network { vpc: vec![], ..network() }.is_known());
+        assert!(Network { vpc: vec![], metadata_off: true, ..network() }.is_known());
+        assert!(!Network { metadata_off: true, ..Network::default() }.is_known());
         assert!(Network { expected: vec![], ..network() }.is_known());
     }
 

@@ -1,0 +1,59 @@
+//! Facts in, outcomes out: every decision about a single check, and the only place where a
+//! pass is given. Pure: what it needs of the world is in the observation.
+
+mod call;
+mod connect;
+mod dns;
+mod egress;
+mod instance;
+
+pub use call::call;
+pub use connect::connect;
+pub use dns::dns;
+pub use egress::egress;
+pub use instance::{credentials, instance};
+
+use crate::observation::{Address, Outcome};
+
+/// What came of a check: its outcome, and that of each address it looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Judgement {
+    pub outcome: Outcome,
+    pub addresses: Vec<Address>,
+}
+
+impl Judgement {
+    fn without_addresses(outcome: Outcome) -> Self {
+        Self { outcome, addresses: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::network::Network;
+    use crate::plan::{Ladder, Pace};
+
+    pub(super) fn network() -> Network {
+        let cidrs = ["10.0.0.0/16", "2001:db8:1234::/56"];
+        Network {
+            vpc: cidrs.map(|cidr| cidr.parse().unwrap()).to_vec(),
+            expected: vec![],
+            metadata_off: false,
+        }
+    }
+
+    pub(super) fn ladder() -> Ladder {
+        Ladder {
+            name: "monitoring".into(),
+            host: Some("monitoring.us-east-1.amazonaws.com".into()),
+            port: 443,
+            gateway: false,
+            require_agreement: false,
+            call: None,
+            network: network(),
+            pace: Pace { interval: Duration::from_secs(30), timeout: Duration::from_secs(3) },
+        }
+    }
+}

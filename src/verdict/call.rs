@@ -1,0 +1,265 @@
+//! `<endpoint>/call`: ListMetrics was answered, by an address that `connect` had verified.
+//!
+//! AWS's codes and messages decide the reason. An AWS-shaped error over a verified peer
+//! proves the network and fails this check alone.
+
+use std::net::IpAddr;
+
+use super::Judgement;
+use crate::observation::{Address, AwsError, CallSeen, Outcome, Reason};
+
+pub fn call(connected: &[Address], calls: &[CallSeen]) -> Judgement {
+    let verified: Vec<IpAddr> = connected
+        .iter()
+        .filter(|address| address.outcome == Outcome::Pass)
+        .map(|address| address.ip)
+        .collect();
+    let addresses: Vec<Address> = connected
+        .iter()
+        .map(|address| {
+            let seen = calls.iter().find(|seen| seen.ip == address.ip);
+            let outcome = match (address.outcome, seen) {
+                (Outcome::Pass, Some(seen)) => of_call(seen, &verified),
+                (Outcome::Pass, None) => Outcome::Inconclusive(Reason::InternalError),
+                (Outcome::Skipped(reason), _) => Outcome::Skipped(reason),
+                (Outcome::Fail(_) | Outcome::Inconclusive(_), _) => {
+                    Outcome::Skipped(Reason::PrerequisiteFailed)
+                }
+            };
+            let phases = seen.map(|seen| seen.phases.clone()).unwrap_or_default();
+            Address { outcome, phases, ..address.clone() }
+        })
+        .collect();
+    let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome))
+        .unwrap_or(Outcome::Skipped(Reason::PrerequisiteFailed));
+    Judgement { outcome, addresses }
+}
+
+fn of_call(seen: &CallSeen, verified: &[IpAddr]) -> Outcome {
+    // Whatever was answered, it counts only if it came over a verified interface.
+    if seen.peer.is_some_and(|peer| peer.ip() != seen.ip || !verified.contains(&peer.ip())) {
+        return Outcome::Fail(Reason::NotViaEndpoint);
+    }
+    if let Some(error) = &seen.error {
+        return match error.reason {
+            Reason::InternalError => Outcome::Inconclusive(error.reason),
+            reason => Outcome::Fail(reason),
+        };
+    }
+    let Some(status) = seen.http_status else {
+        return Outcome::Fail(Reason::NotAnAwsAnswer);
+    };
+    if let Some(error) = &seen.aws_error {
+        return of_aws_error(error, status);
+    }
+    let listed = seen.metrics.is_some() && seen.request_id.is_some();
+    match status {
+        200..=299 if listed && seen.peer.is_some() => Outcome::Pass,
+        500.. => Outcome::Inconclusive(Reason::ServiceError),
+        _ => Outcome::Fail(Reason::NotAnAwsAnswer),
+    }
+}
+
+fn of_aws_error(error: &AwsError, status: u16) -> Outcome {
+    // The wording decides before the code: an expired signature comes under several codes.
+    if says_clock_is_off(&error.message) {
+        return Outcome::Fail(Reason::ClockSkew);
+    }
+    // Query names end in nothing, JSON and CBOR ones in "Exception".
+    match error.code.strip_suffix("Exception").unwrap_or(&error.code) {
+        "Throttling" | "RequestLimitExceeded" | "TooManyRequests" | "RequestThrottled" | "SlowDown" => {
+            Outcome::Inconclusive(Reason::Throttled)
+        }
+        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => Outcome::Fail(Reason::ClockSkew),
+        "ExpiredToken" | "TokenRefreshRequired" => Outcome::Fail(Reason::CredentialsExpired),
+        "InvalidClientTokenId"
+        | "UnrecognizedClient"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignature"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "InvalidToken"
+        | "AuthFailure"
+        | "NotSignedUp"
+        | "OptInRequired" => Outcome::Fail(Reason::InvalidCredentials),
+        "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "Unauthorized" => {
+            Outcome::Fail(denying_policy(&error.message))
+        }
+        _ if status >= 500 => Outcome::Inconclusive(Reason::ServiceError),
+        _ => Outcome::Fail(Reason::ServiceError),
+    }
+}
+
+fn says_clock_is_off(message: &str) -> bool {
+    ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words))
+}
+
+/// "because no <kind> allows the .. action" and "with an explicit deny in a <kind>": the kinds
+/// are those of IAM's guide to access denied messages.
+fn denying_policy(message: &str) -> Reason {
+    let denies = |kind: &str| {
+        ["because no ", "explicit deny in a ", "explicit deny in an ", "through a "]
+            .iter()
+            .any(|words| message.contains(&format!("{words}{kind}")))
+    };
+    let kinds = [
+        ("identity-based policy", Reason::DeniedByIdentityPolicy),
+        ("VPC endpoint policy", Reason::DeniedByEndpointPolicy),
+        ("service control policy", Reason::DeniedByOrganizationPolicy),
+        ("resource control policy", Reason::DeniedByOrganizationPolicy),
+        ("permissions boundary", Reason::DeniedByPermissionsBoundary),
+        ("session policy", Reason::DeniedBySessionPolicy),
+    ];
+    kinds.into_iter().find(|(kind, _)| denies(kind)).map_or(Reason::AccessDenied, |(_, reason)| reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::network::Scope;
+    use crate::observation::Trouble;
+
+    const IP: &str = "10.0.1.57";
+
+    fn connected(outcome: Outcome) -> Address {
+        Address { ip: IP.parse().unwrap(), scope: Scope::Vpc, outcome, phases: vec![] }
+    }
+
+    fn answered() -> CallSeen {
+        CallSeen {
+            ip: IP.parse().unwrap(),
+            peer: Some(SocketAddr::new(IP.parse().unwrap(), 443)),
+            phases: vec![],
+            http_status: Some(200),
+            request_id: Some("b1".into()),
+            aws_error: None,
+            metrics: Some(0),
+            clock_skew: Some(0),
+            error: None,
+        }
+    }
+
+    fn refused(status: u16, code: &str, message: &str) -> CallSeen {
+        let aws_error = Some(AwsError { code: code.into(), message: message.into() });
+        CallSeen { http_status: Some(status), metrics: None, aws_error, ..answered() }
+    }
+
+    fn judged(seen: CallSeen) -> Outcome {
+        call(&[connected(Outcome::Pass)], &[seen]).outcome
+    }
+
+    #[test]
+    fn a_pass_needs_the_answer_its_request_id_and_the_verified_peer() {
+        use Outcome::{Fail, Inconclusive, Pass};
+        let public = Some("203.0.113.20:443".parse().unwrap());
+        let cut = Trouble { reason: Reason::ResponseCut, detail: String::new() };
+        for (seen, outcome) in [
+            (answered(), Pass),
+            (CallSeen { metrics: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallSeen { request_id: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallSeen { http_status: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallSeen { http_status: Some(302), ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallSeen { peer: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallSeen { peer: public, ..answered() }, Fail(Reason::NotViaEndpoint)),
+            (CallSeen { error: Some(cut), ..answered() }, Fail(Reason::ResponseCut)),
+            (
+                CallSeen { http_status: Some(503), metrics: None, ..answered() },
+                Inconclusive(Reason::ServiceError),
+            ),
+        ] {
+            assert_eq!(judged(seen.clone()), outcome, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn what_connect_did_not_pass_is_not_called_and_does_not_pass() {
+        let prerequisite = Outcome::Skipped(Reason::PrerequisiteFailed);
+        assert_eq!(call(&[], &[]).outcome, prerequisite);
+        for outcome in [Outcome::Fail(Reason::ConnectTimeout), Outcome::Inconclusive(Reason::VpcCidrsUnknown)]
+        {
+            assert_eq!(call(&[connected(outcome)], &[answered()]).outcome, prerequisite);
+        }
+        let missing = call(&[connected(Outcome::Pass)], &[]).outcome;
+        assert_eq!(missing, Outcome::Inconclusive(Reason::InternalError));
+    }
+
+    #[test]
+    fn codes_decide_the_reason_in_every_protocols_spelling() {
+        use Outcome::{Fail, Inconclusive};
+        for (status, code, outcome) in [
+            (400, "Throttling", Inconclusive(Reason::Throttled)),
+            (400, "ThrottlingException", Inconclusive(Reason::Throttled)),
+            (429, "TooManyRequestsException", Inconclusive(Reason::Throttled)),
+            (400, "RequestExpired", Fail(Reason::ClockSkew)),
+            (403, "RequestTimeTooSkewed", Fail(Reason::ClockSkew)),
+            (403, "ExpiredToken", Fail(Reason::CredentialsExpired)),
+            (403, "ExpiredTokenException", Fail(Reason::CredentialsExpired)),
+            (403, "InvalidClientTokenId", Fail(Reason::InvalidCredentials)),
+            (403, "UnrecognizedClientException", Fail(Reason::InvalidCredentials)),
+            (403, "SignatureDoesNotMatch", Fail(Reason::InvalidCredentials)),
+            (403, "MissingAuthenticationToken", Fail(Reason::InvalidCredentials)),
+            (500, "InternalServiceError", Inconclusive(Reason::ServiceError)),
+            (503, "ServiceUnavailable", Inconclusive(Reason::ServiceError)),
+            (400, "InvalidParameterValue", Fail(Reason::ServiceError)),
+        ] {
+            assert_eq!(judged(refused(status, code, "")), outcome, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_by_the_wording_under_any_code() {
+        for message in [
+            "Signature expired: 20241008T195522Z is now earlier than 20241008T195940Z (20241008T200440Z - 5 min.)",
+            "Signature not yet current: 20241008T201522Z is still later than 20241008T200940Z",
+        ] {
+            for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "AccessDenied"] {
+                assert_eq!(judged(refused(403, code, message)), Outcome::Fail(Reason::ClockSkew));
+            }
+        }
+    }
+
+    #[test]
+    fn a_denial_names_the_policy_that_denied() {
+        let user = "User: arn:aws:sts::123456789012:assumed-role/app/i-0abc is not authorized to perform: cloudwatch:ListMetrics";
+        for (because, reason) in [
+            (
+                "because no identity-based policy allows the cloudwatch:ListMetrics action",
+                Reason::DeniedByIdentityPolicy,
+            ),
+            ("with an explicit deny in an identity-based policy", Reason::DeniedByIdentityPolicy),
+            (
+                "because no VPC endpoint policy allows the cloudwatch:ListMetrics action",
+                Reason::DeniedByEndpointPolicy,
+            ),
+            ("with an explicit deny in a VPC endpoint policy", Reason::DeniedByEndpointPolicy),
+            ("with an explicit deny in a service control policy", Reason::DeniedByOrganizationPolicy),
+            (
+                "because no service control policy allows the cloudwatch:ListMetrics action",
+                Reason::DeniedByOrganizationPolicy,
+            ),
+            (
+                "with an explicit deny transitively through a service control policy",
+                Reason::DeniedByOrganizationPolicy,
+            ),
+            ("with an explicit deny in a resource control policy", Reason::DeniedByOrganizationPolicy),
+            (
+                "because no permissions boundary allows the cloudwatch:ListMetrics action",
+                Reason::DeniedByPermissionsBoundary,
+            ),
+            ("with an explicit deny in a permissions boundary", Reason::DeniedByPermissionsBoundary),
+            (
+                "because no session policy allows the cloudwatch:ListMetrics action",
+                Reason::DeniedBySessionPolicy,
+            ),
+            ("", Reason::AccessDenied),
+        ] {
+            let message = format!("{user} {because}");
+            for code in ["AccessDenied", "AccessDeniedException"] {
+                assert_eq!(judged(refused(403, code, &message)), Outcome::Fail(reason), "{because}");
+            }
+        }
+    }
+}

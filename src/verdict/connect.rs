@@ -1,0 +1,162 @@
+//! `<endpoint>/connect`: every address completed a connection of its own and spoke HTTP.
+
+use super::Judgement;
+use crate::check::Family;
+use crate::network::Scope;
+use crate::observation::{Address, Connection, Outcome, Reason};
+use crate::plan::Ladder;
+
+/// `resolved` is what the `dns` rung judged; `lacking` the families the instance has no
+/// address of, so that nobody on it can be harmed by an address of them.
+pub fn connect(
+    resolved: &[Address],
+    connections: &[Connection],
+    lacking: &[Family],
+    ladder: &Ladder,
+) -> Judgement {
+    let addresses: Vec<Address> = resolved
+        .iter()
+        .map(|address| {
+            let connection = connections.iter().find(|connection| connection.ip == address.ip);
+            Address {
+                outcome: of_address(address, connection, lacking, ladder.gateway),
+                phases: connection.map(|connection| connection.phases.clone()).unwrap_or_default(),
+                ..address.clone()
+            }
+        })
+        .collect();
+    let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome))
+        .unwrap_or(Outcome::Skipped(Reason::PrerequisiteFailed));
+    Judgement { outcome, addresses }
+}
+
+fn of_address(
+    address: &Address,
+    connection: Option<&Connection>,
+    lacking: &[Family],
+    gateway: bool,
+) -> Outcome {
+    let Some(seen) = connection else {
+        return not_tried(address, lacking);
+    };
+    let reached = match &seen.error {
+        Some(error) if error.reason == Reason::InternalError => Outcome::Inconclusive(error.reason),
+        Some(error) => Outcome::Fail(error.reason),
+        None if seen.peer.is_none_or(|peer| peer.ip() != seen.ip) => Outcome::Fail(Reason::AddressOutsideVpc),
+        None if seen.http_status.is_none() => Outcome::Fail(Reason::ResponseInvalid),
+        None => Outcome::Pass,
+    };
+    match address.outcome {
+        Outcome::Pass => reached,
+        // Tried as evidence alone: whatever came of it, this is not the endpoint.
+        Outcome::Fail(_) if !gateway => Outcome::Fail(Reason::AddressOutsideVpc),
+        Outcome::Fail(reason) => Outcome::Fail(reason),
+        Outcome::Inconclusive(reason) | Outcome::Skipped(reason) => match reached {
+            Outcome::Pass => Outcome::Inconclusive(reason),
+            Outcome::Fail(_) | Outcome::Inconclusive(_) | Outcome::Skipped(_) => reached,
+        },
+    }
+}
+
+fn not_tried(address: &Address, lacking: &[Family]) -> Outcome {
+    if lacking.contains(&Family::of(address.ip)) {
+        return Outcome::Skipped(Reason::FamilyUnavailable);
+    }
+    // Nothing at such an address could be the endpoint, so nothing is sent there.
+    if address.scope == Scope::Special {
+        return Outcome::Skipped(Reason::PrerequisiteFailed);
+    }
+    Outcome::Inconclusive(Reason::InternalError)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::observation::Trouble;
+    use crate::verdict::tests::ladder;
+
+    fn resolved(ip: &str, outcome: Outcome) -> Address {
+        let ip = ip.parse().unwrap();
+        Address { ip, scope: ladder().network.scope(ip), outcome, phases: vec![] }
+    }
+
+    fn answered(ip: &str) -> Connection {
+        let ip = ip.parse().unwrap();
+        Connection {
+            ip,
+            peer: Some(SocketAddr::new(ip, 443)),
+            phases: vec![],
+            certificate: None,
+            http_status: Some(403),
+            clock_skew: None,
+            error: None,
+        }
+    }
+
+    fn failed(ip: &str, reason: Reason) -> Connection {
+        let error = Some(Trouble { reason, detail: String::new() });
+        Connection { peer: None, http_status: None, error, ..answered(ip) }
+    }
+
+    const INSIDE: &str = "10.0.1.57";
+    const PUBLIC: &str = "203.0.113.20";
+    const SIX: &str = "2001:db8:1234:1::57";
+
+    #[test]
+    fn every_address_must_have_answered_by_itself() {
+        use Outcome::{Fail, Inconclusive, Pass, Skipped};
+        let outside = Fail(Reason::PublicAddress);
+        let unknown = Inconclusive(Reason::VpcCidrsUnknown);
+        let special = Fail(Reason::SpecialAddress);
+        let timeout = |ip| failed(ip, Reason::ConnectTimeout);
+        let no_peer = Connection { peer: None, ..answered(INSIDE) };
+        let no_status = Connection { http_status: None, ..answered(INSIDE) };
+        let elsewhere = Connection { peer: answered(PUBLIC).peer, ..answered(INSIDE) };
+        for (outcome, connection, judged) in [
+            (Pass, answered(INSIDE), Pass),
+            (Pass, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
+            (Pass, failed(INSIDE, Reason::InternalError), Inconclusive(Reason::InternalError)),
+            (Pass, no_peer, Fail(Reason::AddressOutsideVpc)),
+            (Pass, elsewhere, Fail(Reason::AddressOutsideVpc)),
+            (Pass, no_status, Fail(Reason::ResponseInvalid)),
+            (Pass, answered(PUBLIC), Inconclusive(Reason::InternalError)),
+            (unknown, answered(INSIDE), unknown),
+            (unknown, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
+        ] {
+            let judgement = connect(&[resolved(INSIDE, outcome)], &[connection.clone()], &[], &ladder());
+            assert_eq!(judgement.outcome, judged, "{outcome:?} {connection:?}");
+        }
+        for connection in [answered(PUBLIC), timeout(PUBLIC)] {
+            let judgement = connect(&[resolved(PUBLIC, outside)], &[connection], &[], &ladder());
+            assert_eq!(judgement.outcome, Fail(Reason::AddressOutsideVpc));
+        }
+        let loopback = resolved("127.0.0.1", special);
+        assert_eq!(connect(&[loopback], &[], &[], &ladder()).outcome, Skipped(Reason::PrerequisiteFailed));
+        assert_eq!(connect(&[], &[], &[], &ladder()).outcome, Skipped(Reason::PrerequisiteFailed));
+    }
+
+    #[test]
+    fn an_address_of_a_family_that_the_instance_lacks_is_skipped_and_shown() {
+        let both = [resolved(INSIDE, Outcome::Pass), resolved(SIX, Outcome::Pass)];
+        let judgement = connect(&both, &[answered(INSIDE)], &[Family::Ipv6], &ladder());
+        assert_eq!(judgement.outcome, Outcome::Pass);
+        assert_eq!(judgement.addresses[1].outcome, Outcome::Skipped(Reason::FamilyUnavailable));
+        let judgement = connect(&both, &[answered(INSIDE)], &[], &ladder());
+        assert_eq!(judgement.outcome, Outcome::Inconclusive(Reason::InternalError));
+        let judgement = connect(&both[1..], &[], &[Family::Ipv6], &ladder());
+        assert_eq!(judgement.outcome, Outcome::Skipped(Reason::FamilyUnavailable));
+    }
+
+    #[test]
+    fn a_gateway_endpoint_is_reached_at_its_public_address() {
+        let gateway = Ladder { gateway: true, ..ladder() };
+        let public = [resolved(PUBLIC, Outcome::Pass)];
+        assert_eq!(connect(&public, &[answered(PUBLIC)], &[], &gateway).outcome, Outcome::Pass);
+        assert_eq!(
+            connect(&public, &[failed(PUBLIC, Reason::ConnectTimeout)], &[], &gateway).outcome,
+            Outcome::Fail(Reason::ConnectTimeout)
+        );
+    }
+}
