@@ -6,5 +6,6 @@ mod diagnosis;
 mod network;
 mod observation;
 mod plan;
+mod probe;
 mod report;
 mod verdict;
