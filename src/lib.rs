@@ -9,3 +9,4 @@ mod plan;
 mod probe;
 mod report;
 mod verdict;
+mod wire;

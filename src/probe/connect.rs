@@ -1,0 +1,119 @@
+//! One fresh connection to one address: TCP, TLS with the service's name, an unsigned request
+//! through reqwest. Any answer over HTTP proves the path, so its status is only noted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+use tokio::time::{Instant, timeout};
+use tower::util::MapResponseLayer;
+
+use super::clock::skew;
+use crate::observation::{Connection, Phase, Phases, Reason, Trouble};
+use crate::wire::failure::{Stage, trouble};
+use crate::wire::trust::{Trust, Witness};
+
+const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
+
+pub async fn connect(trust: &Trust, host: &str, ip: IpAddr, port: u16, limit: Duration) -> Connection {
+    let marks = Marks::new();
+    let attempt = timeout(limit, request(trust, host, SocketAddr::new(ip, port), &marks)).await;
+    let mut seen = Connection {
+        ip,
+        peer: None,
+        phases: marks.phases(),
+        certificate: marks.witness.certificate(),
+        http_status: None,
+        clock_skew: None,
+        error: None,
+    };
+    match attempt {
+        Ok(Ok(response)) => {
+            seen.peer = response.remote_addr();
+            seen.http_status = Some(response.status().as_u16());
+            seen.clock_skew =
+                response.headers().get(reqwest::header::DATE).and_then(|date| skew(date.to_str().ok()?));
+        }
+        Ok(Err(Unmade::Request(error))) => seen.error = Some(trouble(marks.stage(), &error)),
+        Ok(Err(Unmade::Tls(error))) => {
+            seen.error = Some(Trouble { reason: Reason::InternalError, detail: error.to_string() });
+        }
+        Err(_) => {
+            let detail = format!("no answer within {}", humantime::format_duration(limit));
+            seen.error = Some(Trouble { reason: marks.stage().timeout(), detail });
+        }
+    }
+    seen
+}
+
+enum Unmade {
+    Tls(rustls::Error),
+    Request(reqwest::Error),
+}
+
+async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> Result<Response, Unmade> {
+    let client = Client::builder()
+        .tls_backend_preconfigured(trust.client(&marks.witness).map_err(Unmade::Tls)?)
+        .connector_layer(MapResponseLayer::new(at_connected(&marks.connected)))
+        .resolve(host, peer)
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .referer(false)
+        .user_agent(USER_AGENT)
+        .build()
+        .map_err(Unmade::Request)?;
+    let response =
+        client.get(format!("https://{host}:{}/", peer.port())).send().await.map_err(Unmade::Request)?;
+    marks.answered.get_or_init(Instant::now);
+    Ok(response)
+}
+
+fn at_connected<C>(mark: &Arc<OnceLock<Instant>>) -> impl Fn(C) -> C + Clone + Send + Sync + 'static {
+    let mark = Arc::clone(mark);
+    move |connection| {
+        mark.get_or_init(Instant::now);
+        connection
+    }
+}
+
+/// The moments at which one phase gave way to the next.
+struct Marks {
+    begun: Instant,
+    witness: Arc<Witness>,
+    connected: Arc<OnceLock<Instant>>,
+    answered: OnceLock<Instant>,
+}
+
+impl Marks {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            witness: Arc::default(),
+            connected: Arc::default(),
+            answered: OnceLock::new(),
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match (self.witness.hello(), self.connected.get()) {
+            (None, _) => Stage::Tcp,
+            (Some(_), None) => Stage::Tls,
+            (Some(_), Some(_)) => Stage::Response,
+        }
+    }
+
+    /// Of the phases that came to their end.
+    fn phases(&self) -> Phases {
+        let marks = [
+            (Phase::Tcp, Some(self.begun), self.witness.hello()),
+            (Phase::Tls, self.witness.hello(), self.connected.get().copied()),
+            (Phase::Response, self.connected.get().copied(), self.answered.get().copied()),
+        ];
+        marks.into_iter().filter_map(|(phase, from, to)| Some((phase, to? - from?))).collect()
+    }
+}

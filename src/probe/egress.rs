@@ -1,0 +1,195 @@
+//! One waiting window in which everything is tried at once that could get out, beside the
+//! controls that show that an answer would have been heard.
+
+mod icmp;
+mod sockets;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use icmp::Pinger;
+
+use crate::check::Family;
+use crate::observation::{Control, ControlKind, EgressSeen, Heard, Outgoing, Probe, Shot};
+use icmp::Burst;
+
+/// Where the egress check aims, by one family.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    pub family: Family,
+    pub literals: Vec<IpAddr>,
+    /// Names with the addresses that they led to.
+    pub named: Vec<(String, IpAddr)>,
+    pub unresolved: Vec<String>,
+    pub tcp_ports: Vec<u16>,
+    pub udp_dns: bool,
+    pub window: Duration,
+}
+
+/// What should answer, off this host.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    /// Addresses of endpoints, as soon as somebody has resolved them.
+    pub endpoints: watch::Receiver<Vec<SocketAddr>>,
+    pub resolvers: Vec<SocketAddr>,
+}
+
+pub async fn attempt(pinger: &Pinger, own: Vec<IpAddr>, aim: Aim, controls: Controls) -> EgressSeen {
+    let deadline = Instant::now() + aim.window;
+    let targets = targets(&aim);
+    let (routed, mut shots) = by_route(&targets, &aim);
+    let burst =
+        Burst { family: aim.family, targets: routed.iter().map(|target| target.ip).collect(), deadline };
+    let ((icmp, loopback), sockets, off_host) = tokio::join!(
+        pinger.ping(burst),
+        all_sockets(&routed, &aim, deadline),
+        off_host(controls, aim.family, deadline),
+    );
+    let socket = icmp.socket;
+    for (target, (sent, heard)) in routed.iter().zip(icmp.heard) {
+        shots.push(target.shot(Probe::Icmp, None, sent, heard));
+    }
+    shots.extend(sockets);
+    shots.sort_by_key(|shot| (shot.probe, shot.ip, shot.port));
+    EgressSeen {
+        family: aim.family,
+        window: aim.window,
+        own_addresses: own.into_iter().filter(|ip| Family::of(*ip) == aim.family).collect(),
+        icmp_socket: socket,
+        shots,
+        controls: std::iter::once(loopback).chain(off_host).collect(),
+        unresolved: aim.unresolved,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    host: Option<String>,
+    ip: IpAddr,
+}
+
+impl Target {
+    fn shot(&self, probe: Probe, port: Option<u16>, sent: u32, heard: Heard) -> Shot {
+        Shot { host: self.host.clone(), ip: self.ip, probe, port, sent, heard }
+    }
+}
+
+fn targets(aim: &Aim) -> Vec<Target> {
+    let literals = aim.literals.iter().map(|ip| Target { host: None, ip: *ip });
+    let named = aim.named.iter().map(|(host, ip)| Target { host: Some(host.clone()), ip: *ip });
+    literals.chain(named).filter(|target| Family::of(target.ip) == aim.family).collect()
+}
+
+/// Splits off the targets to which this machine cannot send at all. The lookup sends nothing.
+fn by_route(targets: &[Target], aim: &Aim) -> (Vec<Target>, Vec<Shot>) {
+    let mut routed = Vec::new();
+    let mut shots = Vec::new();
+    for target in targets {
+        let Some(outgoing) = no_route(target.ip) else {
+            routed.push(target.clone());
+            continue;
+        };
+        let heard = || Heard::Unsent(outgoing.clone());
+        shots.push(target.shot(Probe::Icmp, None, 0, heard()));
+        shots.extend(aim.tcp_ports.iter().map(|port| target.shot(Probe::Tcp, Some(*port), 0, heard())));
+        shots.extend(aim.udp_dns.then(|| target.shot(Probe::Udp, Some(sockets::DNS), 0, heard())));
+    }
+    (routed, shots)
+}
+
+fn no_route(ip: IpAddr) -> Option<Outgoing> {
+    let unspecified: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let lookup =
+        std::net::UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect((ip, sockets::DNS)));
+    let error = lookup.err()?;
+    Some(match error.kind() {
+        io::ErrorKind::NetworkUnreachable => Outgoing::NoRoute,
+        _ => Outgoing::Blocked { errno: error.to_string() },
+    })
+}
+
+async fn all_sockets(targets: &[Target], aim: &Aim, deadline: Instant) -> Vec<Shot> {
+    let mut running = JoinSet::new();
+    for target in targets {
+        for port in aim.tcp_ports.clone() {
+            let target = target.clone();
+            running.spawn(async move {
+                let heard = sockets::tcp(SocketAddr::new(target.ip, port), deadline).await;
+                let sent = u32::from(!matches!(heard, Heard::Unsent(_)));
+                target.shot(Probe::Tcp, Some(port), sent, heard)
+            });
+        }
+        if aim.udp_dns {
+            let target = target.clone();
+            running.spawn(async move {
+                let (sent, heard) = sockets::udp_dns(target.ip, deadline).await;
+                target.shot(Probe::Udp, Some(sockets::DNS), sent, heard)
+            });
+        }
+    }
+    running.join_all().await
+}
+
+async fn off_host(controls: Controls, family: Family, deadline: Instant) -> Vec<Control> {
+    let resolvers = controls.resolvers.clone();
+    let (endpoint, resolver) =
+        tokio::join!(endpoint(controls.endpoints, family, deadline), resolver(resolvers, family, deadline));
+    [endpoint, resolver].into_iter().flatten().collect()
+}
+
+/// The strong control: something with our own kind of traffic answers. `None` while no address
+/// is known.
+async fn endpoint(
+    mut known: watch::Receiver<Vec<SocketAddr>>,
+    family: Family,
+    deadline: Instant,
+) -> Option<Control> {
+    let waiting = known.wait_for(|addresses| !addresses.is_empty());
+    let addresses = tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?.clone();
+    let chosen = nearest(addresses, family);
+    let mut running: JoinSet<_> = chosen
+        .iter()
+        .map(|peer| {
+            let peer = *peer;
+            async move { (peer, sockets::tcp(peer, deadline).await) }
+        })
+        .collect();
+    let mut last = None;
+    while let Some(Ok((peer, heard))) = running.join_next().await {
+        let passed = matches!(heard, Heard::Answer { .. });
+        let detail = if passed {
+            format!("{peer} accepted a connection")
+        } else {
+            format!("{peer} did not accept a connection")
+        };
+        last = Some(Control { control: ControlKind::Endpoint, target: Some(peer), passed, detail });
+        if passed {
+            break;
+        }
+    }
+    last
+}
+
+async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
+    let peer = *nearest(resolvers, family).first()?;
+    let (_, heard) = sockets::udp_dns(peer.ip(), deadline).await;
+    let passed = matches!(heard, Heard::Answer { .. });
+    let detail =
+        if passed { format!("resolver {peer} answered") } else { format!("resolver {peer} did not answer") };
+    Some(Control { control: ControlKind::Resolver, target: Some(peer), passed, detail })
+}
+
+/// Those of the family under test where there are any: they exercise the same stack.
+fn nearest(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
+    let (same, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.into_iter().partition(|address| Family::of(address.ip()) == family);
+    if same.is_empty() { other } else { same }
+}

@@ -1,0 +1,155 @@
+//! A library's error, told as one of our reasons. By kinds and sources, never by wording.
+
+use std::error::Error;
+use std::io;
+
+use rustls::CertificateError;
+
+use crate::observation::{Reason, Trouble};
+
+/// How far a connection had come when it failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stage {
+    Tcp,
+    Tls,
+    Response,
+    Body,
+}
+
+impl Stage {
+    /// What silence at this stage is called.
+    pub fn timeout(self) -> Reason {
+        match self {
+            Self::Tcp => Reason::ConnectTimeout,
+            Self::Tls => Reason::TlsTimeout,
+            Self::Response | Self::Body => Reason::ResponseTimeout,
+        }
+    }
+}
+
+pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> Trouble {
+    Trouble { reason: reason(stage, error), detail: innermost(error).to_string() }
+}
+
+fn reason(stage: Stage, error: &(dyn Error + 'static)) -> Reason {
+    if let Some(tls) = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
+        return of_tls(tls);
+    }
+    let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
+    match io.map(io::Error::kind) {
+        Some(kind) => of_io(stage, kind),
+        None => stage.otherwise(),
+    }
+}
+
+impl Stage {
+    fn otherwise(self) -> Reason {
+        match self {
+            Self::Tcp => Reason::InternalError,
+            Self::Tls => Reason::TlsFailed,
+            Self::Response => Reason::ResponseInvalid,
+            Self::Body => Reason::ResponseCut,
+        }
+    }
+}
+
+fn of_io(stage: Stage, kind: io::ErrorKind) -> Reason {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
+        NetworkUnreachable, PermissionDenied, TimedOut, UnexpectedEof,
+    };
+    match (stage, kind) {
+        (Stage::Tcp, ConnectionRefused) => Reason::ConnectionRefused,
+        // PermissionDenied is a route or filter of this machine that prohibits the address.
+        (_, HostUnreachable | NetworkUnreachable | PermissionDenied) => Reason::NetworkUnreachable,
+        (_, TimedOut) => stage.timeout(),
+        (Stage::Body, ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof) => {
+            Reason::ResponseCut
+        }
+        (_, ConnectionReset | ConnectionAborted | BrokenPipe) => Reason::ConnectionReset,
+        // Closed in the middle of a handshake: what a plain-text or overloaded peer does.
+        (Stage::Tls, UnexpectedEof) => Reason::ConnectionReset,
+        _ => stage.otherwise(),
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> Reason {
+    let rustls::Error::InvalidCertificate(certificate) = error else {
+        return Reason::TlsFailed;
+    };
+    match certificate {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::CertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Reason::CertificateNotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Reason::CertificateNameMismatch
+        }
+        _ => Reason::CertificateUntrusted,
+    }
+}
+
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    chain(error).last().unwrap_or(error)
+}
+
+/// The error and its sources. An `io::Error` hides the error that it wraps from `source`.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason_of(stage: Stage, error: io::Error) -> Reason {
+        trouble(stage, &error).reason
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_told_by_the_stage() {
+        use io::ErrorKind;
+        for (stage, kind, expected) in [
+            (Stage::Tcp, ErrorKind::ConnectionRefused, Reason::ConnectionRefused),
+            (Stage::Tcp, ErrorKind::ConnectionReset, Reason::ConnectionReset),
+            (Stage::Tcp, ErrorKind::TimedOut, Reason::ConnectTimeout),
+            (Stage::Tcp, ErrorKind::HostUnreachable, Reason::NetworkUnreachable),
+            (Stage::Tcp, ErrorKind::NetworkUnreachable, Reason::NetworkUnreachable),
+            (Stage::Tcp, ErrorKind::PermissionDenied, Reason::NetworkUnreachable),
+            (Stage::Tcp, ErrorKind::AddrNotAvailable, Reason::InternalError),
+            (Stage::Tls, ErrorKind::ConnectionReset, Reason::ConnectionReset),
+            (Stage::Tls, ErrorKind::UnexpectedEof, Reason::ConnectionReset),
+            (Stage::Tls, ErrorKind::InvalidData, Reason::TlsFailed),
+            (Stage::Response, ErrorKind::ConnectionReset, Reason::ConnectionReset),
+            (Stage::Response, ErrorKind::UnexpectedEof, Reason::ResponseInvalid),
+            (Stage::Body, ErrorKind::ConnectionReset, Reason::ResponseCut),
+            (Stage::Body, ErrorKind::UnexpectedEof, Reason::ResponseCut),
+            (Stage::Body, ErrorKind::TimedOut, Reason::ResponseTimeout),
+        ] {
+            assert_eq!(reason_of(stage, kind.into()), expected, "{stage:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_error_is_found_inside_the_io_error_that_hides_it() {
+        let hidden = |certificate| {
+            let tls = rustls::Error::InvalidCertificate(certificate);
+            io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls))
+        };
+        for (certificate, expected) in [
+            (CertificateError::Expired, Reason::CertificateExpired),
+            (CertificateError::NotValidYet, Reason::CertificateNotYetValid),
+            (CertificateError::NotValidForName, Reason::CertificateNameMismatch),
+            (CertificateError::UnknownIssuer, Reason::CertificateUntrusted),
+            (CertificateError::BadSignature, Reason::CertificateUntrusted),
+        ] {
+            assert_eq!(reason_of(Stage::Tls, hidden(certificate)), expected);
+        }
+    }
+}
