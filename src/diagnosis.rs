@@ -12,4 +12,6 @@ pub struct Diagnosis {
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Cause { PrivateDnsOff }
+pub enum Cause {
+    PrivateDnsOff,
+}
