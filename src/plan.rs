@@ -247,16 +247,133 @@ mod tests {
         }
     }
 
-    fn ladders(plan: &mut Plan) -> Vec<&mut Ladder> {
-        let ladder = |item| match item {
-            Item::Ladder(ladder) => Some(ladder),
-            Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => None,
-        };
-        plan.items.iter_mut().filter_map(|item| ladder_of(item)).collect()
+    fn map_ladders(plan: &mut Plan, change: impl Fn(&mut Ladder)) {
+        for item in &mut plan.items {
+            match item {
+                Item::Ladder(ladder) => change(ladder),
+                Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => {}
+            }
+        }
+    }
+
+    fn promises(addresses: &[&str]) -> Vec<Family> {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        promised(&Instance { addresses, ..Instance::default() })
+    }
+
+    fn checks(source: &str) -> Vec<(String, u64)> {
+        let plan = Plan::new(&config(source), Some(&instance()));
+        plan.checks().iter().map(|(id, interval)| (id.to_string(), interval.as_secs())).collect()
     }
 
     #[test]
     fn no_configuration_plans_what_the_guide_does_by_hand() {
         assert_eq!(Plan::new(&Config::default(), Some(&instance())), usual());
+    }
+
+    #[test]
+    fn without_metadata_every_check_is_still_owed() {
+        let mut expected = Plan { region: None, network: Network::default(), ..usual() };
+        map_ladders(&mut expected, |ladder| {
+            ladder.host = None;
+            ladder.network = Network::default();
+            ladder.call.as_mut().unwrap().region = None;
+        });
+        let Some(Item::Egress(egress)) = expected.items.last_mut() else { panic!("egress is last") };
+        egress.network = Network::default();
+        egress.promised = vec![];
+        let plan = Plan::new(&Config::default(), None);
+        assert_eq!(plan, expected);
+        assert_eq!(plan.checks(), usual().checks());
+    }
+
+    #[test]
+    fn the_configuration_wins_over_metadata_and_adds_to_its_ranges() {
+        let config = config(
+            r#"
+            region = "cn-north-1"
+            expected_cidrs = ["10.50.0.0/16"]
+            interval = "20s"
+            instance = { metadata = false }
+            egress = { enabled = false }
+            [[endpoint]]
+            service = "ecr.api"
+            timeout = "1s"
+            [[endpoint]]
+            service = "s3"
+            type = "gateway"
+            [[endpoint]]
+            host = "api.partner.example"
+            port = 8443
+            require_agreement = true
+            call = "list-metrics"
+            namespace = "Partner"
+            "#,
+        );
+        let network = Network { vpc: instance().vpc_cidrs, expected: vec!["10.50.0.0/16".parse().unwrap()] };
+        let ladder = |name: &str, host: &str| Ladder {
+            name: name.into(),
+            host: Some(host.into()),
+            port: 443,
+            gateway: false,
+            require_agreement: false,
+            call: None,
+            network: network.clone(),
+            pace: pace(20, 3),
+        };
+        let partner = Call {
+            region: Some("cn-north-1".into()),
+            namespace: "Partner".into(),
+            interval: Duration::from_secs(300),
+        };
+        let items = vec![
+            Item::Credentials(pace(60, 3)),
+            Item::Ladder(Ladder {
+                pace: pace(20, 1),
+                ..ladder("ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn")
+            }),
+            Item::Ladder(Ladder { gateway: true, ..ladder("s3", "s3.cn-north-1.amazonaws.com.cn") }),
+            Item::Ladder(Ladder {
+                port: 8443,
+                require_agreement: true,
+                call: Some(partner),
+                ..ladder("api.partner.example", "api.partner.example")
+            }),
+        ];
+        let expected = Plan { region: Some("cn-north-1".into()), network: network.clone(), items };
+        assert_eq!(Plan::new(&config, Some(&instance())), expected);
+    }
+
+    #[test]
+    fn checks_come_in_the_order_of_the_report_with_their_own_intervals() {
+        let usual = [
+            ("instance", 60),
+            ("credentials", 60),
+            ("monitoring/dns", 30),
+            ("monitoring/connect", 30),
+            ("monitoring/call", 300),
+            ("egress/ipv4", 60),
+            ("egress/ipv6", 60),
+        ];
+        assert_eq!(checks(""), usual.map(|(id, interval)| (id.to_owned(), interval)));
+        let source = "egress.interval = '90s'\n[[endpoint]]\nservice = 'ssm'\n[[endpoint]]\nservice = 'kms'\ninterval = '10m'";
+        let others = [
+            ("instance", 60),
+            ("kms/dns", 600),
+            ("kms/connect", 600),
+            ("ssm/dns", 30),
+            ("ssm/connect", 30),
+            ("egress/ipv4", 90),
+            ("egress/ipv6", 90),
+        ];
+        assert_eq!(checks(source), others.map(|(id, interval)| (id.to_owned(), interval)));
+    }
+
+    #[test]
+    fn a_family_is_promised_by_an_address_that_could_reach_out() {
+        assert_eq!(promises(&[]), []);
+        assert_eq!(promises(&["10.0.1.5"]), [Family::Ipv4]);
+        assert_eq!(promises(&["2001:db8::5", "10.0.1.5"]), [Family::Ipv4, Family::Ipv6]);
+        assert_eq!(promises(&["fe80::1", "fd00::1", "::1"]), []);
     }
 }

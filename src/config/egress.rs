@@ -62,7 +62,7 @@ fn addresses(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<IpAdd
         operators.collect::<HashSet<u32>>().len() > 1
     };
     if !Family::BOTH.into_iter().any(has_two_operators) {
-        let why = "one operator may be down: name two or more of IPv4, or of IPv6, or silence proves nothing";
+        let why = "addresses must hold two operators of IPv4, or of IPv6: the silence of one proves nothing";
         problems.add(&value.span, why);
         return None;
     }

@@ -103,8 +103,9 @@ fn subject(table: &Table<'_>, lines: &mut Lines, problems: &mut Problems<'_>) ->
         }
         Entry::Occupied(first) => {
             let line = first.get();
-            let message =
-                format!("{name:?} is in line {line} already: endpoints differ by service, or by host alone");
+            let message = format!(
+                "{name:?} is in line {line} already: an endpoint is known by its service, or without one by its host"
+            );
             problems.add(&named_by.span, message);
         }
     }

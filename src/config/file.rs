@@ -9,7 +9,10 @@ use super::endpoint::endpoints;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::value::{absolute_path, cidr, interval, listen, region, timeout, written};
-use super::{Config, CredentialsConfig, EgressConfig, InstanceConfig, WebConfig, defaults, egress};
+use super::{
+    Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
+    egress,
+};
 
 pub static KEYS: Keys = Keys {
     table: "the top level",
@@ -64,12 +67,32 @@ pub fn config(root: &Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Optio
         credentials: credentials?,
         web: web?,
     };
-    if config.endpoints.is_empty() && config.egress.is_none() {
-        let span = table.value("endpoint").map_or(root.span(), |value| value.span);
-        problems.add(&span, "nothing is left to check: there is no endpoint, and egress is not enabled");
-        return None;
-    }
+    check_whole(&config, &table, problems);
     Some(config)
+}
+
+/// What only the tables together can get wrong.
+fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) {
+    if config.endpoints.is_empty()
+        && config.egress.is_none()
+        && let Some(value) = table.value("endpoint")
+    {
+        let message = "nothing is left to check: there is no endpoint, and egress is not enabled";
+        problems.add(&value.span, message);
+    }
+    let needs_region = |endpoint: &&EndpointConfig| match endpoint.host {
+        HostConfig::Given(_) => endpoint.call.is_some(),
+        HostConfig::OfService(_) => true,
+    };
+    if config.instance.is_none()
+        && config.region.is_none()
+        && let Some(value) = table.value("instance")
+        && let Some(endpoint) = config.endpoints.iter().find(needs_region)
+    {
+        let message =
+            format!("without metadata, region must be given: endpoint {:?} needs it", endpoint.name);
+        problems.add(&value.span, message);
+    }
 }
 
 /// How often, and how long each attempt may take. `None` where it is wrong, and recorded.

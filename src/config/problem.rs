@@ -57,12 +57,13 @@ pub struct Mistake {
 impl Mistake {
     pub fn new(file: &str, source: &str, offset: usize, message: String) -> Self {
         let start = source[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+        let column = source[start..offset].chars().count() + 1;
         Self {
             file: file.to_owned(),
             line: line_of(source, offset),
-            column: source[start..offset].chars().count() + 1,
+            column,
             message,
-            text: printable(source[start..].lines().next().unwrap_or_default()),
+            text: printable(source[start..].lines().next().unwrap_or_default(), column),
         }
     }
 }
@@ -77,17 +78,21 @@ impl fmt::Display for Mistake {
 /// Long enough for any line that a person wrote.
 const LONGEST_LINE: usize = 200;
 
-fn printable(line: &str) -> String {
-    let line = line.trim();
-    let mut text: String = line
+/// The line, or of a long one the part around the column.
+fn printable(line: &str, column: usize) -> String {
+    let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+    let (line, column) = (line.trim(), column.saturating_sub(indent));
+    let length = line.chars().count();
+    let first = if length > LONGEST_LINE { column.saturating_sub(LONGEST_LINE / 2) } else { 0 };
+    let part: String = line
         .chars()
+        .skip(first)
         .take(LONGEST_LINE)
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
-    if line.chars().count() > LONGEST_LINE {
-        text.push('…');
-    }
-    text
+    let before = if first > 0 { "…" } else { "" };
+    let after = if first + LONGEST_LINE < length { "…" } else { "" };
+    format!("{before}{part}{after}")
 }
 
 fn line_of(source: &str, offset: usize) -> usize {
@@ -158,6 +163,8 @@ mod tests {
         let mut problems = Problems::of(&source);
         problems.add(&(900..901), "late");
         let shown = problems.into_error("x.toml").to_string();
-        assert_eq!(shown, format!("x.toml:1:301: late\n  {}…", "x".repeat(200)));
+        assert_eq!(shown, format!("x.toml:1:301: late\n  …{}", "x".repeat(99)));
+        let shown = Mistake::new("x.toml", &source, 0, "early".into()).to_string();
+        assert_eq!(shown, format!("x.toml:1:1: early\n  {}…", "x".repeat(200)));
     }
 }

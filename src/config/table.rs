@@ -109,7 +109,7 @@ impl<'a> Value<'a> {
 
     pub fn port(&self, problems: &mut Problems<'_>) -> Option<u16> {
         let DeValue::Integer(number) = self.content else {
-            return self.refuse("a port number", problems);
+            return self.refuse("a number such as 443", problems);
         };
         let port = u16::from_str_radix(number.as_str(), number.radix()).ok().filter(|port| *port != 0);
         if port.is_none() {

@@ -89,7 +89,7 @@ pub fn cidr(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
 pub fn public_address(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<IpAddr> {
     let text = value.text("strings such as \"1.1.1.1\"", problems)?;
     let Ok(ip) = text.parse::<IpAddr>() else {
-        problems.add(&value.span, format!("{text:?} is no IP address: names belong into hosts"));
+        problems.add(&value.span, format!("{text:?} is no IP address: names belong in hosts"));
         return None;
     };
     if let IpAddr::V6(v6) = ip
@@ -123,7 +123,7 @@ pub fn host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
 pub fn public_host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
     let text = value.text("strings such as \"www.amazon.com\"", problems)?;
     if text.parse::<IpAddr>().is_ok() {
-        problems.add(&value.span, format!("{text:?} is an IP address: it belongs into addresses"));
+        problems.add(&value.span, format!("{text:?} is an IP address: it belongs in addresses"));
         return None;
     }
     host_name(text).inspect_err(|why| problems.add(&value.span, why)).ok()
