@@ -1,10 +1,28 @@
 //! The configuration, valid by construction: holding a [`Config`] means that it is usable.
 
+mod defaults;
+mod egress;
+mod endpoint;
+mod file;
+mod name;
+mod near;
+mod problem;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use toml::de::DeTable;
+
 use crate::network::Cidr;
+use problem::Problems;
+pub use problem::{ConfigError, Mistake};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -19,6 +37,56 @@ pub struct Config {
     pub instance: Option<InstanceConfig>,
     pub credentials: CredentialsConfig,
     pub web: WebConfig,
+}
+
+impl Config {
+    /// Every mistake is found in one pass, so that nobody mends a file line by line.
+    pub fn parse(source: &str, file: &str) -> Result<Self, ConfigError> {
+        let source = source.strip_prefix(BYTE_ORDER_MARK).unwrap_or(source);
+        let mut problems = Problems::of(source);
+        let (root, errors) = DeTable::parse_recoverable(source);
+        for error in &errors {
+            problems.add(&error.span().unwrap_or_default(), error.message());
+        }
+        // The parser's further words on a line follow from its first.
+        problems.keep_one_per_line();
+        if !problems.is_empty() {
+            // What was made of a broken text would be judged for what nobody wrote.
+            return Err(problems.into_error(file));
+        }
+        match file::config(&root, &mut problems) {
+            Some(config) if problems.is_empty() => Ok(config),
+            Some(_) | None => Err(problems.into_error(file)),
+        }
+    }
+
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let bytes = read(path).map_err(unreadable)?;
+        let file = path.display().to_string();
+        let source = str::from_utf8(&bytes).map_err(|error| {
+            let offset = error.valid_up_to();
+            let lossy = String::from_utf8_lossy(&bytes);
+            let mistake = Mistake::new(&file, &lossy, offset, "this is not UTF-8".to_owned());
+            ConfigError::Mistakes(vec![mistake])
+        })?;
+        Self::parse(source, &file)
+    }
+}
+
+/// Some editors begin every file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Far beyond any configuration, and nothing to fill the memory with.
+const LONGEST_FILE: u64 = 1 << 20;
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if length as u64 > LONGEST_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// One `[[endpoint]]`. Whether its host is known without a region is the plan's question.

@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Rung};
-use crate::config::Config;
-use crate::network::Network;
+use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
+use crate::network::{Network, Scope};
 use crate::observation::Instance;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,6 +17,89 @@ pub struct Plan {
     pub items: Vec<Item>,
 }
 
+impl Plan {
+    /// `instance` is what metadata said last, where it is asked and has answered.
+    pub fn new(config: &Config, instance: Option<&Instance>) -> Self {
+        let region = config.region.clone().or_else(|| instance?.region.clone());
+        let network = Network {
+            vpc: instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default(),
+            expected: config.expected_cidrs.clone(),
+        };
+        let mut items = Vec::new();
+        if let Some(instance) = &config.instance {
+            items.push(Item::Instance(Pace { interval: instance.interval, timeout: instance.timeout }));
+        }
+        if config.endpoints.iter().any(|endpoint| endpoint.call.is_some()) {
+            let credentials = &config.credentials;
+            items.push(Item::Credentials(Pace {
+                interval: credentials.interval,
+                timeout: credentials.timeout,
+            }));
+        }
+        let ladders = config.endpoints.iter().map(|endpoint| ladder(endpoint, region.as_deref(), &network));
+        items.extend(ladders.map(Item::Ladder));
+        if let Some(config) = &config.egress {
+            let promised = instance.map(promised).unwrap_or_default();
+            items.push(Item::Egress(egress(config, &network, promised)));
+        }
+        Self { region, network, items }
+    }
+
+    /// Every check with its interval, in the order of the report.
+    pub fn checks(&self) -> Vec<(CheckId, Duration)> {
+        let mut checks: Vec<(CheckId, Duration)> = self.items.iter().flat_map(Item::checks).collect();
+        checks.sort();
+        checks
+    }
+}
+
+fn ladder(endpoint: &EndpointConfig, region: Option<&str>, network: &Network) -> Ladder {
+    let host = match &endpoint.host {
+        HostConfig::Given(host) => Some(host.clone()),
+        HostConfig::OfService(service) => region.and_then(|region| catalogue::host_of(service, region)),
+    };
+    let call = endpoint.call.as_ref().map(|CallConfig { namespace, interval }| Call {
+        region: region.map(ToOwned::to_owned),
+        namespace: namespace.clone(),
+        interval: *interval,
+    });
+    Ladder {
+        name: endpoint.name.clone(),
+        host,
+        port: endpoint.port,
+        gateway: endpoint.gateway,
+        require_agreement: endpoint.require_agreement,
+        call,
+        network: network.clone(),
+        pace: Pace { interval: endpoint.interval, timeout: endpoint.timeout },
+    }
+}
+
+fn egress(config: &EgressConfig, network: &Network, promised: Vec<Family>) -> Egress {
+    Egress {
+        hosts: config.hosts.clone(),
+        addresses: config.addresses.clone(),
+        tcp_ports: config.tcp_ports.clone(),
+        udp_dns: config.udp_dns,
+        accept_reject: config.accept_reject,
+        window: config.window,
+        interval: config.interval,
+        network: network.clone(),
+        promised,
+    }
+}
+
+/// Any IPv4 address will do, since NAT needs no public one; there is no NAT for a local IPv6 address.
+fn promised(instance: &Instance) -> Vec<Family> {
+    let has = |family: Family| {
+        instance.addresses.iter().any(|ip| {
+            let reaches_out = ip.is_ipv4() || Network::default().scope(*ip) == Scope::Public;
+            Family::of(*ip) == family && reaches_out
+        })
+    };
+    Family::BOTH.into_iter().filter(|family| has(*family)).collect()
+}
+
 /// What has a schedule of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Item {
@@ -23,6 +107,19 @@ pub enum Item {
     Credentials(Pace),
     Ladder(Ladder),
     Egress(Egress),
+}
+
+impl Item {
+    pub fn checks(&self) -> Vec<(CheckId, Duration)> {
+        match self {
+            Self::Instance(pace) => vec![(CheckId::Instance, pace.interval)],
+            Self::Credentials(pace) => vec![(CheckId::Credentials, pace.interval)],
+            Self::Ladder(ladder) => ladder.checks(),
+            Self::Egress(egress) => {
+                Family::BOTH.map(|family| (CheckId::Egress(family), egress.interval)).to_vec()
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,9 +143,19 @@ pub struct Ladder {
     pub pace: Pace,
 }
 
+impl Ladder {
+    fn checks(&self) -> Vec<(CheckId, Duration)> {
+        let check = |rung, interval| (CheckId::Endpoint(self.name.clone(), rung), interval);
+        let mut checks = vec![check(Rung::Dns, self.pace.interval), check(Rung::Connect, self.pace.interval)];
+        checks.extend(self.call.as_ref().map(|call| check(Rung::Call, call.interval)));
+        checks
+    }
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Call {
-    pub region: String,
+    /// What the request is signed for. `None` while nobody knows it: the check is still owed.
+    pub region: Option<String>,
     pub namespace: String,
     pub interval: Duration,
 }
@@ -66,4 +173,207 @@ pub struct Egress {
     pub network: Network,
     /// The families of which metadata says that the instance has an address.
     pub promised: Vec<Family>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance() -> Instance {
+        Instance {
+            region: Some("us-east-1".into()),
+            vpc_cidrs: vec!["10.0.0.0/16".parse().unwrap()],
+            addresses: vec!["10.0.1.5".parse().unwrap()],
+            ..Instance::default()
+        }
+    }
+
+    fn config(source: &str) -> Config {
+        Config::parse(source, "test.toml").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn pace(interval: u64, timeout: u64) -> Pace {
+        Pace { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
+    }
+
+    /// What an instance does with no configuration at all.
+    fn usual() -> Plan {
+        let network = Network { vpc: instance().vpc_cidrs, expected: vec![] };
+        let addresses = [
+            "1.1.1.1",
+            "8.8.8.8",
+            "9.9.9.9",
+            "2606:4700:4700::1111",
+            "2001:4860:4860::8888",
+            "2620:fe::fe",
+            "64:ff9b::1.1.1.1",
+            "64:ff9b::8.8.8.8",
+            "64:ff9b::9.9.9.9",
+        ];
+        let ladder = Ladder {
+            name: "monitoring".into(),
+            host: Some("monitoring.us-east-1.amazonaws.com".into()),
+            port: 443,
+            gateway: false,
+            require_agreement: false,
+            call: Some(Call {
+                region: Some("us-east-1".into()),
+                namespace: "AWS/EC2".into(),
+                interval: Duration::from_secs(300),
+            }),
+            network: network.clone(),
+            pace: pace(30, 3),
+        };
+        let egress = Egress {
+            hosts: vec!["www.amazon.com".into()],
+            addresses: addresses.map(|ip| ip.parse().unwrap()).to_vec(),
+            tcp_ports: vec![443, 80],
+            udp_dns: true,
+            accept_reject: false,
+            window: Duration::from_secs(1),
+            interval: Duration::from_secs(60),
+            network: network.clone(),
+            promised: vec![Family::Ipv4],
+        };
+        Plan {
+            region: Some("us-east-1".into()),
+            network,
+            items: vec![
+                Item::Instance(pace(60, 2)),
+                Item::Credentials(pace(60, 3)),
+                Item::Ladder(ladder),
+                Item::Egress(egress),
+            ],
+        }
+    }
+
+    fn map_ladders(plan: &mut Plan, change: impl Fn(&mut Ladder)) {
+        for item in &mut plan.items {
+            match item {
+                Item::Ladder(ladder) => change(ladder),
+                Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => {}
+            }
+        }
+    }
+
+    fn promises(addresses: &[&str]) -> Vec<Family> {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        promised(&Instance { addresses, ..Instance::default() })
+    }
+
+    fn checks(source: &str) -> Vec<(String, u64)> {
+        let plan = Plan::new(&config(source), Some(&instance()));
+        plan.checks().iter().map(|(id, interval)| (id.to_string(), interval.as_secs())).collect()
+    }
+
+    #[test]
+    fn no_configuration_plans_what_the_guide_does_by_hand() {
+        assert_eq!(Plan::new(&Config::default(), Some(&instance())), usual());
+    }
+
+    #[test]
+    fn without_metadata_every_check_is_still_owed() {
+        let mut expected = Plan { region: None, network: Network::default(), ..usual() };
+        map_ladders(&mut expected, |ladder| {
+            ladder.host = None;
+            ladder.network = Network::default();
+            ladder.call.as_mut().unwrap().region = None;
+        });
+        let Some(Item::Egress(egress)) = expected.items.last_mut() else { panic!("egress is last") };
+        egress.network = Network::default();
+        egress.promised = vec![];
+        let plan = Plan::new(&Config::default(), None);
+        assert_eq!(plan, expected);
+        assert_eq!(plan.checks(), usual().checks());
+    }
+
+    #[test]
+    fn the_configuration_wins_over_metadata_and_adds_to_its_ranges() {
+        let config = config(
+            r#"
+            region = "cn-north-1"
+            expected_cidrs = ["10.50.0.0/16"]
+            interval = "20s"
+            instance = { metadata = false }
+            egress = { enabled = false }
+            [[endpoint]]
+            service = "ecr.api"
+            timeout = "1s"
+            [[endpoint]]
+            service = "s3"
+            type = "gateway"
+            [[endpoint]]
+            host = "api.partner.example"
+            port = 8443
+            require_agreement = true
+            call = "list-metrics"
+            namespace = "Partner"
+            "#,
+        );
+        let network = Network { vpc: instance().vpc_cidrs, expected: vec!["10.50.0.0/16".parse().unwrap()] };
+        let ladder = |name: &str, host: &str| Ladder {
+            name: name.into(),
+            host: Some(host.into()),
+            port: 443,
+            gateway: false,
+            require_agreement: false,
+            call: None,
+            network: network.clone(),
+            pace: pace(20, 3),
+        };
+        let partner = Call {
+            region: Some("cn-north-1".into()),
+            namespace: "Partner".into(),
+            interval: Duration::from_secs(300),
+        };
+        let items = vec![
+            Item::Credentials(pace(60, 3)),
+            Item::Ladder(Ladder {
+                pace: pace(20, 1),
+                ..ladder("ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn")
+            }),
+            Item::Ladder(Ladder { gateway: true, ..ladder("s3", "s3.cn-north-1.amazonaws.com.cn") }),
+            Item::Ladder(Ladder {
+                port: 8443,
+                require_agreement: true,
+                call: Some(partner),
+                ..ladder("api.partner.example", "api.partner.example")
+            }),
+        ];
+        let expected = Plan { region: Some("cn-north-1".into()), network: network.clone(), items };
+        assert_eq!(Plan::new(&config, Some(&instance())), expected);
+    }
+
+    #[test]
+    fn checks_come_in_the_order_of_the_report_with_their_own_intervals() {
+        let usual = [
+            ("instance", 60),
+            ("credentials", 60),
+            ("monitoring/dns", 30),
+            ("monitoring/connect", 30),
+            ("monitoring/call", 300),
+            ("egress/ipv4", 60),
+            ("egress/ipv6", 60),
+        ];
+        assert_eq!(checks(""), usual.map(|(id, interval)| (id.to_owned(), interval)));
+        let source = "egress.interval = '90s'\n[[endpoint]]\nservice = 'ssm'\n[[endpoint]]\nservice = 'kms'\ninterval = '10m'";
+        let others = [
+            ("instance", 60),
+            ("kms/dns", 600),
+            ("kms/connect", 600),
+            ("ssm/dns", 30),
+            ("ssm/connect", 30),
+            ("egress/ipv4", 90),
+            ("egress/ipv6", 90),
+        ];
+        assert_eq!(checks(source), others.map(|(id, interval)| (id.to_owned(), interval)));
+    }
+
+    #[test]
+    fn a_family_is_promised_by_an_address_that_could_reach_out() {
+        assert_eq!(promises(&[]), []);
+        assert_eq!(promises(&["10.0.1.5"]), [Family::Ipv4]);
+        assert_eq!(promises(&["2001:db8::5", "10.0.1.5"]), [Family::Ipv4, Family::Ipv6]);
+        assert_eq!(promises(&["fe80::1", "fd00::1", "::1"]), []);
+    }
 }

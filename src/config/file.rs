@@ -1,0 +1,160 @@
+//! The file as a whole: its top level and the small tables.
+
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::endpoint::endpoints;
+use super::problem::Problems;
+use super::table::{Keys, Table, Value};
+use super::value::{absolute_path, cidr, interval, listen, region, timeout, written};
+use super::{
+    Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
+    egress,
+};
+
+pub static KEYS: Keys = Keys {
+    table: "the top level",
+    known: &[
+        "region",
+        "interval",
+        "timeout",
+        "ca_file",
+        "expected_cidrs",
+        "endpoint",
+        "egress",
+        "instance",
+        "credentials",
+        "web",
+    ],
+};
+
+pub static INSTANCE_KEYS: Keys = Keys { table: "[instance]", known: &["metadata", "interval", "timeout"] };
+
+pub static CREDENTIALS_KEYS: Keys = Keys { table: "[credentials]", known: &["interval", "timeout"] };
+
+pub static WEB_KEYS: Keys = Keys { table: "[web]", known: &["listen"] };
+
+/// As many as a large hub has ranges.
+const MOST_CIDRS: usize = 64;
+
+/// `None` where anything is wrong; the problems say what.
+pub fn config(root: &Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Option<Config> {
+    let table = Table::root(root, &KEYS, problems);
+    let region = table.read_optional("region", problems, region);
+    let ca_file = table.read_optional("ca_file", problems, absolute_path);
+    let expected_cidrs = table.read("expected_cidrs", Some(Vec::new()), problems, |value, problems| {
+        value.list(MOST_CIDRS, problems, cidr)
+    });
+    let pace = pace(&table, Pace::of(defaults::INTERVAL, defaults::TIMEOUT), problems);
+    let endpoints = match table.value("endpoint") {
+        Some(value) => endpoints(&value, pace, problems),
+        None => pace.both().map(|(interval, timeout)| vec![defaults::monitoring(interval, timeout)]),
+    };
+    let egress = table.read("egress", Some(Some(EgressConfig::default())), problems, egress::egress);
+    let default = Config::default();
+    let instance = table.read("instance", Some(default.instance), problems, instance);
+    let credentials = table.read("credentials", Some(default.credentials), problems, credentials);
+    let web = table.read("web", Some(default.web), problems, web);
+    let config = Config {
+        region: region?,
+        ca_file: ca_file?,
+        expected_cidrs: expected_cidrs?,
+        endpoints: endpoints?,
+        egress: egress?,
+        instance: instance?,
+        credentials: credentials?,
+        web: web?,
+    };
+    check_whole(&config, &table, problems);
+    Some(config)
+}
+
+/// What only the tables together can get wrong.
+fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) {
+    if config.endpoints.is_empty()
+        && config.egress.is_none()
+        && let Some(value) = table.value("endpoint")
+    {
+        let message = "nothing is left to check: there is no endpoint, and egress is not enabled";
+        problems.add(&value.span, message);
+    }
+    let needs_region = |endpoint: &&EndpointConfig| match endpoint.host {
+        HostConfig::Given(_) => endpoint.call.is_some(),
+        HostConfig::OfService(_) => true,
+    };
+    if config.instance.is_none()
+        && config.region.is_none()
+        && let Some(value) = table.value("instance")
+        && let Some(endpoint) = config.endpoints.iter().find(needs_region)
+    {
+        let message =
+            format!("without metadata, region must be given: endpoint {:?} needs it", endpoint.name);
+        problems.add(&value.span, message);
+    }
+}
+
+/// How often, and how long each attempt may take. `None` where it is wrong, and recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub interval: Option<Duration>,
+    pub timeout: Option<Duration>,
+}
+
+impl Pace {
+    fn of(interval: Duration, timeout: Duration) -> Self {
+        Self { interval: Some(interval), timeout: Some(timeout) }
+    }
+
+    fn both(self) -> Option<(Duration, Duration)> {
+        self.interval.zip(self.timeout)
+    }
+}
+
+pub fn pace(table: &Table<'_>, inherited: Pace, problems: &mut Problems<'_>) -> Pace {
+    let interval = table.read("interval", inherited.interval, problems, interval);
+    let timeout = table.read("timeout", inherited.timeout, problems, timeout);
+    ends_in_time(table, ("timeout", timeout), interval, problems);
+    Pace { interval, timeout }
+}
+
+/// Where neither is written here, the fault was recorded where they are inherited from.
+pub fn ends_in_time(
+    table: &Table<'_>,
+    (key, wait): (&'static str, Option<Duration>),
+    interval: Option<Duration>,
+    problems: &mut Problems<'_>,
+) {
+    if let (Some(wait), Some(interval)) = (wait, interval)
+        && wait >= interval
+        && let Some(value) = table.value(key).or_else(|| table.value("interval"))
+    {
+        let (wait, interval) = (written(wait), written(interval));
+        let message = format!(
+            "{key} ({wait}) must be below interval ({interval}): an attempt has to end before the next begins"
+        );
+        problems.add(&value.span, message);
+    }
+}
+
+fn instance(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Option<InstanceConfig>> {
+    let table = value.table(&INSTANCE_KEYS, problems)?;
+    let metadata = table.read("metadata", Some(true), problems, Value::flag);
+    let pace = pace(&table, Pace::of(defaults::INSTANCE_INTERVAL, defaults::INSTANCE_TIMEOUT), problems);
+    let (interval, timeout) = pace.both()?;
+    Some(metadata?.then_some(InstanceConfig { interval, timeout }))
+}
+
+fn credentials(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<CredentialsConfig> {
+    let table = value.table(&CREDENTIALS_KEYS, problems)?;
+    let inherited = Pace::of(defaults::CREDENTIALS_INTERVAL, defaults::CREDENTIALS_TIMEOUT);
+    let (interval, timeout) = pace(&table, inherited, problems).both()?;
+    Some(CredentialsConfig { interval, timeout })
+}
+
+fn web(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<WebConfig> {
+    let table = value.table(&WEB_KEYS, problems)?;
+    let listen = table.read("listen", Some(defaults::LISTEN), problems, listen)?;
+    Some(WebConfig { listen })
+}

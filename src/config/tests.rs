@@ -1,0 +1,257 @@
+//! Whole files: what is shown for a bad one, what comes of a good one, and the sample that ships.
+
+use super::table::Keys;
+use super::*;
+
+fn parse(source: &str) -> Config {
+    Config::parse(source, "x.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refusal(source: &str) -> String {
+    match Config::parse(source, "x.toml") {
+        Ok(config) => panic!("{source}\nwas accepted as {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+/// Files and what is shown for them, apart by `====`, the two by `----`.
+const MISTAKES: &str = include_str!("golden/mistakes.txt");
+
+#[test]
+fn every_mistake_of_a_file_is_shown_with_its_place() {
+    for block in MISTAKES.split("====\n") {
+        let (source, shown) = block.split_once("\n----\n").unwrap();
+        assert_eq!(refusal(source), shown.trim_end(), "\n{source}");
+    }
+}
+
+const SAMPLE: &str = include_str!("../../packaging/linkproof.toml");
+
+/// In the sample a `#` without a space hides a key, one with a space begins a remark.
+fn uncommented() -> String {
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with(' ') => format!("{key}\n"),
+        Some(_) | None => format!("{line}\n"),
+    };
+    SAMPLE.lines().map(uncomment).collect()
+}
+
+#[test]
+fn no_file_and_an_empty_file_and_the_sample_are_the_defaults() {
+    assert_eq!(parse(""), Config::default());
+    assert_eq!(parse("\u{feff}# nothing\n"), Config::default());
+    assert_eq!(parse(SAMPLE), Config::default());
+}
+
+#[test]
+fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
+    let mut config = parse(&uncommented());
+    assert_eq!(config.region.take().as_deref(), Some("us-east-1"));
+    assert_eq!(config.ca_file.take(), Some(PathBuf::from("/etc/pki/corp.pem")));
+    assert_eq!(std::mem::take(&mut config.expected_cidrs), ["10.50.0.0/16".parse().unwrap()]);
+    let examples = config.endpoints.split_off(1);
+    let examples: Vec<&str> = examples.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    assert_eq!(examples, ["ecr.dkr", "s3", "api.partner.example"]);
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_sample_shows_every_key() {
+    let mut shown: Vec<(String, String)> = Vec::new();
+    let mut table = file::KEYS.table.to_owned();
+    for line in uncommented().lines().filter(|line| !line.starts_with('#')) {
+        if line.starts_with('[') {
+            shown.push((file::KEYS.table.to_owned(), line.trim_matches(['[', ']']).to_owned()));
+            line.clone_into(&mut table);
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            shown.push((table.clone(), key.to_owned()));
+        }
+    }
+    shown.sort();
+    shown.dedup();
+    let tables: [&Keys; 6] = [
+        &file::KEYS,
+        &file::INSTANCE_KEYS,
+        &file::CREDENTIALS_KEYS,
+        &file::WEB_KEYS,
+        &egress::KEYS,
+        &endpoint::KEYS,
+    ];
+    let keys = |keys: &'static Keys| keys.known.iter().map(|key| (keys.table.to_owned(), (*key).to_owned()));
+    let mut known: Vec<(String, String)> = tables.into_iter().flat_map(keys).collect();
+    known.sort();
+    assert_eq!(shown, known);
+}
+
+fn endpoint(name: &str, host: HostConfig) -> EndpointConfig {
+    let default = defaults::monitoring(defaults::INTERVAL, defaults::TIMEOUT);
+    EndpointConfig { name: name.into(), host, call: None, ..default }
+}
+
+#[test]
+fn every_key_reaches_the_configuration() {
+    let config = parse(
+        r#"
+        region = "eu-central-1"
+        interval = "20s"
+        timeout = "1500ms"
+        ca_file = "/etc/pki/corp.pem"
+        expected_cidrs = ["10.50.0.0/16", "2001:db8::/56"]
+
+        [[endpoint]]
+        service = "monitoring"
+        host = "Monitoring.Partner.Example."
+        port = 8443
+        call = "list-metrics"
+        namespace = "My App/Web"
+        call_interval = "1h"
+        interval = "45s"
+        timeout = "4s"
+        require_agreement = true
+
+        [[endpoint]]
+        service = "s3"
+        type = "gateway"
+
+        [egress]
+        hosts = []
+        addresses = ["203.0.113.1", "198.51.100.1"]
+        tcp_ports = [0x1bb]
+        udp_dns = false
+        accept_reject = true
+        window = "2s"
+        interval = "5m"
+
+        [instance]
+        interval = "2m"
+        timeout = "1s"
+
+        [credentials]
+        interval = "3m"
+        timeout = "5s"
+
+        [web]
+        listen = "127.0.0.1:9999"
+        "#,
+    );
+    let seconds = Duration::from_secs;
+    let monitoring = EndpointConfig {
+        port: 8443,
+        call: Some(CallConfig { namespace: "My App/Web".into(), interval: seconds(3600) }),
+        interval: seconds(45),
+        timeout: seconds(4),
+        require_agreement: true,
+        ..endpoint("monitoring", HostConfig::Given("monitoring.partner.example".into()))
+    };
+    let s3 = EndpointConfig {
+        gateway: true,
+        interval: seconds(20),
+        timeout: Duration::from_millis(1500),
+        ..endpoint("s3", HostConfig::OfService("s3".into()))
+    };
+    let expected = Config {
+        region: Some("eu-central-1".into()),
+        ca_file: Some("/etc/pki/corp.pem".into()),
+        expected_cidrs: vec!["10.50.0.0/16".parse().unwrap(), "2001:db8::/56".parse().unwrap()],
+        endpoints: vec![monitoring, s3],
+        egress: Some(EgressConfig {
+            hosts: vec![],
+            addresses: ["203.0.113.1", "198.51.100.1"].map(|ip| ip.parse().unwrap()).to_vec(),
+            tcp_ports: vec![443],
+            udp_dns: false,
+            accept_reject: true,
+            window: seconds(2),
+            interval: seconds(300),
+        }),
+        instance: Some(InstanceConfig { interval: seconds(120), timeout: seconds(1) }),
+        credentials: CredentialsConfig { interval: seconds(180), timeout: seconds(5) },
+        web: WebConfig { listen: "127.0.0.1:9999".parse().unwrap() },
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn what_is_turned_off_is_gone() {
+    let config = parse("region = 'us-east-1'\negress.enabled = false\ninstance.metadata = false");
+    let expected =
+        Config { region: Some("us-east-1".into()), egress: None, instance: None, ..Config::default() };
+    assert_eq!(config, expected);
+    assert_eq!(parse("endpoint = []").endpoints, []);
+}
+
+#[test]
+fn the_pace_of_the_top_is_that_of_every_endpoint_and_a_call_never_comes_more_often() {
+    let config = parse("interval = '10m'\ntimeout = '10s'");
+    assert_eq!(config.endpoints, [defaults::monitoring(Duration::from_mins(10), Duration::from_secs(10))]);
+    assert_eq!(config.endpoints[0].call.as_ref().unwrap().interval, Duration::from_mins(10));
+    assert_eq!(config.egress, Config::default().egress);
+    let written = parse("interval = '10m'\n[[endpoint]]\nservice = 'monitoring'\ncall = 'list-metrics'");
+    assert_eq!(written.endpoints[0].call, config.endpoints[0].call);
+}
+
+#[test]
+fn a_service_that_nobody_knows_is_known_by_its_host_and_may_be_called() {
+    let source = "[[endpoint]]\nservice = 'com.amazonaws.vpce.us-east-1.vpce-svc-0a1b'\nhost = 'api.partner.example'\ncall = 'list-metrics'";
+    let expected = endpoint(
+        "com.amazonaws.vpce.us-east-1.vpce-svc-0a1b",
+        HostConfig::Given("api.partner.example".into()),
+    );
+    let call = Some(CallConfig { namespace: "AWS/EC2".into(), interval: Duration::from_mins(5) });
+    assert_eq!(parse(source).endpoints, [EndpointConfig { call, ..expected }]);
+}
+
+#[test]
+fn two_hundred_endpoints_are_the_most() {
+    let file = |count: usize| -> String {
+        (0..count).map(|n| format!("[[endpoint]]\nhost = 'h{n}.partner.example'\n")).collect()
+    };
+    assert_eq!(parse(&file(200)).endpoints.len(), 200);
+    let expected = "x.toml:1:1: endpoint may hold 200 entries at most, not 201\n  [[endpoint]]";
+    assert_eq!(refusal(&file(201)), expected);
+}
+
+#[test]
+fn a_file_that_is_not_there_or_no_text_is_named() {
+    let directory = std::env::temp_dir().join(format!("linkproof-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let load = |name: &str| Config::load(&directory.join(name)).unwrap_err();
+    let missing = load("missing.toml");
+    assert!(missing.is_missing());
+    let path = directory.display();
+    assert_eq!(
+        missing.to_string(),
+        format!("{path}/missing.toml: cannot be read: No such file or directory (os error 2)")
+    );
+    std::fs::write(directory.join("latin1.toml"), b"region = 'us-east-1'\n# gr\xfc\xdfe\n").unwrap();
+    let latin1 = load("latin1.toml");
+    assert!(!latin1.is_missing());
+    assert_eq!(
+        latin1.to_string(),
+        format!("{path}/latin1.toml:2:5: this is not UTF-8\n  # gr\u{fffd}\u{fffd}e")
+    );
+    std::fs::write(directory.join("long.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    assert_eq!(
+        load("long.toml").to_string(),
+        format!("{path}/long.toml: cannot be read: it is longer than 1 MiB")
+    );
+    std::fs::write(directory.join("good.toml"), SAMPLE).unwrap();
+    assert_eq!(Config::load(&directory.join("good.toml")).unwrap(), Config::default());
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+proptest::proptest! {
+    /// Whatever somebody cuts out of a file, or writes into it: no panic, and no refusal without a place.
+    #[test]
+    fn a_refusal_always_says_where(from in 0_usize..3000, length in 0_usize..40, word in "[ -~\n\u{e9}]{0,6}") {
+        let mut source = uncommented();
+        let from = source.floor_char_boundary(from);
+        let to = source.floor_char_boundary(from + length);
+        source.replace_range(from..to, &word);
+        if let Err(error) = Config::parse(&source, "x.toml") {
+            let ConfigError::Mistakes(mistakes) = error else { panic!("{error}") };
+            proptest::prop_assert!(!mistakes.is_empty());
+            for Mistake { line, .. } in mistakes {
+                proptest::prop_assert!((1..=source.lines().count() + 1).contains(&line));
+            }
+        }
+    }
+}

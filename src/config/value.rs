@@ -1,0 +1,190 @@
+//! The values of the file that mean more than a string or a number.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::name::host_name;
+use super::problem::Problems;
+use super::table::Value;
+use crate::network::{Cidr, Network, Scope};
+
+/// Below a second a check would be a load, above a day it would be an archive.
+pub const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+
+/// Below 10 ms a busy machine looks like a broken path.
+pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+pub fn interval(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Duration> {
+    duration(value, &INTERVALS, problems)
+}
+
+pub fn timeout(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Duration> {
+    duration(value, &TIMEOUTS, problems)
+}
+
+pub fn duration(
+    value: &Value<'_>,
+    bounds: &RangeInclusive<Duration>,
+    problems: &mut Problems<'_>,
+) -> Option<Duration> {
+    let text = value.text("a string such as \"30s\"", problems)?;
+    let Ok(duration) = humantime::parse_duration(text) else {
+        let message = format!("{text:?} is no duration: write it as \"500ms\", \"30s\" or \"1m30s\"");
+        problems.add(&value.span, message);
+        return None;
+    };
+    if !bounds.contains(&duration) {
+        let (from, to) = (written(*bounds.start()), written(*bounds.end()));
+        problems.add(&value.span, format!("{} must be from {from} to {to}", value.key));
+        return None;
+    }
+    Some(duration)
+}
+
+/// As the file would have it: `1m30s`.
+pub fn written(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string().replace(' ', "")
+}
+
+pub fn region(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = value.text("a string such as \"us-east-1\"", problems)?;
+    if is_region(text) {
+        return Some(text.to_owned());
+    }
+    let region = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let message = if is_region(region) {
+        format!("{text:?} is a zone: write its region, {region:?}")
+    } else {
+        format!("{text:?} is no region: write it as \"us-east-1\"")
+    };
+    problems.add(&value.span, message);
+    None
+}
+
+/// `us-east-1`, `us-gov-west-1`: lower-case words, then a digit.
+fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let is_word = |part: &str, least| part.len() >= least && part.bytes().all(|b| b.is_ascii_lowercase());
+    let first = parts.next().is_some_and(|part| is_word(part, 2));
+    let last = parts.next_back().is_some_and(|part| matches!(part.as_bytes(), [b'1'..=b'9']));
+    let words: Vec<&str> = parts.collect();
+    first && last && !words.is_empty() && words.iter().all(|part| is_word(part, 1))
+}
+
+pub fn cidr(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
+    let text = value.text("strings such as \"10.50.0.0/16\"", problems)?;
+    let cidr: Result<Cidr, String> = text.parse().and_then(|cidr: Cidr| {
+        // Everything would be private, and no check could ever fail on a public answer.
+        if cidr.to_string().ends_with("/0") {
+            return Err(format!("{text:?} is the whole internet: name the ranges of your own"));
+        }
+        Ok(cidr)
+    });
+    cidr.inspect_err(|why| problems.add(&value.span, why)).ok()
+}
+
+/// A host of the internet by its literal, so that no name server is needed to find it.
+pub fn public_address(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<IpAddr> {
+    let text = value.text("strings such as \"1.1.1.1\"", problems)?;
+    let Ok(ip) = text.parse::<IpAddr>() else {
+        problems.add(&value.span, format!("{text:?} is no IP address: names belong in hosts"));
+        return None;
+    };
+    if let IpAddr::V6(v6) = ip
+        && let Some(v4) = v6.to_ipv4_mapped()
+    {
+        problems.add(&value.span, format!("{text:?} would be sent over IPv4: write \"{v4}\""));
+        return None;
+    }
+    match Network::default().scope(ip) {
+        Scope::Public => Some(ip),
+        Scope::Private => {
+            let why = "is private: only an answer from the internet proves a way out";
+            problems.add(&value.span, format!("{text:?} {why}"));
+            None
+        }
+        Scope::Special => {
+            problems.add(&value.span, format!("{text:?} is no host of the internet"));
+            None
+        }
+        // Nobody vouches for anything in an empty network.
+        Scope::Vpc | Scope::Expected => None,
+    }
+}
+
+/// A name to be resolved, without the trailing dot.
+pub fn host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = value.text("a string such as \"api.partner.example\"", problems)?;
+    host_name(text).inspect_err(|why| problems.add(&value.span, why)).ok()
+}
+
+pub fn public_host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = value.text("strings such as \"www.amazon.com\"", problems)?;
+    if text.parse::<IpAddr>().is_ok() {
+        problems.add(&value.span, format!("{text:?} is an IP address: it belongs in addresses"));
+        return None;
+    }
+    host_name(text).inspect_err(|why| problems.add(&value.span, why)).ok()
+}
+
+pub fn absolute_path(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
+    let path = PathBuf::from(value.text("a string such as \"/etc/pki/corp.pem\"", problems)?);
+    if !path.is_absolute() {
+        // A daemon's working directory is nobody's intention.
+        problems.add(&value.span, format!("{} must be an absolute path", value.key));
+        return None;
+    }
+    Some(path)
+}
+
+pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let text = value.text("a string such as \"[::]:10042\"", problems)?;
+    let listen = text.parse();
+    if listen.is_err() {
+        let message =
+            format!("{text:?} is no address and port: write it as \"[::]:10042\" or \"127.0.0.1:10042\"");
+        problems.add(&value.span, message);
+    }
+    listen.ok()
+}
+
+/// CloudWatch's own bounds of a namespace.
+const LONGEST_NAMESPACE: usize = 255;
+
+pub fn namespace(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = value.text("a string such as \"AWS/EC2\"", problems)?;
+    let is_namespace = (1..=LONGEST_NAMESPACE).contains(&text.len())
+        && !text.starts_with(':')
+        && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if !is_namespace {
+        problems.add(&value.span, format!("{text:?} is no CloudWatch namespace: write it as \"AWS/EC2\""));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_of_every_partition_are_regions() {
+        for region in ["us-east-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1", "us-isob-east-1"] {
+            assert!(is_region(region), "{region}");
+        }
+        for other in
+            ["", "us", "us-1", "us-east", "us-east-1a", "US-EAST-1", "us--1", "us-east-0", "u-east-1"]
+        {
+            assert!(!is_region(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["500ms", "30s", "1m30s", "1day"] {
+            assert_eq!(written(humantime::parse_duration(text).unwrap()), text);
+        }
+    }
+}
