@@ -12,6 +12,4 @@ pub struct Diagnosis {
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Cause {
-    PrivateDnsOff,
-}
+pub enum Cause { PrivateDnsOff }

@@ -23,7 +23,7 @@ pub const CALL_INTERVAL: Duration = Duration::from_mins(5);
 pub const NAMESPACE: &str = "AWS/EC2";
 
 /// A way out is opened by a person, who is watched for by the minute; and strangers are asked.
-pub const EGRESS_INTERVAL: Duration = Duration::from_secs(60);
+pub const EGRESS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Three times the longest round trip on earth.
 pub const EGRESS_WINDOW: Duration = Duration::from_secs(1);
@@ -58,12 +58,12 @@ const fn through_nat64(ip: Ipv4Addr) -> IpAddr {
 }
 
 /// The facts of an instance change by hand, if ever.
-pub const INSTANCE_INTERVAL: Duration = Duration::from_secs(60);
+pub const INSTANCE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Metadata is on the same host; it answers within milliseconds or not at all.
 pub const INSTANCE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(60);
+pub const CREDENTIALS_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The chain may have to ask more than one source.
 pub const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(3);

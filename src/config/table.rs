@@ -94,17 +94,17 @@ pub struct Value<'a> {
 impl<'a> Value<'a> {
     /// `expected` names the string: `a string such as "30s"`.
     pub fn text(&self, expected: &str, problems: &mut Problems<'_>) -> Option<&'a str> {
-        match self.content {
-            DeValue::String(text) => Some(text),
-            _ => self.refuse(expected, problems),
-        }
+        let DeValue::String(text) = self.content else {
+            return self.refuse(expected, problems);
+        };
+        Some(text)
     }
 
     pub fn flag(&self, problems: &mut Problems<'_>) -> Option<bool> {
-        match self.content {
-            DeValue::Boolean(flag) => Some(*flag),
-            _ => self.refuse("true or false", problems),
-        }
+        let DeValue::Boolean(flag) = self.content else {
+            return self.refuse("true or false", problems);
+        };
+        Some(*flag)
     }
 
     pub fn port(&self, problems: &mut Problems<'_>) -> Option<u16> {
@@ -119,10 +119,10 @@ impl<'a> Value<'a> {
     }
 
     pub fn table(&self, keys: &'static Keys, problems: &mut Problems<'_>) -> Option<Table<'a>> {
-        match self.content {
-            DeValue::Table(entries) => Some(Table::of(entries, self.span.clone(), keys, problems)),
-            _ => self.refuse(&format!("a table, written {}", keys.table), problems),
-        }
+        let DeValue::Table(entries) = self.content else {
+            return self.refuse(&format!("a table, written {}", keys.table), problems);
+        };
+        Some(Table::of(entries, self.span.clone(), keys, problems))
     }
 
     /// The items of a list, of which there may be `most`. `expected` as in [`Self::text`].

@@ -24,6 +24,12 @@ fn every_mistake_of_a_file_is_shown_with_its_place() {
     }
 }
 
+#[test]
+fn a_byte_order_mark_is_no_column() {
+    let shown = "x.toml:1:12: interval must be a string such as \"30s\", not an integer\n  interval = 3";
+    assert_eq!(refusal("\u{feff}interval = 3"), shown);
+}
+
 const SAMPLE: &str = include_str!("../../packaging/linkproof.toml");
 
 /// In the sample a `#` without a space hides a key, one with a space begins a remark.

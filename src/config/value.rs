@@ -14,7 +14,7 @@ use crate::network::{Cidr, Network, Scope};
 pub const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 /// Below 10 ms a busy machine looks like a broken path.
-pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+pub const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
 
 pub fn interval(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Duration> {
     duration(value, &INTERVALS, problems)
