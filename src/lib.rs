@@ -1,5 +1,6 @@
 //! linkproof
 #![forbid(unsafe_code)]
+mod attempt;
 mod catalogue;
 mod check;
 mod config;

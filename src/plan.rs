@@ -24,6 +24,7 @@ impl Plan {
         let network = Network {
             vpc: instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default(),
             expected: config.expected_cidrs.clone(),
+            metadata_off: config.instance.is_none(),
         };
         let mut items = Vec::new();
         if let Some(instance) = &config.instance {
@@ -198,7 +199,7 @@ mod tests {
 
     /// What an instance does with no configuration at all.
     fn usual() -> Plan {
-        let network = Network { vpc: instance().vpc_cidrs, expected: vec![] };
+        let network = Network { vpc: instance().vpc_cidrs, expected: vec![], metadata_off: false };
         let addresses = [
             "1.1.1.1",
             "8.8.8.8",
@@ -310,7 +311,11 @@ mod tests {
             namespace = "Partner"
             "#,
         );
-        let network = Network { vpc: instance().vpc_cidrs, expected: vec!["10.50.0.0/16".parse().unwrap()] };
+        let network = Network {
+            vpc: instance().vpc_cidrs,
+            expected: vec!["10.50.0.0/16".parse().unwrap()],
+            metadata_off: false,
+        };
         let ladder = |name: &str, host: &str| Ladder {
             name: name.into(),
             host: Some(host.into()),

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 
 use super::clock::skew;
 use crate::observation::{AwsError, CallSeen, Reason, Trouble};
-use crate::plan::Call;
 use crate::wire::direct::{Direct, Trace};
 use crate::wire::trust::Trust;
 
@@ -26,6 +25,7 @@ use crate::wire::trust::Trust;
 pub struct Destination<'a> {
     pub peer: SocketAddr,
     pub host: &'a str,
+    pub region: &'a str,
     pub limit: Duration,
 }
 
@@ -33,12 +33,12 @@ pub async fn list_metrics(
     trust: &Trust,
     credentials: Credentials,
     to: Destination<'_>,
-    call: &Call,
+    namespace: &str,
 ) -> CallSeen {
     let http = Direct::new(trust.clone(), Some(to.peer), Instant::now() + to.limit);
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(call.region.clone()))
+        .region(Region::new(to.region.to_owned()))
         .endpoint_url(format!("https://{}:{}", to.host, to.peer.port()))
         .credentials_provider(credentials)
         .http_client(http.clone())
@@ -46,7 +46,7 @@ pub async fn list_metrics(
         .disable_clock_skew_correction(true)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
-    let result = Client::from_conf(config).list_metrics().namespace(&call.namespace).send().await;
+    let result = Client::from_conf(config).list_metrics().namespace(namespace).send().await;
     read(to.peer, http.trace(), result)
 }
 
@@ -94,19 +94,4 @@ fn read(
         seen.error = Some(error);
     }
     seen
-}
-
-/// A call that could not be made for want of credentials.
-pub fn not_signed(peer: SocketAddr) -> CallSeen {
-    CallSeen {
-        ip: peer.ip(),
-        peer: None,
-        phases: Vec::new(),
-        http_status: None,
-        request_id: None,
-        aws_error: None,
-        metrics: None,
-        clock_skew: None,
-        error: Some(Trouble { reason: Reason::NoCredentials, detail: "nothing to sign with".to_owned() }),
-    }
 }

@@ -4,6 +4,7 @@
 mod icmp;
 mod sockets;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,9 +15,12 @@ use tokio::time::Instant;
 
 pub use icmp::Pinger;
 
-use crate::check::Family;
+use crate::check::{EndpointName, Family};
 use crate::observation::{Control, ControlKind, EgressSeen, Heard, Outgoing, Probe, Shot};
 use icmp::Burst;
+
+/// One is enough to answer; a few are asked so that one dead interface does not decide.
+const MOST_CONTROLS: usize = 8;
 
 /// Where the egress check aims, by one family.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ pub struct Aim {
 #[derive(Clone, Debug)]
 pub struct Controls {
     /// Addresses of endpoints, as soon as somebody has resolved them.
-    pub endpoints: watch::Receiver<Vec<SocketAddr>>,
+    pub endpoints: watch::Receiver<BTreeMap<EndpointName, Vec<SocketAddr>>>,
     pub resolvers: Vec<SocketAddr>,
 }
 
@@ -148,13 +152,15 @@ async fn off_host(controls: Controls, family: Family, deadline: Instant) -> Vec<
 /// The strong control: something with our own kind of traffic answers. `None` while no address
 /// is known.
 async fn endpoint(
-    mut known: watch::Receiver<Vec<SocketAddr>>,
+    mut known: watch::Receiver<BTreeMap<EndpointName, Vec<SocketAddr>>>,
     family: Family,
     deadline: Instant,
 ) -> Option<Control> {
-    let waiting = known.wait_for(|addresses| !addresses.is_empty());
-    let addresses = tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?.clone();
-    let chosen = nearest(addresses, family);
+    let waiting = known.wait_for(|endpoints| endpoints.values().any(|addresses| !addresses.is_empty()));
+    let addresses: Vec<SocketAddr> =
+        tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?.values().flatten().copied().collect();
+    let mut chosen = nearest(addresses, family);
+    chosen.truncate(MOST_CONTROLS);
     let mut running: JoinSet<_> = chosen
         .iter()
         .map(|peer| {
