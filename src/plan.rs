@@ -314,7 +314,7 @@ mod tests {
         let network = Network {
             vpc: instance().vpc_cidrs,
             expected: vec!["10.50.0.0/16".parse().unwrap()],
-            metadata_off: false,
+            metadata_off: true,
         };
         let ladder = |name: &str, host: &str| Ladder {
             name: name.into(),
