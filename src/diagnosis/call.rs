@@ -1,5 +1,7 @@
 //! Why ListMetrics is not answered with metrics: whose policy, whose clock, whose limit.
 
+use std::time::Duration;
+
 use super::finding::Finding;
 use super::presumption::presumed;
 use super::scene::{Fault, Scene, detail, host};
@@ -101,10 +103,11 @@ fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> St
         if fault.ips.is_empty() { call.map(|call| call.ip).into_iter().collect() } else { fault.ips.clone() };
     let at = text::listed(&ips);
     let name = host(observation);
-    let took = text::spell(observation.took);
     let Some(call) = call else {
-        return format!("{name}: {} after {took}", fault.reason);
+        return format!("{name}: {}", fault.reason);
     };
+    let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
+    let took = text::spell(if took.is_zero() { observation.took } else { took });
     let status = call.http_status.map(|status| format!(" {status}")).unwrap_or_default();
     match (&call.aws_error, detail(observation)) {
         (Some(error), _) => {

@@ -65,7 +65,7 @@ causes! {
         "Allow outbound TCP {port} in the security groups of {instance}; in the network ACL of {subnet} allow {port} out and 1024-65535 back in. Then look at the security group that these endpoints share.";
     EndpointSecurityGroup = "endpoint_security_group",
         "The endpoint's security group does not let the instance in",
-        "Allow inbound TCP {port} from {instance} in the security group of the endpoint of {subjects}. Then the outbound rules of {instance}, and the network ACLs of both subnets: {port} there, 1024-65535 back.";
+        "In the security group of the endpoint of {subjects} allow inbound TCP {port} from {instance} (its security group, or the CIDR of {subnet}). Then its outbound rules, and the network ACLs of both subnets: {port} there, 1024-65535 back.";
     GatewayEndpointMissing = "gateway_endpoint_missing",
         "No gateway endpoint leads to the service",
         "Associate the gateway endpoint of {subjects} with the route table of {subnet} (same region), and allow outbound TCP {port} to its prefix list (pl-) in the security group and the network ACL.";

@@ -41,8 +41,9 @@ pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
         let fact = format!("by this clock a certificate of {name} from {issuer} {off}; AWS serves none such");
         return Finding::new(Cause::ClockWrong, fact).about(name);
     }
-    let carries = text::clip(&text::listed(&certificate.names), 90);
-    let fact = format!("{name} at {at} shows a certificate by {issuer} for {carries} ({})", fault.reason);
+    let names = text::clip(&text::listed(&certificate.names), 90);
+    let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
+    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries} ({})", fault.reason);
     Finding::new(Cause::CertificateInvalid, fact).about(name)
 }
 

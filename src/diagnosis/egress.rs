@@ -25,11 +25,12 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if presumed == Cause::InternetRouteOpen {
         return vec![leak(scene, seen, fault.reason)];
     }
-    vec![
-        Finding::new(presumed, unproven(seen, presumed, fault.reason))
-            .advising(unproven_advice(fault.reason)),
-    ]
+    let finding = Finding::new(presumed, unproven(seen, presumed, fault.reason));
+    vec![if fault.reason == Reason::SendBlocked { finding.healed_by(LET_OUT) } else { finding }]
 }
+
+// Not the cause's own remedy: taking this host's own refusal for silence would prove nothing.
+const LET_OUT: &str = "This host's own packet filter refuses to send. Let linkproof's probes out there (nft list ruleset, output): only then does silence speak for the subnet.";
 
 fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     let out: Vec<&Shot> = seen.shots.iter().filter(|shot| is_leak(scene, shot)).collect();
@@ -55,10 +56,10 @@ fn is_leak(scene: &Scene<'_>, shot: &Shot) -> bool {
     }
 }
 
-/// Really sent, and nothing at all came back.
+/// Sent, and nothing at all came back.
 fn is_silent(seen: &EgressSeen, probe: Probe) -> bool {
     let mut shots = seen.shots.iter().filter(|shot| shot.probe == probe).peekable();
-    shots.peek().is_some() && shots.all(|shot| shot.sent > 0 && shot.heard == Heard::Silence)
+    shots.peek().is_some() && shots.all(|shot| shot.heard == Heard::Silence)
 }
 
 fn leak_fact(seen: &EgressSeen, out: &[&Shot], closed: &[&str], reason: Reason) -> String {
@@ -118,7 +119,9 @@ fn nat64(out: &[&Shot]) -> Option<String> {
 /// missed the endpoints is explained by what ails them.
 fn deaf(seen: &EgressSeen) -> Option<Finding> {
     let loopback = seen.controls.iter().find(|c| c.control == ControlKind::Loopback && !c.passed)?;
-    let fact = format!("ping did not hear its own loopback ({})", text::clip(&loopback.detail, 120));
+    let detail = text::clip(&loopback.detail, 120);
+    let why = if detail.is_empty() { detail } else { format!(" ({detail})") };
+    let fact = format!("ping did not hear its own loopback{why}");
     let advice = "If the socket opens, a host firewall drops ICMP on lo: let it through.";
     Some(Finding::new(Cause::PingNotPermitted, fact).advising(advice.to_owned()))
 }
@@ -135,9 +138,4 @@ fn unproven(seen: &EgressSeen, cause: Cause, reason: Reason) -> String {
     };
     let heard = text::listed(seen.shots.iter().filter(telling).map(answer));
     if heard.is_empty() { format!("{}: {reason}", seen.family.name()) } else { heard }
-}
-
-fn unproven_advice(reason: Reason) -> Option<String> {
-    let advice = "This host's own packet filter refuses to send: let linkproof's probes leave the host, else only the host is proven.";
-    (reason == Reason::SendBlocked).then(|| advice.to_owned())
 }

@@ -13,6 +13,8 @@ pub struct Finding {
     subject: Option<String>,
     port: Option<u16>,
     advice: Vec<String>,
+    /// Whether the cause's own remedy is the wrong one here.
+    special: bool,
     /// Empty for a warning: it is worth a look and breaks nothing.
     pub explains: BTreeSet<CheckId>,
 }
@@ -25,6 +27,7 @@ impl Finding {
             subject: None,
             port: None,
             advice: vec![],
+            special: false,
             explains: BTreeSet::new(),
         }
     }
@@ -43,6 +46,13 @@ impl Finding {
     /// A sentence to stand before the cause's own remedy.
     pub fn advising(mut self, advice: impl Into<Option<String>>) -> Self {
         self.advice.extend(advice.into());
+        self
+    }
+
+    /// What to do here instead of the cause's own remedy.
+    pub fn healed_by(mut self, remedy: impl Into<String>) -> Self {
+        self.advice.push(remedy.into());
+        self.special = true;
         self
     }
 
@@ -67,11 +77,12 @@ pub fn merge(findings: Vec<Finding>, instance: Option<&Instance>) -> Vec<Diagnos
 fn diagnosis(cause: Cause, findings: &[Finding], instance: Option<&Instance>) -> Diagnosis {
     let facts = distinct(findings.iter().map(|finding| &finding.fact));
     let advice = distinct(findings.iter().flat_map(|finding| &finding.advice));
+    let usual = findings.iter().any(|finding| !finding.special);
     let explains: BTreeSet<&CheckId> = findings.iter().flat_map(|finding| &finding.explains).collect();
     Diagnosis {
         cause,
         evidence: text::evidence(&facts),
-        remedy: text::remedy(advice, fill(cause.remedy(), findings, instance)),
+        remedy: text::remedy(advice, usual.then(|| fill(cause.remedy(), findings, instance))),
         explains: explains.into_iter().cloned().collect(),
     }
 }

@@ -67,8 +67,9 @@ fn pinned(scene: &Scene<'_>, observation: &Observation, seen: &DnsSeen) -> Optio
     let outside = |ip: &&IpAddr| !scope(scene, observation, **ip).is_inside();
     let ip = seen.hosts_file.iter().find(outside)?;
     let fact = format!("/etc/hosts says {ip} for {}", seen.host);
-    let advice = format!("Remove {} from /etc/hosts.", seen.host);
-    Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&seen.host).advising(advice))
+    let remedy =
+        format!("Remove {} from /etc/hosts: applications take it before they ask anybody.", seen.host);
+    Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&seen.host).healed_by(remedy))
 }
 
 /// By the verdict where it judged the address, else by metadata.
@@ -163,16 +164,23 @@ impl Voices {
     }
 
     fn fact(&self, host: &str) -> String {
-        let sides = [(&self.system, "resolver"), (&self.vpc, "VPC resolver")];
-        let heard: Vec<String> = sides
-            .into_iter()
-            .filter(|(voice, _)| !matches!(voice.says, Says::NotAsked))
-            .map(|(voice, who)| voice.words(who))
-            .collect();
-        if heard.is_empty() {
-            return format!("{host} could not be looked up");
+        let (system, vpc) = (&self.system, &self.vpc);
+        let (one, other) = (system.named("resolver"), vpc.named("VPC resolver"));
+        match (system.words(), vpc.words()) {
+            (None, None) => format!("{host} could not be looked up"),
+            (Some(words), None) => format!("{host}: {one} says {words} {}", system.after()),
+            (None, Some(words)) => format!("{host}: {other} says {words} {}", vpc.after()),
+            (Some(words), Some(same)) if words == same => {
+                format!("{host}: {one} and {other} both say {words} {}", system.after())
+            }
+            (Some(words), Some(others)) => {
+                format!(
+                    "{host}: {one} says {words} {}, {other} says {others} {}",
+                    system.after(),
+                    vpc.after()
+                )
+            }
         }
-        format!("{host}: {}", heard.join(", "))
     }
 
     /// A resolver that is neither the VPC's nor a stub on this host, while nobody asked the VPC's.
@@ -223,18 +231,24 @@ impl Voice {
         })
     }
 
-    fn words(&self, who: &str) -> String {
-        let server = self.server.map(|server| format!(" {}", server.ip())).unwrap_or_default();
-        let took = text::spell(self.took);
+    fn named(&self, who: &str) -> String {
+        match self.server {
+            Some(server) => format!("{who} {}", server.ip()),
+            None => who.to_owned(),
+        }
+    }
+
+    fn after(&self) -> String {
+        format!("after {}", text::spell(self.took))
+    }
+
+    fn words(&self) -> Option<String> {
         match &self.says {
             Says::Addresses(ips) => {
-                let ips = text::listed(ips.iter().map(|(ip, scope)| format!("{ip} ({})", scope.code())));
-                format!("{who}{server} says {ips} after {took}")
+                Some(text::listed(ips.iter().map(|(ip, scope)| format!("{ip} ({})", scope.code()))))
             }
-            Says::Nothing(code) | Says::Trouble(code) | Says::Silence(code) => {
-                format!("{who}{server} says {code} after {took}")
-            }
-            Says::NotAsked => format!("{who} was not asked"),
+            Says::Nothing(code) | Says::Trouble(code) | Says::Silence(code) => Some((*code).to_owned()),
+            Says::NotAsked => None,
         }
     }
 }

@@ -83,8 +83,8 @@ fn silence_of(
 
 fn interface_down(scene: &Scene<'_>, observation: &Observation, ip: IpAddr, answering: usize) -> Finding {
     let range = scene.instance.and_then(|instance| {
-        let several = instance.vpc_cidrs.len() > 1;
-        instance.vpc_cidrs.iter().find(|cidr| several && cidr.contains(ip))
+        let of_family = || instance.vpc_cidrs.iter().filter(|cidr| cidr.is_ipv4() == ip.is_ipv4());
+        of_family().find(|cidr| of_family().count() > 1 && cidr.contains(ip))
     });
     let place = range.map(|range| format!(" (in {range})")).unwrap_or_default();
     let fact = format!(
@@ -203,8 +203,16 @@ fn words(observation: &Observation, fault: &Fault) -> String {
     } else if fault.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {
-        format!("{opened}{} after {took}", fault.reason)
+        format!("{opened}{}{}", fault.reason, spent(observation, &fault.ips))
     }
+}
+
+/// The time of this address alone: the check took as long as its slowest.
+fn spent(observation: &Observation, ips: &[IpAddr]) -> String {
+    let phases = observation.addresses.iter().find(|a| ips.contains(&a.ip)).map_or(&[][..], |a| &a.phases);
+    let alone = phases.is_empty() && observation.addresses.len() <= 1;
+    let took = if alone { observation.took } else { phases.iter().map(|(_, took)| *took).sum() };
+    if took.is_zero() { String::new() } else { format!(" after {}", text::spell(took)) }
 }
 
 fn connection<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a Connection> {

@@ -225,7 +225,7 @@ fn dns(host: String, took: Duration, words: &Words) -> DnsSeen {
             question: Question::A,
             transport: Transport::Udp,
             retransmitted: false,
-            took,
+            took: if said == "timeout" { took } else { Duration::from_micros(1100) },
             reply: reply(&said),
         });
     }

@@ -39,15 +39,24 @@ pub fn evidence(facts: &[String]) -> String {
 }
 
 fn sentence(facts: &[String], more: usize) -> String {
-    let facts = facts.join("; ");
+    let facts: Vec<&str> = facts.iter().map(|fact| fact.trim_end_matches('.')).collect();
+    let facts = capitalised(&facts.join("; "));
     match more {
         0 => format!("{facts}."),
         more => format!("{facts}; and {more} more."),
     }
 }
 
+/// Only a plain word: a host and a check's id are written as they are.
+fn capitalised(text: &str) -> String {
+    let word = text.split(' ').next().unwrap_or_default();
+    let plain = !word.is_empty() && word.len() < text.len() && word.bytes().all(|b| b.is_ascii_lowercase());
+    if plain { format!("{}{}", word[..1].to_ascii_uppercase(), &text[1..]) } else { text.to_owned() }
+}
+
 /// As many of the sentences as fit; the last is the one that must not be lost.
-pub fn remedy(mut advice: Vec<String>, last: String) -> String {
+pub fn remedy(mut advice: Vec<String>, last: Option<String>) -> String {
+    let last = last.or_else(|| advice.pop()).unwrap_or_default();
     loop {
         let text: Vec<&str> = advice.iter().chain([&last]).map(String::as_str).collect();
         let text = text.join(" ");
@@ -107,11 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_a_sentence_and_leaves_names_alone() {
+        let sentence = |fact: &str| evidence(&[fact.to_owned()]);
+        assert_eq!(sentence("no answer came."), "No answer came.");
+        assert_eq!(sentence("a.example says no"), "a.example says no.");
+        assert_eq!(sentence("egress/ipv4: rejected"), "egress/ipv4: rejected.");
+        assert_eq!(sentence("monitoring"), "monitoring.");
+    }
+
+    #[test]
     fn a_remedy_loses_its_last_advice_before_its_core() {
         let long = "y".repeat(390);
-        assert_eq!(remedy(vec!["First.".into()], "Then.".into()), "First. Then.");
-        assert_eq!(remedy(vec![long.clone(), "First.".into()], "Then.".into()), format!("{long} Then."));
-        assert_eq!(remedy(vec!["y".repeat(396)], "Then.".into()), "Then.");
+        assert_eq!(remedy(vec!["First.".into()], Some("Then.".into())), "First. Then.");
+        assert_eq!(
+            remedy(vec![long.clone(), "First.".into()], Some("Then.".into())),
+            format!("{long} Then.")
+        );
+        assert_eq!(remedy(vec!["First.".into()], None), "First.");
+        assert_eq!(remedy(vec!["y".repeat(396)], Some("Then.".into())), "Then.");
     }
 
     #[test]
