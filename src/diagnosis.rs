@@ -1,6 +1,31 @@
-//! The cause that explains the reasons of all checks at one moment. Pure: reasons in, causes out.
+//! The cause that explains the reasons of all checks at one moment. Pure: observations in, causes out.
+//!
+//! Each reason points at one cause at first sight (`presumption`); the rules of its area look at
+//! everything else that was seen and may know better (`instance`, `names`, `path`, `call`,
+//! `egress`). A check that only suffers from another is explained by the other's cause. What is
+//! left is `unexplained`: no red check is ever without a diagnosis.
 
-use crate::check::CheckId;
+mod call;
+mod cause;
+mod certificate;
+mod egress;
+mod finding;
+mod host;
+mod instance;
+mod names;
+mod path;
+mod presumption;
+#[cfg(test)]
+mod scenario;
+mod scene;
+mod text;
+
+pub use cause::Cause;
+
+use crate::check::{CheckId, Family, Kind, Rung};
+use crate::observation::{Instance, Observation, Outcome, Reason};
+use finding::Finding;
+use scene::{Fault, Scene, broken};
 
 /// A cause, with what shows it and what to change.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -8,8 +33,134 @@ pub struct Diagnosis {
     pub cause: Cause,
     pub evidence: String,
     pub remedy: String,
+    /// In the order of the report. Empty for a warning: nothing fails of it yet.
     pub explains: Vec<CheckId>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Cause { PrivateDnsOff }
+/// Takes the last observation of every check. Every failed or inconclusive one is explained by at
+/// least one diagnosis, each cause appears once, and the most fundamental comes first.
+pub fn diagnose(
+    observations: &[&Observation],
+    instance: Option<&Instance>,
+    proxy_variables: &[String],
+) -> Vec<Diagnosis> {
+    let scene = Scene::new(observations, instance);
+    let mut findings = by_rules(&scene);
+    own_up(&scene, &mut findings, |reason| !presumption::follows(reason));
+    spread(&scene, &mut findings);
+    own_up(&scene, &mut findings, |_| true);
+    spread(&scene, &mut findings);
+    warn(&scene, proxy_variables, &mut findings);
+    finding::merge(findings, instance)
+}
+
+fn by_rules(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for &observation in scene.checks.values() {
+        for fault in scene::faults(observation) {
+            let of_area = by_area(scene, observation, &fault);
+            findings.extend(of_area.into_iter().map(|finding| finding.explaining(&observation.check)));
+        }
+    }
+    findings
+}
+
+fn by_area(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+    match observation.check.kind() {
+        Kind::Instance | Kind::Credentials => instance::findings(scene, observation, fault),
+        Kind::Dns => names::findings(scene, observation, fault),
+        Kind::Connect => path::findings(scene, observation, fault),
+        Kind::Call => call::findings(scene, observation, fault),
+        Kind::Egress => egress::findings(scene, observation, fault),
+    }
+}
+
+/// A broken check that nothing explains is said to be unexplained.
+fn own_up(scene: &Scene<'_>, findings: &mut Vec<Finding>, due: fn(Reason) -> bool) {
+    for (&id, observation) in &scene.checks {
+        let Some(reason) = broken(observation.outcome).filter(|&reason| due(reason)) else { continue };
+        if findings.iter().any(|finding| finding.explains.contains(id)) {
+            continue;
+        }
+        let fact = match scene::detail(observation) {
+            Some(detail) => format!("{id}: {reason}, {}", text::clip(detail, 240)),
+            None => format!("{id}: {reason}"),
+        };
+        let advice = presumption::advice(reason).map(str::to_owned);
+        findings.push(Finding::new(Cause::Unexplained, fact).advising(advice).explaining(id));
+    }
+}
+
+/// Lets the causes of a check explain what only waited for it, and so on down the line.
+fn spread(scene: &Scene<'_>, findings: &mut [Finding]) {
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (&id, observation) in &scene.checks {
+            let explained = findings.iter().any(|finding| finding.explains.contains(id));
+            if explained || !is_consequence(observation.outcome) {
+                continue;
+            }
+            for finding in causes_of_what_came_before(scene, id, findings) {
+                finding.explains.insert(id.clone());
+                changed = true;
+            }
+        }
+    }
+}
+
+fn is_consequence(outcome: Outcome) -> bool {
+    outcome.reason().is_some_and(presumption::follows)
+}
+
+/// The nearest rung below that has a cause answers; all causes of that rung do.
+fn causes_of_what_came_before<'f>(
+    scene: &Scene<'_>,
+    id: &CheckId,
+    findings: &'f mut [Finding],
+) -> impl Iterator<Item = &'f mut Finding> {
+    let nearest = prerequisites(scene, id)
+        .into_iter()
+        .find(|group| group.iter().any(|before| findings.iter().any(|f| f.explains.contains(before))))
+        .unwrap_or_default();
+    findings.iter_mut().filter(move |f| nearest.iter().any(|before| f.explains.contains(before)))
+}
+
+/// What a check rests on, the nearest first.
+fn prerequisites(scene: &Scene<'_>, id: &CheckId) -> Vec<Vec<CheckId>> {
+    let rung = |name: &str, rung| CheckId::Endpoint(name.to_owned(), rung);
+    match id {
+        CheckId::Instance => vec![],
+        CheckId::Credentials | CheckId::Endpoint(_, Rung::Dns) => vec![vec![CheckId::Instance]],
+        // A gateway's connection proves something only while nothing else gets out.
+        CheckId::Endpoint(name, Rung::Connect) => {
+            vec![vec![rung(name, Rung::Dns)], Family::BOTH.map(CheckId::Egress).to_vec()]
+        }
+        CheckId::Endpoint(name, Rung::Call) => vec![
+            vec![rung(name, Rung::Connect), CheckId::Credentials],
+            vec![rung(name, Rung::Dns)],
+            vec![CheckId::Instance],
+        ],
+        // Its control needs something off the host that answers.
+        CheckId::Egress(_) => {
+            let endpoints = scene.checks.keys().copied().filter(|id| matches!(id, CheckId::Endpoint(..)));
+            vec![endpoints.cloned().collect(), vec![CheckId::Instance]]
+        }
+    }
+}
+
+/// What breaks nothing yet and is worth knowing.
+fn warn(scene: &Scene<'_>, proxy_variables: &[String], findings: &mut Vec<Finding>) {
+    findings.extend(names::warnings(scene));
+    findings.extend(certificate::warnings(scene));
+    if !findings.iter().any(|finding| finding.cause == Cause::ClockWrong) {
+        findings.extend(call::skew_warning(scene));
+    }
+    if !proxy_variables.is_empty() {
+        let set = text::listed(proxy_variables.iter().map(|name| text::clip(name, 40)));
+        findings.push(Finding::new(Cause::ProxyConfigured, format!("the environment sets {set}")));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Why ListMetrics is not answered with metrics: whose policy, whose clock, whose limit.
+
+use std::time::Duration;
+
+use super::finding::Finding;
+use super::presumption::presumed;
+use super::scene::{Fault, Scene, detail, host};
+use super::{Cause, certificate, text};
+use crate::check::{CheckId, Rung};
+use crate::observation::{CallSeen, Evidence, Observation, Reason};
+
+/// AWS refuses a signature beyond five minutes.
+const REFUSED_FROM_SECONDS: u64 = 300;
+
+/// Well beyond the second that a Date header is rounded to and the time that it travels.
+const WORTH_A_WARNING_SECONDS: u64 = 60;
+
+pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+    let Some(presumed) = presumed(fault.reason) else { return vec![] };
+    let call = calls(observation).iter().find(|call| fault.ips.is_empty() || fault.ips.contains(&call.ip));
+    let skew = call.and_then(|call| call.clock_skew);
+    let cause = cause(scene, observation, presumed, skew);
+    let mut fact = fact(observation, fault, call);
+    if let Some(skew) = skew.filter(|_| cause == Cause::ClockWrong) {
+        fact = format!("{}; {fact}", skewed(skew, host(observation)));
+    }
+    let subject = if cause == Cause::EndpointInterfaceDown {
+        text::listed(fault.ips.first())
+    } else {
+        host(observation).to_owned()
+    };
+    vec![Finding::new(cause, fact).about(subject).advising(advice(cause, fault.reason, call))]
+}
+
+/// A clock that is off and breaks nothing yet.
+pub fn skew_warning(scene: &Scene<'_>) -> Option<Finding> {
+    let of_calls = scene.rung(Rung::Call).flat_map(|(_, observation)| {
+        calls(observation).iter().filter_map(move |call| Some((call.clock_skew?, host(observation))))
+    });
+    let of_connections = scene.rung(Rung::Connect).flat_map(|(_, observation)| {
+        certificate::connections(observation)
+            .iter()
+            .filter_map(move |c| Some((c.clock_skew?, host(observation))))
+    });
+    let (skew, host) = of_calls
+        .chain(of_connections)
+        .filter(|(_, host)| super::host::is_aws(host))
+        .max_by_key(|(skew, _)| skew.unsigned_abs())?;
+    (skew.unsigned_abs() >= WORTH_A_WARNING_SECONDS)
+        .then(|| Finding::new(Cause::ClockWrong, skewed(skew, host)).about(host))
+}
+
+fn cause(scene: &Scene<'_>, observation: &Observation, presumed: Cause, skew: Option<i64>) -> Cause {
+    let connect = CheckId::Endpoint(observation.check.target().to_owned(), Rung::Connect);
+    let intercepted = scene.check(&connect).is_some_and(certificate::is_intercepted);
+    let clock_is_off = skew.is_some_and(|skew| skew.unsigned_abs() >= REFUSED_FROM_SECONDS);
+    if presumed == Cause::CredentialsInvalid && clock_is_off {
+        Cause::ClockWrong
+    } else if presumed == Cause::NotAws && intercepted {
+        Cause::TlsIntercepted
+    } else if presumed == Cause::EndpointSecurityGroup {
+        // The same address let `connect` in a moment before.
+        Cause::EndpointInterfaceDown
+    } else if presumed == Cause::MtuBlackHole {
+        Cause::EndpointSilent
+    } else {
+        presumed
+    }
+}
+
+fn advice(cause: Cause, reason: Reason, call: Option<&CallSeen>) -> Option<String> {
+    let message = call.and_then(|call| call.aws_error.as_ref()).map_or("", |error| error.message.as_str());
+    if cause == Cause::OrganizationPolicy {
+        return Some(format!("It is a {}.", policy(message, reason)));
+    }
+    let who = matches!(cause, Cause::IdentityPolicy | Cause::EndpointPolicy);
+    let principal = principal(message).filter(|_| who)?;
+    Some(format!("The principal is {}.", text::clip(principal, 120)))
+}
+
+/// The kind of policy, in the words of AWS's own message.
+fn policy(message: &str, reason: Reason) -> &'static str {
+    const KINDS: [&str; 4] =
+        ["service control policy", "resource control policy", "permissions boundary", "session policy"];
+    if let Some(kind) = KINDS.into_iter().find(|kind| message.contains(kind)) {
+        return kind;
+    }
+    if reason == Reason::DeniedByPermissionsBoundary {
+        "permissions boundary"
+    } else if reason == Reason::DeniedBySessionPolicy {
+        "session policy"
+    } else {
+        "service control or resource control policy"
+    }
+}
+
+fn principal(message: &str) -> Option<&str> {
+    message.split_once("User: ")?.1.split_whitespace().next()
+}
+
+fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> String {
+    let ips =
+        if fault.ips.is_empty() { call.map(|call| call.ip).into_iter().collect() } else { fault.ips.clone() };
+    let at = text::listed(&ips);
+    let name = host(observation);
+    let Some(call) = call else {
+        return format!("{name}: {}", fault.reason);
+    };
+    let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
+    let took = text::spell(if took.is_zero() { observation.took } else { took });
+    let status = call.http_status.map(|status| format!(" {status}")).unwrap_or_default();
+    match (&call.aws_error, detail(observation)) {
+        (Some(error), _) => {
+            let (code, message) = (text::clip(&error.code, 40), text::clip(&error.message, 240));
+            format!("{at} answered{status} {code} after {took}: {message}")
+        }
+        (None, Some(detail)) => {
+            format!("{name} at {at}:{status} {} after {took} ({})", fault.reason, text::clip(detail, 180))
+        }
+        (None, None) => format!("{name} at {at}:{status} {} after {took}", fault.reason),
+    }
+}
+
+fn skewed(skew: i64, host: &str) -> String {
+    let side = if skew < 0 { "ahead of" } else { "behind" };
+    format!("this clock is {} s {side} the Date header of {host}", skew.unsigned_abs())
+}
+
+fn calls(observation: &Observation) -> &[CallSeen] {
+    let Evidence::Call { calls, .. } = &observation.evidence else { return &[] };
+    calls
+}

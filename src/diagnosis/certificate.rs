@@ -1,0 +1,99 @@
+//! What a certificate tells about who answered.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use super::finding::Finding;
+use super::scene::{self, Fault, Scene};
+use super::{Cause, host, text};
+use crate::check::Rung;
+use crate::observation::{Certificate, Connection, Evidence, Observation, Reason};
+
+pub fn connections(observation: &Observation) -> &[Connection] {
+    let Evidence::Connect { connections, .. } = &observation.evidence else { return &[] };
+    connections
+}
+
+pub fn shown(observation: &Observation, ips: &[IpAddr]) -> Option<Certificate> {
+    connections(observation)
+        .iter()
+        .find(|c| ips.contains(&c.ip) && c.certificate.is_some())?
+        .certificate
+        .clone()
+}
+
+/// A handshake that ended at the certificate.
+pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
+    let name = scene::host(observation);
+    let at = text::listed(&fault.ips);
+    let Some(certificate) = shown(observation, &fault.ips) else {
+        let fact = format!("{name}: the certificate at {at} was not accepted ({})", fault.reason);
+        return Finding::new(Cause::CertificateInvalid, fact).about(name);
+    };
+    let issuer = text::clip(&certificate.issuer, 100);
+    if is_foreign(name, &certificate) {
+        let fact = format!("{name} at {at} shows a certificate issued by {issuer} ({})", fault.reason);
+        return Finding::new(Cause::TlsIntercepted, fact).about(name);
+    }
+    if let Some(off) = off_by(fault.reason, &certificate, observation.started_at)
+        && host::is_commercial_aws(name)
+    {
+        let fact = format!("by this clock a certificate of {name} from {issuer} {off}; AWS serves none such");
+        return Finding::new(Cause::ClockWrong, fact).about(name);
+    }
+    let names = text::clip(&text::listed(&certificate.names), 90);
+    let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
+    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries} ({})", fault.reason);
+    Finding::new(Cause::CertificateInvalid, fact).about(name)
+}
+
+/// A certificate that this host trusts, and that AWS would not show: it works, and is read on the way.
+pub fn warnings(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (_, observation) in scene.rung(Rung::Connect) {
+        let name = scene::host(observation);
+        for connection in connections(observation).iter().filter(|c| c.error.is_none()) {
+            let Some(certificate) = &connection.certificate else { continue };
+            if is_foreign(name, certificate) {
+                let issuer = text::clip(&certificate.issuer, 100);
+                let fact = format!(
+                    "{name} at {} shows a certificate that this host trusts, issued by {issuer}",
+                    connection.ip
+                );
+                findings.push(Finding::new(Cause::TlsIntercepted, fact).about(name));
+            }
+        }
+    }
+    findings
+}
+
+/// Whether the endpoint's certificate is somebody else's, at any of its addresses.
+pub fn is_intercepted(observation: &Observation) -> bool {
+    let name = scene::host(observation);
+    connections(observation).iter().any(|c| c.certificate.as_ref().is_some_and(|c| is_foreign(name, c)))
+}
+
+/// Only where AWS is known to use its public authority; DigiCert signed for it before.
+fn is_foreign(name: &str, certificate: &Certificate) -> bool {
+    let issuer = certificate.issuer.to_ascii_lowercase();
+    host::is_commercial_aws(name)
+        && !["amazon", "starfield", "digicert"].iter().any(|known| issuer.contains(known))
+}
+
+fn off_by(reason: Reason, certificate: &Certificate, now: SystemTime) -> Option<String> {
+    if reason == Reason::CertificateExpired {
+        Some(format!("expired {} ago", days(now.duration_since(certificate.not_after?).ok()?)))
+    } else if reason == Reason::CertificateNotYetValid {
+        Some(format!("becomes valid in {}", days(certificate.not_before?.duration_since(now).ok()?)))
+    } else {
+        None
+    }
+}
+
+fn days(off: Duration) -> String {
+    match off.as_secs() / 86_400 {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}

@@ -1,0 +1,106 @@
+//! What a host's name gives away: AWS or not, its region, a spelling that is known to be wrong.
+
+/// Where AWS serves with certificates of its own public authority.
+const COMMERCIAL: &[&str] = &[".amazonaws.com", ".api.aws"];
+
+const ELSEWHERE: &[&str] = &[
+    ".amazonaws.com.cn",
+    ".api.amazonwebservices.com.cn",
+    ".amazonaws.eu",
+    ".api.amazonwebservices.eu",
+    ".c2s.ic.gov",
+    ".api.aws.ic.gov",
+    ".sc2s.sgov.gov",
+    ".api.aws.scloud",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+];
+
+/// Names made of the endpoint service's name that do not exist, and what does.
+const MISNAMED: &[(&str, &str)] = &[
+    ("ecr.api.", "api.ecr."),
+    ("ecr.dkr.", "ACCOUNT.dkr.ecr."),
+    ("dkr.ecr.", "ACCOUNT.dkr.ecr."),
+    ("kinesis-streams.", "kinesis."),
+    ("kinesis-firehose.", "firehose."),
+    ("sagemaker.api.", "api.sagemaker."),
+    ("sagemaker.runtime.", "runtime.sagemaker."),
+    ("detective.", "api.detective."),
+];
+
+pub fn is_aws(host: &str) -> bool {
+    COMMERCIAL.iter().chain(ELSEWHERE).any(|suffix| host.ends_with(suffix))
+}
+
+pub fn is_commercial_aws(host: &str) -> bool {
+    COMMERCIAL.iter().any(|suffix| host.ends_with(suffix))
+}
+
+/// A name of one endpoint (`vpce-..`), which private DNS has nothing to do with.
+pub fn is_of_one_endpoint(host: &str) -> bool {
+    host.contains(".vpce.")
+}
+
+/// S3 and DynamoDB, which most VPCs reach through a gateway endpoint.
+pub fn may_be_gateway(host: &str) -> bool {
+    host.split('.').any(|label| label == "s3" || label == "dynamodb")
+}
+
+/// The region in an AWS name: the label that looks like `us-east-1`, `us-gov-west-1`.
+pub fn region(host: &str) -> Option<&str> {
+    if !is_aws(host) {
+        return None;
+    }
+    host.split('.').find(|label| {
+        let parts: Vec<&str> = label.split('-').collect();
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return false };
+        (3..=4).contains(&parts.len())
+            && (2..=4).contains(&first.len())
+            && last.len() <= 2
+            && last.bytes().all(|b| b.is_ascii_digit())
+            && parts[..parts.len() - 1].iter().all(|part| part.bytes().all(|b| b.is_ascii_lowercase()))
+    })
+}
+
+/// The name that was probably meant.
+pub fn meant(host: &str) -> Option<String> {
+    let (wrong, right) = MISNAMED.iter().find(|(wrong, _)| host.starts_with(wrong))?;
+    is_aws(host).then(|| format!("{right}{}", &host[wrong.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_told_from_a_service() {
+        for (host, expected) in [
+            ("monitoring.us-east-1.amazonaws.com", Some("us-east-1")),
+            ("sms-voice.us-gov-west-1.amazonaws.com", Some("us-gov-west-1")),
+            ("monitoring.eusc-de-east-1.amazonaws.eu", Some("eusc-de-east-1")),
+            ("eks-auth.eu-central-1.api.aws", Some("eu-central-1")),
+            ("vpce-0a-1-us-east-2c.monitoring.us-east-2.vpce.amazonaws.com", Some("us-east-2")),
+            ("iam.amazonaws.com", None),
+            ("host-a-1.example.com", None),
+        ] {
+            assert_eq!(region(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn aws_is_a_suffix_at_a_dot() {
+        assert!(is_aws("monitoring.us-east-1.amazonaws.com"));
+        assert!(is_aws("monitoring.cn-north-1.amazonaws.com.cn"));
+        assert!(!is_aws("monitoring.notamazonaws.com"));
+        assert!(is_commercial_aws("eks-auth.eu-west-1.api.aws"));
+        assert!(!is_commercial_aws("monitoring.cn-north-1.amazonaws.com.cn"));
+    }
+
+    #[test]
+    fn wrong_spellings_lead_to_the_right_one() {
+        let right = meant("ecr.api.us-east-1.amazonaws.com");
+        assert_eq!(right.as_deref(), Some("api.ecr.us-east-1.amazonaws.com"));
+        assert_eq!(meant("api.ecr.us-east-1.amazonaws.com"), None);
+        assert_eq!(meant("detective.example.com"), None);
+    }
+}

@@ -1,0 +1,248 @@
+//! Why an address of an endpoint is not reached: silence, refusal, a handshake that stalls.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::finding::Finding;
+use super::presumption::presumed;
+use super::scene::{Fault, Scene, broken, detail, host};
+use super::{Cause, certificate, text};
+use crate::check::{CheckId, Family, Rung};
+use crate::network::Scope;
+use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
+
+pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+    let Some(presumed) = presumed(fault.reason) else { return vec![] };
+    if let Some(finding) = gateway(scene, observation, fault) {
+        return vec![finding];
+    }
+    if fault.reason == Reason::ConnectTimeout {
+        return silence(scene, observation, fault);
+    }
+    if presumed == Cause::CertificateInvalid {
+        return vec![certificate::finding(observation, fault)];
+    }
+    vec![stalled(scene, observation, fault, presumed)]
+}
+
+/// A gateway's addresses are public and in order: its route is what can be missing.
+fn gateway(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
+    let unreached = matches!(fault.reason, Reason::ConnectTimeout | Reason::NetworkUnreachable);
+    let public = |ip: &IpAddr| observation.addresses.iter().any(|a| a.ip == *ip && a.scope == Scope::Public);
+    let dns = CheckId::Endpoint(observation.check.target().to_owned(), Rung::Dns);
+    if !unreached || fault.ips.is_empty() || !fault.ips.iter().all(public) || !scene.passed(&dns) {
+        return None;
+    }
+    let fact = format!(
+        "{} is public, as a gateway's addresses are, and did not answer TCP within {}",
+        with_port(observation, &fault.ips),
+        text::spell(observation.took)
+    );
+    Some(
+        Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation)).at_port(port(observation)),
+    )
+}
+
+/// SYNs without an answer: everybody's, one endpoint's or one interface's. Judged by family,
+/// since rules and routes are.
+fn silence(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for family in Family::BOTH {
+        let silent: Vec<IpAddr> = of_family(&fault.ips, family);
+        if !silent.is_empty() {
+            findings.extend(silence_of(scene, observation, family, &silent));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(unanswered(Cause::EndpointSecurityGroup, observation, &fault.ips));
+    }
+    findings
+}
+
+fn silence_of(
+    scene: &Scene<'_>,
+    observation: &Observation,
+    family: Family,
+    silent: &[IpAddr],
+) -> Vec<Finding> {
+    let answering =
+        observation.addresses.iter().filter(|a| Family::of(a.ip) == family && answered(a)).count();
+    if answering > 0 {
+        return silent.iter().map(|ip| interface_down(scene, observation, *ip, answering)).collect();
+    }
+    let others = Others::of(scene, family);
+    if !others.any_answers && others.silent >= 2 {
+        return vec![unanswered(Cause::InstanceEgressBlocked, observation, silent)];
+    }
+    let other_family = observation.addresses.iter().any(|a| Family::of(a.ip) != family && answered(a));
+    let advice = other_family.then(|| {
+        format!("Only {} is silent here: rules for it are apart from the other family's.", family.name())
+    });
+    vec![unanswered(Cause::EndpointSecurityGroup, observation, silent).advising(advice)]
+}
+
+fn interface_down(scene: &Scene<'_>, observation: &Observation, ip: IpAddr, answering: usize) -> Finding {
+    let range = scene.instance.and_then(|instance| {
+        let of_family = || instance.vpc_cidrs.iter().filter(|cidr| cidr.is_ipv4() == ip.is_ipv4());
+        of_family().find(|cidr| of_family().count() > 1 && cidr.contains(ip))
+    });
+    let place = range.map(|range| format!(" (in {range})")).unwrap_or_default();
+    let fact = format!(
+        "{} at {}{place} did not answer TCP within {}, {answering} of its other addresses did",
+        host(observation),
+        with_port(observation, &[ip]),
+        text::spell(observation.took)
+    );
+    Finding::new(Cause::EndpointInterfaceDown, fact).about(ip.to_string()).at_port(port(observation))
+}
+
+fn unanswered(cause: Cause, observation: &Observation, ips: &[IpAddr]) -> Finding {
+    let fact = format!(
+        "{}: no answer to TCP from {} within {}",
+        host(observation),
+        with_port(observation, ips),
+        text::spell(observation.took)
+    );
+    Finding::new(cause, fact).about(host(observation)).at_port(port(observation))
+}
+
+/// How all endpoints fare over one family.
+struct Others {
+    any_answers: bool,
+    /// Wholly silent ones. Names that share an address are one endpoint.
+    silent: usize,
+}
+
+impl Others {
+    fn of(scene: &Scene<'_>, family: Family) -> Self {
+        let mut any_answers = false;
+        let mut counted: Vec<IpAddr> = Vec::new();
+        let mut silent = 0;
+        for (_, observation) in scene.rung(Rung::Connect) {
+            let inside = observation
+                .addresses
+                .iter()
+                .filter(|a| Family::of(a.ip) == family && !matches!(a.scope, Scope::Public | Scope::Special));
+            let (heard, unheard): (Vec<&Address>, Vec<&Address>) = inside.partition(|a| answered(a));
+            any_answers |= !heard.is_empty();
+            let unheard: Vec<IpAddr> = unheard
+                .iter()
+                .filter(|a| broken(a.outcome) == Some(Reason::ConnectTimeout))
+                .map(|a| a.ip)
+                .collect();
+            if !unheard.is_empty() && !unheard.iter().any(|ip| counted.contains(ip)) {
+                silent += 1;
+            }
+            counted.extend(unheard);
+        }
+        Self { any_answers, silent }
+    }
+}
+
+/// Whether TCP got an answer from there, whatever came of it.
+fn answered(address: &Address) -> bool {
+    address.outcome == Outcome::Pass
+        || broken(address.outcome).is_some_and(|reason| {
+            reason == Reason::ConnectionRefused || reason == Reason::ConnectionReset || after_tcp(reason)
+        })
+}
+
+fn after_tcp(reason: Reason) -> bool {
+    reason == Reason::TlsTimeout || after_first_bytes(reason)
+}
+
+/// The peer sent what only a peer behind a working path sends.
+fn after_first_bytes(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::TlsFailed
+            | Reason::CertificateExpired
+            | Reason::CertificateNotYetValid
+            | Reason::CertificateNameMismatch
+            | Reason::CertificateUntrusted
+            | Reason::ResponseTimeout
+            | Reason::ResponseInvalid
+    )
+}
+
+fn stalled(scene: &Scene<'_>, observation: &Observation, fault: &Fault, presumed: Cause) -> Finding {
+    let name = host(observation);
+    let certificate = certificate::shown(observation, &fault.ips);
+    let intercepted = certificate.is_some() && certificate::is_intercepted(observation);
+    let cause = if presumed == Cause::MtuBlackHole && (certificate.is_some() || large_packets_pass(scene)) {
+        Cause::EndpointSilent
+    } else if presumed == Cause::NotAws && intercepted {
+        Cause::TlsIntercepted
+    } else {
+        presumed
+    };
+    let mut fact = format!("{name} at {}: {}", with_port(observation, &fault.ips), words(observation, fault));
+    if let Some(detail) = detail_of(observation, &fault.ips) {
+        fact = format!("{fact} ({})", text::clip(detail, 120));
+    }
+    let unrouted = fault.reason == Reason::NetworkUnreachable;
+    let advice =
+        unrouted.then(|| format!("Ask this host first: ip route get {}.", text::listed(fault.ips.first())));
+    Finding::new(cause, fact).about(name).at_port(port(observation)).advising(advice)
+}
+
+/// A handshake that completes anywhere carried the certificates, the first packets of full size.
+fn large_packets_pass(scene: &Scene<'_>) -> bool {
+    scene.rung(Rung::Connect).flat_map(|(_, observation)| &observation.addresses).any(|address| {
+        address.scope.is_inside()
+            && (address.outcome == Outcome::Pass || broken(address.outcome).is_some_and(after_first_bytes))
+    })
+}
+
+fn words(observation: &Observation, fault: &Fault) -> String {
+    let tcp = connection(observation, &fault.ips).and_then(|c| phase(c, Phase::Tcp)).map(text::spell);
+    let opened = tcp.map(|tcp| format!("TCP opened after {tcp}, then ")).unwrap_or_default();
+    let took = text::spell(observation.took);
+    if fault.reason == Reason::TlsTimeout {
+        format!("{opened}no TLS answer within {took}")
+    } else if fault.reason == Reason::ResponseTimeout {
+        format!("{opened}TLS, then no HTTP answer within {took}")
+    } else {
+        format!("{opened}{}{}", fault.reason, spent(observation, &fault.ips))
+    }
+}
+
+/// The time of this address alone: the check took as long as its slowest.
+fn spent(observation: &Observation, ips: &[IpAddr]) -> String {
+    let phases = observation.addresses.iter().find(|a| ips.contains(&a.ip)).map_or(&[][..], |a| &a.phases);
+    let alone = phases.is_empty() && observation.addresses.len() <= 1;
+    let took = if alone { observation.took } else { phases.iter().map(|(_, took)| *took).sum() };
+    if took.is_zero() { String::new() } else { format!(" after {}", text::spell(took)) }
+}
+
+fn connection<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a Connection> {
+    certificate::connections(observation).iter().find(|connection| ips.contains(&connection.ip))
+}
+
+fn phase(connection: &Connection, wanted: Phase) -> Option<Duration> {
+    connection.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, took)| *took)
+}
+
+fn detail_of<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a str> {
+    let own = connection(observation, ips).and_then(|c| c.error.as_ref()).map(|error| error.detail.as_str());
+    own.or_else(|| detail(observation)).filter(|detail| !detail.is_empty())
+}
+
+fn port(observation: &Observation) -> Option<u16> {
+    let Evidence::Connect { port, .. } = &observation.evidence else { return None };
+    Some(*port)
+}
+
+fn with_port(observation: &Observation, ips: &[IpAddr]) -> String {
+    if ips.is_empty() {
+        return "its addresses".to_owned();
+    }
+    match port(observation) {
+        Some(port) => text::listed(ips.iter().map(|ip| SocketAddr::new(*ip, port))),
+        None => text::listed(ips),
+    }
+}
+
+fn of_family(ips: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    ips.iter().copied().filter(|ip| Family::of(*ip) == family).collect()
+}

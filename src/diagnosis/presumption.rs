@@ -1,0 +1,79 @@
+//! What a reason points at before anything else is looked at.
+
+use super::Cause;
+use crate::observation::Reason;
+
+/// `None` where the reason alone says nothing.
+pub fn presumed(reason: Reason) -> Option<Cause> {
+    use Reason as R;
+    Some(match reason {
+        R::NameNotFound | R::NoAddress => Cause::NameUnknown,
+        R::QueryRefused | R::QueryTimeout | R::ResolverUnreachable => Cause::VpcDnsSupportOff,
+        R::PublicAddress | R::MixedAddresses => Cause::PrivateDnsOff,
+        R::OutsideVpc | R::SpecialAddress | R::ServerFailure => Cause::ForeignZone,
+        R::ResolversDisagree => Cause::ResolverBypassesVpc,
+        R::ConnectTimeout => Cause::EndpointSecurityGroup,
+        R::NetworkUnreachable => Cause::InstanceEgressBlocked,
+        R::ConnectionRefused | R::ConnectionReset => Cause::EndpointRefuses,
+        R::TlsTimeout => Cause::MtuBlackHole,
+        R::ResponseTimeout | R::ResponseCut => Cause::EndpointSilent,
+        R::CertificateExpired
+        | R::CertificateNotYetValid
+        | R::CertificateNameMismatch
+        | R::CertificateUntrusted => Cause::CertificateInvalid,
+        R::TlsFailed | R::ResponseInvalid | R::NotAnAwsAnswer | R::NotViaEndpoint => Cause::NotAws,
+        R::DeniedByIdentityPolicy | R::AccessDenied => Cause::IdentityPolicy,
+        R::DeniedByEndpointPolicy => Cause::EndpointPolicy,
+        R::DeniedByOrganizationPolicy | R::DeniedByPermissionsBoundary | R::DeniedBySessionPolicy => {
+            Cause::OrganizationPolicy
+        }
+        R::ClockSkew => Cause::ClockWrong,
+        R::InvalidCredentials | R::CredentialsExpired => Cause::CredentialsInvalid,
+        R::Throttled => Cause::Throttled,
+        R::ServiceError => Cause::ServiceUnavailable,
+        R::VpcCidrsUnknown
+        | R::MetadataTimeout
+        | R::MetadataUnreachable
+        | R::MetadataDisabled
+        | R::MetadataInvalid => Cause::MetadataUnavailable,
+        R::NoCredentials | R::CredentialsTimeout => Cause::NoInstanceRole,
+        R::IcmpReply | R::TcpConnected | R::UdpReply | R::ErrorFromOutside => Cause::InternetRouteOpen,
+        R::Rejected | R::SendBlocked => Cause::EgressRejected,
+        R::NotPermitted => Cause::PingNotPermitted,
+        R::Truncated
+        | R::AddressOutsideVpc
+        | R::ControlFailed
+        | R::TooFewTargets
+        | R::FamilyMissing
+        | R::FamilyUnavailable
+        | R::PrerequisiteFailed
+        | R::InternalError => return None,
+    })
+}
+
+/// Whether the reason only passes on the trouble of another check.
+pub fn follows(reason: Reason) -> bool {
+    matches!(reason, Reason::PrerequisiteFailed | Reason::AddressOutsideVpc | Reason::ControlFailed)
+}
+
+/// What to do about a reason that no cause stands behind.
+pub fn advice(reason: Reason) -> Option<&'static str> {
+    ADVICE.iter().find(|(of, _)| *of == reason).map(|(_, advice)| *advice)
+}
+
+const ADVICE: &[(Reason, &str)] = &[
+    (
+        Reason::Truncated,
+        "The answer is too large for UDP, and TCP port 53 did not deliver it: let it through.",
+    ),
+    (Reason::TooFewTargets, "Give [egress] addresses of at least two operators in this family."),
+    (
+        Reason::FamilyMissing,
+        "Metadata promises an address of this family, but no interface has it: see ip address show and the DHCP client.",
+    ),
+    (
+        Reason::ControlFailed,
+        "Nothing off the host answered, so silence proves nothing: configure an endpoint that works.",
+    ),
+    (Reason::InternalError, "This is a defect of linkproof: report it with its journal."),
+];

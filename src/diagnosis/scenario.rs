@@ -1,0 +1,344 @@
+//! The notation of `tests/scenarios`: one line an observation, for people to read.
+//!
+//! ```text
+//! monitoring/dns fail public_address system=203.0.113.20 vpc=10.0.1.57 hosts=127.0.0.1
+//! monitoring/connect fail connect_timeout 10.0.1.57=connect_timeout 10.0.2.113=pass issuer='CN=Corp CA'
+//! monitoring/call fail access_denied 10.0.1.57=access_denied status=403 code=AccessDenied message='User: ..'
+//! egress/ipv4 fail tcp_connected tcp@1.1.1.1=answer icmp@8.8.8.8=silence control=endpoint:fail
+//! ```
+//!
+//! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`; an egress
+//! target `answer`, `silence`, `rejected`, `rejected:BY`, `no_route`, `not_permitted` and `blocked`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+
+use crate::check::{CheckId, Family, Kind, Rung};
+use crate::network::Network;
+use crate::observation::*;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// `key=value` words; `none` where metadata is not asked.
+    #[serde(default = "usual_instance")]
+    instance: String,
+    #[serde(default)]
+    expected_cidrs: Vec<String>,
+    #[serde(default)]
+    pub proxy_variables: Vec<String>,
+    observations: Vec<String>,
+    /// In order, as `code: check check ..`; a warning explains no check.
+    pub causes: Vec<String>,
+    /// What the evidence or a remedy has to say.
+    #[serde(default)]
+    pub says: Vec<String>,
+}
+
+fn usual_instance() -> String {
+    "id=i-0e1f region=us-east-1 vpc=vpc-0a1b subnet=subnet-0c2d cidr=10.0.0.0/16 cidr=2001:db8:1234::/56"
+        .into()
+}
+
+impl Scenario {
+    pub fn instance(&self) -> Option<Instance> {
+        let words = Words::of(&self.instance);
+        (self.instance != "none").then(|| Instance {
+            instance_id: words.text("id"),
+            region: words.text("region"),
+            vpc_id: words.text("vpc"),
+            subnet_id: words.text("subnet"),
+            vpc_cidrs: words.all("cidr").map(|cidr| cidr.parse().unwrap()).collect(),
+            ..Instance::default()
+        })
+    }
+
+    pub fn observations(&self) -> Vec<Observation> {
+        let network = Network {
+            vpc: self.instance().map(|instance| instance.vpc_cidrs).unwrap_or_default(),
+            expected: self.expected_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
+        };
+        self.observations.iter().map(|line| observation(line, &network)).collect()
+    }
+}
+
+/// A line cut at its blanks, but for those in single quotes.
+struct Words(Vec<String>);
+
+impl Words {
+    fn of(line: &str) -> Self {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        assert!(!quoted, "unbalanced quote in {line}");
+        words.retain(|word| !word.is_empty());
+        Self(words)
+    }
+
+    fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter_map(move |word| word.split_once('=').filter(|(k, _)| *k == key).map(|(_, v)| v))
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.all(key).next().map(str::to_owned)
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key).map(|value| value.parse().ok().unwrap_or_else(|| panic!("{key}={value}")))
+    }
+
+    fn addresses(&self) -> Vec<(IpAddr, &str)> {
+        let pairs = self.0.iter().filter_map(|word| word.split_once('='));
+        pairs.filter_map(|(ip, value)| Some((ip.parse().ok()?, value))).collect()
+    }
+}
+
+pub fn id(text: &str) -> CheckId {
+    let rung = |name: &str, rung| CheckId::Endpoint(name.to_owned(), rung);
+    match text.split_once('/') {
+        None if text == "instance" => CheckId::Instance,
+        None if text == "credentials" => CheckId::Credentials,
+        Some(("egress", "ipv4")) => CheckId::Egress(Family::Ipv4),
+        Some(("egress", "ipv6")) => CheckId::Egress(Family::Ipv6),
+        Some((name, "dns")) => rung(name, Rung::Dns),
+        Some((name, "connect")) => rung(name, Rung::Connect),
+        Some((name, "call")) => rung(name, Rung::Call),
+        _ => panic!("no such check: {text}"),
+    }
+}
+
+fn reason(code: &str) -> Reason {
+    *Reason::ALL
+        .iter()
+        .find(|reason| reason.code() == code)
+        .unwrap_or_else(|| panic!("no such reason: {code}"))
+}
+
+fn outcome(state: &str, code: Option<&str>) -> Outcome {
+    let reason = || reason(code.unwrap_or_else(|| panic!("{state} without a reason")));
+    match state {
+        "pass" => Outcome::Pass,
+        "fail" => Outcome::Fail(reason()),
+        "inconclusive" => Outcome::Inconclusive(reason()),
+        "skipped" => Outcome::Skipped(reason()),
+        other => panic!("no such outcome: {other}"),
+    }
+}
+
+fn observation(line: &str, network: &Network) -> Observation {
+    let words = Words::of(line);
+    let [check, state, rest @ ..] = words.0.as_slice() else { panic!("too short: {line}") };
+    let check = id(check);
+    let outcome = outcome(state, rest.first().map(String::as_str));
+    let late = outcome.reason().is_some_and(|reason| reason.code().ends_with("timeout"));
+    let took = Duration::from_millis(if late { 3000 } else { 12 });
+    let mut addresses: Vec<Address> = words
+        .addresses()
+        .into_iter()
+        .map(|(ip, code)| address(ip, self::address_outcome(state, code), network))
+        .collect();
+    if check.kind() == Kind::Dns && addresses.is_empty() {
+        addresses = of_answer(&words, outcome, network);
+    }
+    Observation {
+        evidence: evidence(&check, outcome, took, &words),
+        check,
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        took,
+        outcome,
+        addresses,
+        phases: vec![],
+    }
+}
+
+fn address(ip: IpAddr, outcome: Outcome, network: &Network) -> Address {
+    Address { ip, scope: network.scope(ip), outcome, phases: vec![] }
+}
+
+fn address_outcome(state: &str, code: &str) -> Outcome {
+    match (code, state) {
+        ("pass", _) => Outcome::Pass,
+        ("family_unavailable" | "prerequisite_failed", _) => outcome("skipped", Some(code)),
+        (_, "inconclusive") => outcome("inconclusive", Some(code)),
+        _ => outcome("fail", Some(code)),
+    }
+}
+
+/// Of a failed lookup those addresses are bad that lie outside.
+fn of_answer(words: &Words, outcome: Outcome, network: &Network) -> Vec<Address> {
+    let ips = words.all("system").flat_map(|list| list.split(',')).filter_map(|ip| ip.parse().ok());
+    let judged = |ip| if network.scope(ip).is_inside() { Outcome::Pass } else { outcome };
+    ips.map(|ip| address(ip, judged(ip), network)).collect()
+}
+
+fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) -> Evidence {
+    if let Some(because) = words.text("because") {
+        return Evidence::NotAttempted { because };
+    }
+    let error =
+        outcome.reason().map(|reason| Trouble { reason, detail: words.text("detail").unwrap_or_default() });
+    let host = words.text("host").unwrap_or_else(|| format!("{}.us-east-1.amazonaws.com", check.target()));
+    match check.kind() {
+        Kind::Instance => {
+            let server = Some("169.254.169.254:80".parse().unwrap());
+            Evidence::Instance(InstanceSeen { server, instance: None, error })
+        }
+        Kind::Credentials => Evidence::Credentials(CredentialsSeen {
+            source: None,
+            access_key_id: None,
+            expires_at: None,
+            error,
+        }),
+        Kind::Dns => Evidence::Dns(dns(host, took, words)),
+        Kind::Connect => {
+            let port = words.number("port").unwrap_or(443);
+            let connections = words.addresses().into_iter().map(|seen| connection(seen, words)).collect();
+            Evidence::Connect { host, port, connections }
+        }
+        Kind::Call => Evidence::Call {
+            host,
+            calls: words.addresses().into_iter().map(|seen| call(seen, words)).collect(),
+        },
+        Kind::Egress => Evidence::Egress(egress(check, words)),
+    }
+}
+
+fn dns(host: String, took: Duration, words: &Words) -> DnsSeen {
+    let mut answers = Vec::new();
+    for (key, resolver, server) in
+        [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
+    {
+        let Some(said) = words.text(key) else { continue };
+        let server: SocketAddr =
+            words.text(&format!("{key}_server")).as_deref().unwrap_or(server).parse().unwrap();
+        answers.push(Answer {
+            server,
+            resolver,
+            question: Question::A,
+            transport: Transport::Udp,
+            retransmitted: false,
+            took: if said == "timeout" { took } else { Duration::from_micros(1100) },
+            reply: reply(&said),
+        });
+    }
+    let hosts_file = words.all("hosts").map(|ip| ip.parse().unwrap()).collect();
+    DnsSeen { host, answers, hosts_file }
+}
+
+fn reply(said: &str) -> Reply {
+    let addresses = |addresses| Reply::Addresses { addresses, ttl: Some(60), aliases: vec![] };
+    match said {
+        "nxdomain" => Reply::Nxdomain,
+        "nodata" => addresses(vec![]),
+        "servfail" => Reply::Servfail,
+        "refused" => Reply::Refused,
+        "timeout" => Reply::Timeout,
+        ips => addresses(ips.split(',').map(|ip| ip.parse().unwrap()).collect()),
+    }
+}
+
+fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
+    let passed = code == "pass";
+    let handshaken = passed || code.starts_with("certificate") || code.starts_with("response");
+    let tcp = handshaken || code.starts_with("tls");
+    Connection {
+        ip,
+        peer: None,
+        phases: tcp.then_some((Phase::Tcp, Duration::from_micros(800))).into_iter().collect(),
+        certificate: handshaken.then(|| certificate(words)),
+        http_status: passed.then_some(404),
+        clock_skew: words.number("skew"),
+        error: (!passed)
+            .then(|| Trouble { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
+    }
+}
+
+fn certificate(words: &Words) -> Certificate {
+    let at = |key| words.number(key).map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    Certificate {
+        issuer: words.text("issuer").unwrap_or_else(|| "CN=Amazon RSA 2048 M02,O=Amazon,C=US".into()),
+        subject: String::new(),
+        not_before: at("not_before"),
+        not_after: at("not_after"),
+        names: words.all("name").map(str::to_owned).collect(),
+    }
+}
+
+fn call((ip, code): (IpAddr, &str), words: &Words) -> CallSeen {
+    let aws_error =
+        words.text("code").map(|code| AwsError { code, message: words.text("message").unwrap_or_default() });
+    let broke = code != "pass" && aws_error.is_none();
+    CallSeen {
+        ip,
+        peer: None,
+        phases: vec![],
+        http_status: words.number("status"),
+        request_id: None,
+        aws_error,
+        metrics: (code == "pass").then_some(0),
+        clock_skew: words.number("skew"),
+        error: broke
+            .then(|| Trouble { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
+    }
+}
+
+fn egress(check: &CheckId, words: &Words) -> EgressSeen {
+    let shots: Vec<Shot> = words.0.iter().filter_map(|word| shot(word)).collect();
+    let denied = |shot: &Shot| shot.heard == Heard::Unsent(Outgoing::NotPermitted);
+    EgressSeen {
+        family: if *check == CheckId::Egress(Family::Ipv4) { Family::Ipv4 } else { Family::Ipv6 },
+        window: Duration::from_secs(3),
+        own_addresses: vec![],
+        icmp_socket: if shots.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
+        controls: words.all("control").map(|control| self::control(control, words)).collect(),
+        shots,
+        unresolved: words.all("unresolved").map(str::to_owned).collect(),
+    }
+}
+
+fn shot(word: &str) -> Option<Shot> {
+    let (aim, heard) = word.split_once('=')?;
+    let (probe, ip) = aim.split_once('@')?;
+    let probe = *Probe::ALL.iter().find(|known| known.code() == probe).unwrap();
+    let port = match probe {
+        Probe::Icmp => None,
+        Probe::Tcp => Some(443),
+        Probe::Udp => Some(53),
+    };
+    let rejection = |by: Option<&str>| Heard::Rejection {
+        by: by.map(|by| by.parse().unwrap()),
+        how: "administratively prohibited".into(),
+    };
+    let heard = match heard.split_once(':').unwrap_or((heard, "")) {
+        ("answer", _) => Heard::Answer { replies: 1, after: Duration::from_millis(12) },
+        ("silence", _) => Heard::Silence,
+        ("rejected", "") => rejection(None),
+        ("rejected", by) => rejection(Some(by)),
+        ("no_route", _) => Heard::Unsent(Outgoing::NoRoute),
+        ("not_permitted", _) => Heard::Unsent(Outgoing::NotPermitted),
+        ("blocked", _) => Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() }),
+        (other, _) => panic!("nothing is heard as {other}"),
+    };
+    let sent = u32::from(!matches!(heard, Heard::Unsent(_)));
+    Some(Shot { host: None, ip: ip.parse().unwrap(), probe, port, sent, heard })
+}
+
+fn control(word: &str, words: &Words) -> Control {
+    let (control, ended) = word.split_once(':').unwrap();
+    let control = match control {
+        "loopback" => ControlKind::Loopback,
+        "endpoint" => ControlKind::Endpoint,
+        "resolver" => ControlKind::Resolver,
+        other => panic!("no such control: {other}"),
+    };
+    let detail = words.text("detail").unwrap_or_default();
+    Control { control, target: None, passed: ended == "pass", detail }
+}

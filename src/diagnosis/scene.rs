@@ -1,0 +1,106 @@
+//! What a rule may look at: the last observation of every check, and the instance.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::check::{CheckId, Rung};
+use crate::network::{Network, Scope};
+use crate::observation::{Evidence, Instance, Observation, Outcome, Reason};
+
+pub struct Scene<'a> {
+    pub checks: BTreeMap<&'a CheckId, &'a Observation>,
+    pub instance: Option<&'a Instance>,
+}
+
+/// One reason why a check is no pass, with the addresses that gave it.
+pub struct Fault {
+    pub reason: Reason,
+    pub ips: Vec<IpAddr>,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(observations: &[&'a Observation], instance: Option<&'a Instance>) -> Self {
+        let checks = observations.iter().map(|&observation| (&observation.check, observation)).collect();
+        Self { checks, instance }
+    }
+
+    pub fn check(&self, id: &CheckId) -> Option<&'a Observation> {
+        self.checks.get(id).copied()
+    }
+
+    pub fn passed(&self, id: &CheckId) -> bool {
+        self.check(id).is_some_and(|observation| observation.outcome == Outcome::Pass)
+    }
+
+    pub fn rung(&self, wanted: Rung) -> impl Iterator<Item = (&'a str, &'a Observation)> {
+        self.checks.values().copied().filter_map(move |observation| match &observation.check {
+            CheckId::Endpoint(name, rung) if *rung == wanted => Some((name.as_str(), observation)),
+            CheckId::Instance | CheckId::Credentials | CheckId::Endpoint(..) | CheckId::Egress(_) => None,
+        })
+    }
+
+    /// Where an address lies, as far as metadata can say.
+    pub fn scope(&self, ip: IpAddr) -> Scope {
+        let vpc = self.instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default();
+        Network { vpc, expected: vec![] }.scope(ip)
+    }
+}
+
+/// The reason of an outcome that somebody must look at.
+pub fn broken(outcome: Outcome) -> Option<Reason> {
+    match outcome {
+        Outcome::Pass | Outcome::Skipped(_) => None,
+        Outcome::Inconclusive(reason) | Outcome::Fail(reason) => Some(reason),
+    }
+}
+
+/// Why a check is no pass. The upper rungs can fail differently at each address.
+pub fn faults(observation: &Observation) -> Vec<Fault> {
+    let Some(overall) = broken(observation.outcome) else { return vec![] };
+    let bad = || observation.addresses.iter().filter_map(|a| broken(a.outcome).map(|reason| (reason, a.ip)));
+    match observation.check {
+        CheckId::Endpoint(_, Rung::Connect | Rung::Call) => {
+            let mut faults: BTreeMap<Reason, Vec<IpAddr>> = BTreeMap::from([(overall, vec![])]);
+            for (reason, ip) in bad() {
+                faults.entry(reason).or_default().push(ip);
+            }
+            faults.into_iter().map(|(reason, ips)| Fault { reason, ips }).collect()
+        }
+        CheckId::Instance | CheckId::Credentials | CheckId::Egress(_) | CheckId::Endpoint(_, Rung::Dns) => {
+            vec![Fault { reason: overall, ips: bad().map(|(_, ip)| ip).collect() }]
+        }
+    }
+}
+
+/// The host behind an observation; else the endpoint as the configuration calls it.
+pub fn host(observation: &Observation) -> &str {
+    match &observation.evidence {
+        Evidence::Dns(seen) => &seen.host,
+        Evidence::Connect { host, .. } | Evidence::Call { host, .. } => host,
+        Evidence::NotAttempted { .. }
+        | Evidence::Instance(_)
+        | Evidence::Credentials(_)
+        | Evidence::Egress(_) => observation.check.target(),
+    }
+}
+
+/// The words of whoever reported the trouble, where there are any.
+pub fn detail(observation: &Observation) -> Option<&str> {
+    let trouble = match &observation.evidence {
+        Evidence::NotAttempted { because } => return Some(because),
+        Evidence::Instance(seen) => seen.error.as_ref(),
+        Evidence::Credentials(seen) => seen.error.as_ref(),
+        Evidence::Connect { connections, .. } => connections.iter().find_map(|c| c.error.as_ref()),
+        Evidence::Call { calls, .. } => {
+            if let Some(error) = calls.iter().find_map(|call| call.aws_error.as_ref()) {
+                return Some(&error.message);
+            }
+            calls.iter().find_map(|call| call.error.as_ref())
+        }
+        Evidence::Egress(seen) => {
+            return seen.controls.iter().find(|c| !c.passed).map(|c| c.detail.as_str());
+        }
+        Evidence::Dns(_) => None,
+    };
+    trouble.map(|trouble| trouble.detail.as_str()).filter(|detail| !detail.is_empty())
+}

@@ -1,0 +1,263 @@
+//! Whole situations (`tests/scenarios`), and what holds for every situation there can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::scenario::{Scenario, id};
+use super::*;
+use crate::network::Scope;
+use crate::observation::*;
+
+fn scenarios() -> Vec<(String, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let scenario = toml::from_str(&std::fs::read_to_string(path).unwrap());
+        let scenario = scenario.unwrap_or_else(|error| panic!("{name}: {error}"));
+        (name, scenario)
+    };
+    paths.iter().map(read).collect()
+}
+
+fn diagnose_scenario(scenario: &Scenario) -> Vec<Diagnosis> {
+    let observations = scenario.observations();
+    let observations: Vec<&Observation> = observations.iter().collect();
+    diagnose(&observations, scenario.instance().as_ref(), &scenario.proxy_variables)
+}
+
+#[test]
+fn each_scenario_has_the_causes_that_it_names() {
+    let mut wrong = Vec::new();
+    for (name, scenario) in scenarios() {
+        let diagnoses = diagnose_scenario(&scenario);
+        let found: Vec<String> = diagnoses.iter().map(shown).collect();
+        if found != scenario.causes {
+            wrong.push(format!("{name}: expected {:#?}, found {found:#?}\n{diagnoses:#?}", scenario.causes));
+        }
+        let texts: Vec<String> =
+            diagnoses.iter().flat_map(|d| [d.evidence.clone(), d.remedy.clone()]).collect();
+        for said in &scenario.says {
+            if !texts.iter().any(|text| text.contains(said)) {
+                wrong.push(format!("{name}: nothing says {said:?} in {texts:#?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn shown(diagnosis: &Diagnosis) -> String {
+    let explains = diagnosis.explains.iter().map(|id| format!(" {id}"));
+    format!("{}:{}", diagnosis.cause.code(), explains.collect::<String>())
+}
+
+#[test]
+fn every_cause_has_a_scenario() {
+    let shown: Vec<String> = scenarios().into_iter().flat_map(|(_, scenario)| scenario.causes).collect();
+    let missing: Vec<&str> = Cause::ALL
+        .iter()
+        .map(|cause| cause.code())
+        .filter(|code| !shown.iter().any(|cause| cause.starts_with(&format!("{code}:"))))
+        .collect();
+    assert!(missing.is_empty(), "no scenario shows {missing:?}");
+}
+
+const IPS: [&str; 6] =
+    ["10.0.1.57", "10.0.2.113", "203.0.113.20", "127.0.0.1", "2001:db8:1234::57", "64:ff9b::808:808"];
+
+fn ip() -> impl Strategy<Value = IpAddr> {
+    select(&IPS[..]).prop_map(|ip| ip.parse().unwrap())
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let reason = select(Reason::ALL);
+    (0..4u8, reason).prop_map(|(state, reason)| match state {
+        0 => Outcome::Pass,
+        1 => Outcome::Skipped(reason),
+        2 => Outcome::Inconclusive(reason),
+        _ => Outcome::Fail(reason),
+    })
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let scope = select(&Scope::ALL[..]);
+    (ip(), scope, outcome()).prop_map(|(ip, scope, outcome)| Address { ip, scope, outcome, phases: vec![] })
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        vec(ip(), 0..3).prop_map(|addresses| Reply::Addresses { addresses, ttl: None, aliases: vec![] }),
+        Just(Reply::Nxdomain),
+        Just(Reply::Servfail),
+        Just(Reply::Refused),
+        Just(Reply::Timeout),
+    ]
+}
+
+fn dns_seen() -> impl Strategy<Value = Evidence> {
+    let hosts = select(&["monitoring.us-east-1.amazonaws.com", "ecr.api.eu-west-1.amazonaws.com", "a.b"][..]);
+    let answer =
+        (select(&[Resolver::System, Resolver::Vpc][..]), reply()).prop_map(|(resolver, reply)| Answer {
+            server: "10.0.0.2:53".parse().unwrap(),
+            resolver,
+            question: Question::A,
+            transport: Transport::Udp,
+            retransmitted: false,
+            took: Duration::from_millis(1),
+            reply,
+        });
+    (hosts, vec(answer, 0..4), vec(ip(), 0..2)).prop_map(|(host, answers, hosts_file)| {
+        Evidence::Dns(DnsSeen { host: host.into(), answers, hosts_file })
+    })
+}
+
+fn call_seen() -> impl Strategy<Value = Evidence> {
+    let message = "\\PC{0,600}";
+    vec((ip(), message, any::<Option<i64>>()), 0..3).prop_map(|calls| {
+        let calls = calls.into_iter().map(|(ip, message, clock_skew)| CallSeen {
+            ip,
+            peer: None,
+            phases: vec![],
+            http_status: Some(403),
+            request_id: None,
+            aws_error: Some(AwsError { code: "AccessDenied".into(), message }),
+            metrics: None,
+            clock_skew,
+            error: None,
+        });
+        Evidence::Call { host: "monitoring.us-east-1.amazonaws.com".into(), calls: calls.collect() }
+    })
+}
+
+fn egress_seen() -> impl Strategy<Value = Evidence> {
+    let heard = prop_oneof![
+        Just(Heard::Answer { replies: 1, after: Duration::from_millis(9) }),
+        Just(Heard::Silence),
+        proptest::option::of(ip()).prop_map(|by| Heard::Rejection { by, how: "x".repeat(300) }),
+        Just(Heard::Unsent(Outgoing::NotPermitted)),
+    ];
+    let shot = (ip(), select(&Probe::ALL[..]), heard).prop_map(|(ip, probe, heard)| Shot {
+        host: None,
+        ip,
+        probe,
+        port: Some(443),
+        sent: 1,
+        heard,
+    });
+    (select(&Family::BOTH[..]), vec(shot, 0..8)).prop_map(|(family, shots)| {
+        Evidence::Egress(EgressSeen {
+            family,
+            window: Duration::from_secs(3),
+            own_addresses: vec![],
+            icmp_socket: IcmpSocket::Dgram,
+            shots,
+            controls: vec![],
+            unresolved: vec![],
+        })
+    })
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let because = "\\PC{0,600}".prop_map(|because| Evidence::NotAttempted { because });
+    prop_oneof![because, dns_seen(), call_seen(), egress_seen()]
+}
+
+fn observation(id: CheckId) -> impl Strategy<Value = Observation> {
+    (outcome(), vec(address(), 0..4), evidence()).prop_map(move |(outcome, addresses, evidence)| {
+        Observation {
+            check: id.clone(),
+            started_at: SystemTime::UNIX_EPOCH,
+            took: Duration::from_millis(12),
+            outcome,
+            addresses,
+            phases: vec![],
+            evidence,
+        }
+    })
+}
+
+fn observations() -> impl Strategy<Value = Vec<Observation>> {
+    let ids: Vec<CheckId> = [
+        "instance",
+        "credentials",
+        "monitoring/dns",
+        "monitoring/connect",
+        "monitoring/call",
+        "logs/dns",
+        "logs/connect",
+        "egress/ipv4",
+        "egress/ipv6",
+    ]
+    .map(id)
+    .to_vec();
+    let some = subsequence(ids, 0..=9).prop_shuffle();
+    some.prop_flat_map(|ids| ids.into_iter().map(observation).collect::<Vec<_>>())
+}
+
+fn instance() -> impl Strategy<Value = Option<Instance>> {
+    proptest::option::of(Just(Instance {
+        region: Some("us-east-1".into()),
+        vpc_cidrs: vec!["10.0.0.0/16".parse().unwrap()],
+        ..Instance::default()
+    }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn every_broken_check_is_explained_and_only_checks_that_are_no_pass(seen in observations(), own in instance()) {
+        let diagnoses = diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &[]);
+        let outcomes: BTreeMap<&CheckId, Outcome> = seen.iter().map(|o| (&o.check, o.outcome)).collect();
+        let explained: BTreeSet<&CheckId> = diagnoses.iter().flat_map(|d| &d.explains).collect();
+        for (id, outcome) in &outcomes {
+            let due = matches!(outcome, Outcome::Fail(_) | Outcome::Inconclusive(_));
+            prop_assert!(!due || explained.contains(id), "{id} is left without a cause: {diagnoses:?}");
+        }
+        for id in explained {
+            prop_assert!(outcomes.get(id).is_some_and(|outcome| *outcome != Outcome::Pass), "{id} passed");
+        }
+    }
+
+    #[test]
+    fn causes_come_once_in_order_and_in_words_that_fit(seen in observations(), own in instance()) {
+        let diagnoses = diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &["HTTPS_PROXY".into()]);
+        let order: Vec<(bool, Cause)> = diagnoses.iter().map(|d| (d.explains.is_empty(), d.cause)).collect();
+        prop_assert!(order.is_sorted());
+        let causes: BTreeSet<Cause> = diagnoses.iter().map(|d| d.cause).collect();
+        prop_assert_eq!(causes.len(), diagnoses.len());
+        for diagnosis in &diagnoses {
+            for text in [&diagnosis.evidence, &diagnosis.remedy] {
+                prop_assert!(!text.is_empty() && text.len() <= text::LONGEST, "{} bytes: {text}", text.len());
+                prop_assert!(!text.contains(char::is_control), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_observations_changes_nothing(seen in observations(), own in instance()) {
+        let mut refs: Vec<&Observation> = seen.iter().collect();
+        let forwards = diagnose(&refs, own.as_ref(), &[]);
+        refs.reverse();
+        prop_assert_eq!(forwards, diagnose(&refs, own.as_ref(), &[]));
+    }
+
+    #[test]
+    fn where_all_pass_there_are_only_warnings(mut seen in observations(), own in instance()) {
+        for observation in &mut seen {
+            observation.outcome = Outcome::Pass;
+        }
+        for diagnosis in diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &[]) {
+            prop_assert!(diagnosis.explains.is_empty(), "{diagnosis:?}");
+            prop_assert!(diagnosis.cause != Cause::Unexplained, "{diagnosis:?}");
+        }
+    }
+}
