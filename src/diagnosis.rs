@@ -11,5 +11,35 @@ pub struct Diagnosis {
     pub explains: Vec<CheckId>,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Cause { PrivateDnsOff }
+macro_rules! causes {
+    ($($name:ident = $code:literal, $title:literal;)*) => {
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Cause { $($name,)* }
+
+        impl Cause {
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            pub fn runbook(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!("/usr/share/doc/linkproof/runbook.md#", $code),)*
+                }
+            }
+        }
+    };
+}
+
+causes! {
+    PrivateDnsOff = "private_dns_off", "Private DNS is off for the endpoint";
+    EndpointInterfaceDown = "endpoint_interface_down", "A network interface of the endpoint does not answer";
+    InternetRouteOpen = "internet_route_open", "There is a way out to the internet";
+    ProxyConfigured = "proxy_configured", "Proxy variables are set";
+    Unexplained = "unexplained", "No known cause explains this";
+}

@@ -3,7 +3,9 @@
 mod check;
 mod config;
 mod diagnosis;
+mod metrics;
 mod network;
 mod observation;
 mod plan;
 mod report;
+mod serve;
