@@ -8,7 +8,7 @@ mod reason;
 pub use evidence::{
     Answer, AwsError, CallSeen, Certificate, Connection, Control, ControlKind, CredentialsSeen, DnsSeen,
     EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Outgoing, Probe, Question, Reply,
-    Resolver, Shot, Transport, Trouble, seconds,
+    Resolver, Shot, Transport, Trouble,
 };
 pub use reason::Reason;
 

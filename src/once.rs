@@ -106,8 +106,5 @@ fn needs_region(plan: &Plan) -> bool {
 }
 
 fn leaks(report: &Report) -> bool {
-    report
-        .checks
-        .iter()
-        .any(|check| matches!(check.id, CheckId::Egress(_)) && check.state() == Outcome::Fail)
+    report.checks.iter().any(|check| matches!(check.id, CheckId::Egress(_)) && check.state() == Outcome::Fail)
 }

@@ -1,20 +1,35 @@
 //! The snapshot of everything: whatever is shown, on any surface, renders this one value.
 
+mod detail;
+#[cfg(test)]
+pub mod fixture;
+pub mod json;
+pub mod junit;
+mod summary;
+pub mod text;
+pub mod words;
+
 use std::time::{Duration, SystemTime};
 
-use crate::check::{CheckId, Kind};
+use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
 use crate::observation::{Instance, Observation, State};
 
+pub use detail::lines as detail;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    pub state: State,
+    /// Ours.
+    pub version: &'static str,
     pub started_at: SystemTime,
     pub finished_at: SystemTime,
     pub instance: Option<Instance>,
     /// In the order of [`CheckId`].
     pub checks: Vec<CheckReport>,
     pub diagnoses: Vec<Diagnosis>,
+    /// The proxy variables of the environment that are set. Nothing here obeys them, but
+    /// applications may, and then they do not take the path that was looked at.
+    pub proxy_variables: Vec<String>,
 }
 
 /// A check, with the last attempt and what its history counts.
@@ -28,4 +43,137 @@ pub struct CheckReport {
     pub runs: u64,
     pub failures: u64,
     pub inconclusive: u64,
+}
+
+impl CheckReport {
+    /// A check that has not run has seen nothing yet, which is what inconclusive means.
+    pub fn state(&self) -> State {
+        self.last.as_ref().map_or(State::Inconclusive, |last| last.outcome.state())
+    }
+
+    /// One plain sentence: what was seen.
+    pub fn summary(&self) -> String {
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::summary)
+    }
+}
+
+const NOT_RUN: &str = "has not run yet";
+
+impl Report {
+    pub fn state(&self) -> State {
+        verdict(self.checks.iter().map(CheckReport::state))
+    }
+
+    /// The verdict in one line, with the checks that decide it.
+    pub fn verdict_line(&self) -> String {
+        let of = |state| self.checks.iter().filter(move |check| check.state() == state);
+        let ids = |state| listed(of(state).map(|check| check.id.to_string()));
+        let total = self.checks.len();
+        let passed = of(State::Pass).count();
+        match self.state() {
+            State::Fail => {
+                let failed = of(State::Fail).count();
+                format!("FAIL: {failed} of {} failed: {}", checks(total), ids(State::Fail))
+            }
+            State::Pass if passed == total => format!("PASS: {} passed", checks(total)),
+            State::Pass => {
+                format!("PASS: {passed} of {} passed, skipped: {}", checks(total), ids(State::Skipped))
+            }
+            State::Inconclusive | State::Skipped => match of(State::Inconclusive).count() {
+                0 if total == 0 => "NOT PROVEN: there are no checks".to_owned(),
+                0 => format!("NOT PROVEN: nothing passed, {} skipped", checks(total)),
+                unseen => {
+                    format!(
+                        "NOT PROVEN: {unseen} of {} inconclusive: {}",
+                        checks(total),
+                        ids(State::Inconclusive)
+                    )
+                }
+            },
+        }
+    }
+}
+
+fn checks(count: usize) -> String {
+    if count == 1 { "1 check".to_owned() } else { format!("{count} checks") }
+}
+
+/// Names in a row, and beyond five only how many more.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> = names.collect();
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
+}
+
+/// The verdict over all checks: never a pass unless somebody passed and everybody looked.
+pub fn verdict(states: impl IntoIterator<Item = State>) -> State {
+    let (mut passed, mut unseen) = (false, false);
+    for state in states {
+        match state {
+            State::Fail => return State::Fail,
+            State::Pass => passed = true,
+            State::Inconclusive => unseen = true,
+            State::Skipped => {}
+        }
+    }
+    if passed && !unseen { State::Pass } else { State::Inconclusive }
+}
+
+pub fn exit_code(verdict: State) -> u8 {
+    match verdict {
+        State::Pass => 0,
+        State::Fail => 1,
+        State::Inconclusive | State::Skipped => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_passes_only_when_somebody_passed_and_everybody_looked() {
+        use State::{Fail, Inconclusive, Pass, Skipped};
+        for (states, expected, code) in [
+            (vec![], Inconclusive, 2),
+            (vec![Skipped], Inconclusive, 2),
+            (vec![Pass], Pass, 0),
+            (vec![Pass, Skipped], Pass, 0),
+            (vec![Pass, Inconclusive], Inconclusive, 2),
+            (vec![Inconclusive, Pass], Inconclusive, 2),
+            (vec![Pass, Inconclusive, Fail], Fail, 1),
+            (vec![Fail], Fail, 1),
+        ] {
+            let seen = verdict(states.clone());
+            assert_eq!((seen, exit_code(seen)), (expected, code), "{states:?}");
+        }
+        assert_eq!(exit_code(Skipped), 2);
+    }
+
+    #[test]
+    fn the_verdict_line_names_what_decides() {
+        let lines: Vec<(&str, String)> =
+            fixture::all().into_iter().map(|(name, report)| (name, report.verdict_line())).collect();
+        let lines: String = lines.iter().map(|(name, line)| format!("{name}: {line}\n")).collect();
+        fixture::golden("src/report/golden/verdicts.txt", &lines);
+    }
+
+    #[test]
+    fn a_long_list_ends_with_how_many_more() {
+        let names = |count: usize| listed((1..=count).map(|n| format!("n{n}")));
+        assert_eq!(names(0), "");
+        assert_eq!(names(5), "n1, n2, n3, n4, n5");
+        assert_eq!(names(7), "n1, n2, n3, n4, n5 and 2 more");
+    }
+
+    #[test]
+    fn a_check_that_has_not_run_is_not_a_pass() {
+        let mut report = fixture::healthy();
+        report.checks[2].last = None;
+        assert_eq!(report.state(), State::Inconclusive);
+        assert_eq!(report.checks[2].summary(), "has not run yet");
+    }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::{Aim, Attempts, Clock, Probes};
 use crate::check::{CheckId, Family};
 use crate::observation::{EgressSeen, Evidence, Heard, Phase, Phases, Probe};
@@ -19,11 +21,9 @@ impl<P: Probes> Attempts<P> {
     pub(super) async fn egress(&self, egress: &Egress) {
         let own = self.probes.own_addresses();
         let (named, unresolved) = self.names(egress).await;
-        let [ipv4, ipv6] = Family::BOTH.map(|family| {
-            let aim = Aim { family, own: own.clone(), named: named.clone(), unresolved: unresolved.clone() };
-            self.family(egress, aim)
-        });
-        tokio::join!(ipv4, ipv6);
+        let aim =
+            |family| Aim { family, own: own.clone(), named: named.clone(), unresolved: unresolved.clone() };
+        tokio::join!(self.family(egress, aim(Family::Ipv4)), self.family(egress, aim(Family::Ipv6)));
     }
 
     async fn family(&self, egress: &Egress, aim: Aim) {
@@ -36,13 +36,11 @@ impl<P: Probes> Attempts<P> {
     }
 
     async fn names(&self, egress: &Egress) -> (Vec<(String, IpAddr)>, Vec<String>) {
-        let found = futures_util::future::join_all(
-            egress
-                .hosts
-                .iter()
-                .map(|host| async move { (host, self.probes.addresses(host, NAME_LIMIT).await) }),
-        )
-        .await;
+        let mut asked = Vec::new();
+        for host in &egress.hosts {
+            asked.push(self.probes.addresses(host, NAME_LIMIT));
+        }
+        let found = egress.hosts.iter().zip(join_all(asked).await);
         let mut named = Vec::new();
         let mut unresolved = Vec::new();
         for (host, addresses) in found {

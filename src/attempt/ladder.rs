@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 
+use futures_util::future::join_all;
+
 use super::{Attempts, Clock, Probes, Signed};
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
@@ -61,14 +63,15 @@ impl<P: Probes> Attempts<P> {
         families: &[Family],
     ) -> Vec<Address> {
         let clock = Clock::start();
-        let tried = resolved
-            .iter()
-            .filter(|address| address.scope != Scope::Special && families.contains(&Family::of(address.ip)))
-            .take(MOST_CONNECTIONS);
-        let connections: Vec<Connection> = side_by_side(tried.map(|address| {
-            self.probes.connect(host, SocketAddr::new(address.ip, ladder.port), ladder.pace.timeout)
-        }))
-        .await;
+        let mut connections = Vec::new();
+        for address in resolved {
+            let tried = address.scope != Scope::Special && families.contains(&Family::of(address.ip));
+            if tried && connections.len() < MOST_CONNECTIONS {
+                let peer = SocketAddr::new(address.ip, ladder.port);
+                connections.push(self.probes.connect(host, peer, ladder.pace.timeout));
+            }
+        }
+        let connections: Vec<Connection> = join_all(connections).await;
         let lacking: Vec<Family> =
             Family::BOTH.into_iter().filter(|family| !families.contains(family)).collect();
         let judgement = verdict::connect(resolved, &connections, &lacking, ladder);
@@ -100,18 +103,14 @@ impl<P: Probes> Attempts<P> {
                 .tell(clock, id(ladder, Rung::Call), judgement, vec![], Evidence::NotAttempted { because })
                 .await;
         };
-        let calls = side_by_side(verified.iter().map(|address| {
+        let mut calls = Vec::new();
+        for address in verified {
             let peer = SocketAddr::new(address.ip, ladder.port);
-            let signed = Signed {
-                host: host.to_owned(),
-                peer,
-                region: region.clone(),
-                namespace: call.namespace.clone(),
-            };
-            self.probes.call(signed, ladder.pace.timeout)
-        }))
-        .await;
-        let calls: Option<Vec<CallSeen>> = calls.into_iter().collect();
+            let (host, region) = (host.to_owned(), region.clone());
+            let signed = Signed { host, peer, region, namespace: call.namespace.clone() };
+            calls.push(self.probes.call(signed, ladder.pace.timeout));
+        }
+        let calls: Option<Vec<CallSeen>> = join_all(calls).await.into_iter().collect();
         let Some(calls) = calls else {
             let because = "there are no credentials to sign with".to_owned();
             return self.not_called(clock, ladder, connected, because).await;
@@ -155,9 +154,4 @@ fn id(ladder: &Ladder, rung: Rung) -> CheckId {
 
 fn slowest<'a>(answers: impl Iterator<Item = &'a Answer>) -> Phases {
     answers.map(|answer| (Phase::Query, answer.took)).max_by_key(|(_, took)| *took).into_iter().collect()
-}
-
-/// Runs all at once on this task, so that none outlives the attempt; results in order.
-async fn side_by_side<T>(futures: impl Iterator<Item: Future<Output = T>>) -> Vec<T> {
-    futures_util::future::join_all(futures).await
 }

@@ -59,6 +59,7 @@ impl Scenario {
         let network = Network {
             vpc: self.instance().map(|instance| instance.vpc_cidrs).unwrap_or_default(),
             expected: self.expected_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
+            metadata_off: false,
         };
         self.observations.iter().map(|line| observation(line, &network)).collect()
     }

@@ -42,7 +42,7 @@ impl<'a> Scene<'a> {
     /// Where an address lies, as far as metadata can say.
     pub fn scope(&self, ip: IpAddr) -> Scope {
         let vpc = self.instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default();
-        Network { vpc, expected: vec![] }.scope(ip)
+        Network { vpc, ..Network::default() }.scope(ip)
     }
 }
 

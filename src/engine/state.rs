@@ -127,7 +127,8 @@ impl State {
     fn is_closed(&self) -> bool {
         let egress = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
         let outcomes = egress.map(|(_, check)| check.last.as_ref().map(|last| last.outcome));
-        let harmless = |outcome| matches!(outcome, Outcome::Pass | Outcome::Skipped(Reason::FamilyUnavailable));
+        let harmless =
+            |outcome| matches!(outcome, Outcome::Pass | Outcome::Skipped(Reason::FamilyUnavailable));
         let seen: Option<Vec<Outcome>> = outcomes.collect();
         seen.is_some_and(|seen| seen.contains(&Outcome::Pass) && seen.into_iter().all(harmless))
     }

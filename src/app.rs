@@ -1,0 +1,208 @@
+//! The wiring: clients, tasks, signals, readiness. Nothing here knows about connectivity.
+
+mod daemon;
+mod edges;
+mod output;
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt as log;
+use tracing_subscriber::prelude::*;
+
+use crate::attempt::Attempts;
+use crate::cli::{self, Args, Format, Level, LogFormat};
+use crate::config::{Config, ConfigError};
+use crate::once::{Finished, Run};
+use crate::report::{self, Report, text};
+use crate::wire::trust::TrustError;
+use edges::Edges;
+
+const DEFAULT_CONFIG: &str = "/etc/linkproof/linkproof.toml";
+
+/// More observations than the checks of an estate can make in one turn of the engine.
+const OBSERVATIONS: usize = 256;
+
+/// Variables by which programs are sent through a proxy. Nothing here obeys them.
+const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::read(arguments) {
+        Ok(args) => args,
+        Err(usage) => {
+            // Where it cannot be printed, nobody is there to read it.
+            let _ = usage.print();
+            return if usage.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log(&args);
+    match carry_out(&args) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            complain(&error);
+            error.exit_code().into()
+        }
+    }
+}
+
+fn carry_out(args: &Args) -> Result<u8, StartError> {
+    let config = load(args)?;
+    if args.check_config {
+        output::print("ok\n").map_err(StartError::Output)?;
+        return Ok(0);
+    }
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    if args.once {
+        return runtime.block_on(once(args, &config));
+    }
+    runtime.block_on(daemon::run(args, config)).map(|()| 0)
+}
+
+/// A file that was named must be there; the one at the default path may be absent.
+fn load(args: &Args) -> Result<Config, StartError> {
+    let config = match &args.config {
+        Some(path) => Config::load(path),
+        None => match Config::load(Path::new(DEFAULT_CONFIG)) {
+            Err(error) if error.is_missing() => Ok(Config::default()),
+            other => other,
+        },
+    };
+    let mut config = config.map_err(StartError::Config)?;
+    if let Some(listen) = args.listen {
+        config.web.listen = listen;
+    }
+    Ok(config)
+}
+
+async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
+    let (sink, observations) = mpsc::channel(OBSERVATIONS);
+    let attempts = Arc::new(Attempts::new(Edges::new(config)?, sink));
+    let run = Run { config, attempts, observations, proxy_variables: proxy_variables() };
+    let Finished { report, region_missing } =
+        run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
+    let page = match args.format {
+        Format::Text => text::render(&report, text::Style { colour: args.output.is_none() && colour() }),
+        Format::Json => report::json::render(&report).map_err(StartError::Json)?,
+        Format::Junit => report::junit::render(&report),
+    };
+    match &args.output {
+        Some(path) => output::replace(path, &page).map_err(StartError::Output)?,
+        None => output::print(&page).map_err(StartError::Output)?,
+    }
+    if region_missing {
+        return Err(StartError::NoRegion);
+    }
+    Ok(report::exit_code(report.state()))
+}
+
+/// One line that overwrites itself, for a person who watches.
+fn show_progress(report: &Report, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+    if io::stderr().is_terminal() {
+        let line = report::words::shorten(&report.verdict_line(), 76);
+        let _ = write!(io::stderr(), "\r\x1b[K{line} ({left} s left)\r");
+    } else {
+        tracing::info!(seconds_left = left, "{}", report.verdict_line());
+    }
+}
+
+/// By the convention of no-color.org: any value but the empty one turns colour off.
+fn colour() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn proxy_variables() -> Vec<String> {
+    PROXY_VARIABLES
+        .into_iter()
+        .filter(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Only our own lines: what libraries say of an expected failure is in the evidence.
+fn start_log(args: &Args) {
+    let level = match args.log_level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
+    let registry = tracing_subscriber::registry().with(ours);
+    let layer = log::layer().with_writer(io::stderr).with_target(false);
+    // The journal stamps each line itself.
+    let in_journal = env::var_os("JOURNAL_STREAM").is_some();
+    match (args.log_format, in_journal) {
+        (LogFormat::Json, _) => registry.with(layer.json().flatten_event(true)).init(),
+        (LogFormat::Text, true) => registry.with(layer.with_ansi(false).without_time()).init(),
+        (LogFormat::Text, false) => registry.with(layer.with_ansi(io::stderr().is_terminal())).init(),
+    }
+}
+
+fn complain(error: &StartError) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{error}");
+}
+
+/// Why there was nothing to report, or no way to.
+#[derive(Debug)]
+pub enum StartError {
+    Config(ConfigError),
+    Trust(TrustError),
+    NoRegion,
+    Listen { address: std::net::SocketAddr, error: io::Error },
+    Icmp(io::Error),
+    Runtime(io::Error),
+    Json(serde_json::Error),
+    Output(io::Error),
+    Ended(&'static str),
+}
+
+impl StartError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
+            Self::Listen { .. }
+            | Self::Icmp(_)
+            | Self::Runtime(_)
+            | Self::Json(_)
+            | Self::Output(_)
+            | Self::Ended(_) => 1,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // It speaks for itself: file, line, column, message.
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Trust(error) => write!(f, "linkproof: {error}"),
+            Self::NoRegion => f.write_str(
+                "linkproof: no region is known: instance metadata did not tell one; give `region = \"..\"` in the configuration",
+            ),
+            Self::Listen { address, error } => write!(
+                f,
+                "linkproof: cannot listen on {address}: {error}; choose another address with [web] listen or --web.listen-address"
+            ),
+            Self::Icmp(error) => write!(f, "linkproof: cannot start the ICMP thread: {error}"),
+            Self::Runtime(error) => write!(f, "linkproof: cannot start: {error}"),
+            Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
+            Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
+            Self::Ended(task) => write!(f, "linkproof: {task} ended; nothing can be checked without it"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

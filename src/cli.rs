@@ -1,0 +1,125 @@
+//! The command line, as a command to carry out.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Exit codes, after sysexits(3) where it has one.
+pub const USAGE: u8 = 64;
+pub const CONFIGURATION: u8 = 78;
+
+const EXIT_CODES: &str = "\
+Exit codes of --once:
+  0   every check passed
+  1   at least one check failed
+  2   none failed, but not everything was proven
+  64  the command line is wrong
+  78  the configuration is wrong, or no region could be had";
+
+/// Proves from inside a private subnet that AWS service names resolve to interface endpoints,
+/// that CloudWatch answers over every one of them, and that nothing gets out to the internet.
+///
+/// Without --once it is the daemon, which checks on its own schedule and serves the findings to
+/// Prometheus.
+#[derive(Debug, Parser)]
+#[command(name = "linkproof", version, after_help = EXIT_CODES)]
+pub struct Args {
+    /// Configuration file. Without it /etc/linkproof/linkproof.toml is read if there is one.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// Do one round of every check, print the report, and exit by its verdict.
+    #[arg(long)]
+    pub once: bool,
+
+    /// Repeat until one complete round passes, for at most this long: 90s, 5m.
+    #[arg(long, value_name = "DURATION", requires = "once", value_parser = duration)]
+    pub wait: Option<Duration>,
+
+    /// How the report is written.
+    #[arg(long, value_enum, default_value_t = Format::Text, requires = "once")]
+    pub format: Format,
+
+    /// Write the report to this file, which is replaced as a whole, instead of standard output.
+    #[arg(long, value_name = "FILE", requires = "once")]
+    pub output: Option<PathBuf>,
+
+    /// Read the configuration, tell every mistake in it, and exit.
+    #[arg(long, conflicts_with = "once")]
+    pub check_config: bool,
+
+    /// Where /metrics and the status page are served.
+    #[arg(id = "listen", long = "web.listen-address", value_name = "ADDRESS", conflicts_with = "once")]
+    pub listen: Option<SocketAddr>,
+
+    /// Let POST /-/reload reload the configuration, as SIGHUP does.
+    #[arg(id = "lifecycle", long = "web.enable-lifecycle", conflicts_with = "once")]
+    pub lifecycle: bool,
+
+    /// Least severity that is logged.
+    #[arg(id = "level", long = "log.level", value_enum, default_value_t = Level::Info, value_name = "LEVEL")]
+    pub log_level: Level,
+
+    /// How the log is written, to standard error.
+    #[arg(id = "log_format", long = "log.format", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+    Junit,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Args {
+    /// Help and version are `Err` too; clap knows where each is printed.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(arguments)
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s or 5m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Args, clap::Error> {
+        Args::read(std::iter::once("linkproof").chain(line.split_whitespace()).map(Into::into))
+    }
+
+    #[test]
+    fn what_makes_sense_only_with_once_asks_for_it() {
+        for line in ["--wait 5m", "--output report.json", "--once --check-config", "--once --web.enable-lifecycle"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+        let args = read("--once --wait 5m --format json --output report.json").unwrap();
+        assert_eq!((args.wait, args.format), (Some(Duration::from_secs(300)), Format::Json));
+    }
+
+    #[test]
+    fn a_wait_is_a_duration_with_its_unit() {
+        let refusal = read("--once --wait 5").unwrap_err().to_string();
+        assert!(refusal.contains("write it as 90s or 5m"), "{refusal}");
+    }
+}

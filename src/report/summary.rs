@@ -1,0 +1,270 @@
+//! One plain sentence for each check: what was seen, out of the typed evidence.
+
+pub mod egress;
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::words::{clean, clock_time, explained, list, phrase, shorten, time};
+use crate::network::Scope;
+use crate::observation::{
+    Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
+    Outcome, Phases, Reason, Reply, Resolver, State,
+};
+
+/// Fits two lines of a terminal; the whole evidence stands elsewhere.
+const LONGEST: usize = 200;
+
+pub fn summary(observation: &Observation) -> String {
+    let outcome = observation.outcome;
+    let text = match &observation.evidence {
+        Evidence::NotAttempted { because } => not_attempted(outcome, because),
+        Evidence::Instance(seen) => instance(outcome, seen),
+        Evidence::Credentials(seen) => credentials(outcome, seen),
+        Evidence::Dns(seen) => dns(observation, seen),
+        Evidence::Connect { connections, .. } => connect(observation, connections),
+        Evidence::Call { calls, .. } => call(observation, calls),
+        Evidence::Egress(seen) => egress::summary(outcome, seen),
+    };
+    shorten(&clean(&text), LONGEST)
+}
+
+fn not_attempted(outcome: Outcome, because: &str) -> String {
+    if outcome.reason() == Some(Reason::InternalError) {
+        return format!("{}: {because}", phrase(Reason::InternalError));
+    }
+    format!("not attempted: {because}")
+}
+
+/// Where nothing better is known than the outcome itself.
+fn bare(outcome: Outcome) -> String {
+    outcome.reason().map_or("passed", phrase).to_owned()
+}
+
+fn instance(outcome: Outcome, seen: &InstanceSeen) -> String {
+    if let Some(error) = &seen.error {
+        let who = seen.server.map(|server| format!(" (asked {server})")).unwrap_or_default();
+        return format!("{}{who}", explained(error.reason, &Phases::new(), &error.detail));
+    }
+    let Some(instance) = &seen.instance else { return bare(outcome) };
+    let place = instance.zone.as_ref().or(instance.region.as_ref());
+    let cidrs = list(&instance.vpc_cidrs);
+    let parts = [
+        instance.instance_id.clone(),
+        place.map(|place| format!("in {place}")),
+        instance.vpc_id.clone(),
+        (!cidrs.is_empty()).then_some(cidrs),
+    ];
+    let text = list(parts.into_iter().flatten());
+    if text.is_empty() { "metadata answered, but named neither instance nor VPC".to_owned() } else { text }
+}
+
+fn credentials(outcome: Outcome, seen: &CredentialsSeen) -> String {
+    if let Some(error) = &seen.error {
+        return explained(error.reason, &Phases::new(), &error.detail);
+    }
+    let key = seen.access_key_id.as_deref().unwrap_or("credentials");
+    let source = seen.source.as_ref().map(|source| format!(" from {source}")).unwrap_or_default();
+    let expiry = match (outcome.state(), seen.expires_at) {
+        (_, None) => String::new(),
+        (State::Pass, Some(at)) => format!(", valid until {}", clock_time(at)),
+        (_, Some(at)) => format!(", expired at {}", clock_time(at)),
+    };
+    format!("{key}{source}{expiry}")
+}
+
+fn dns(observation: &Observation, seen: &DnsSeen) -> String {
+    let by = |resolver| seen.answers.iter().filter(move |answer| answer.resolver == resolver);
+    let resolved: Vec<IpAddr> = observation.addresses.iter().map(|address| address.ip).collect();
+    let mut parts = Vec::new();
+    if !resolved.is_empty() {
+        parts.push(resolved_to(observation, seen));
+    }
+    let mut troubles: Vec<String> =
+        by(Resolver::System).filter_map(|answer| trouble(answer, resolved.is_empty())).collect();
+    troubles.dedup();
+    if let (true, Some(first)) = (resolved.is_empty(), troubles.first_mut()) {
+        *first = format!("{}: {first}", seen.host);
+    }
+    parts.extend(troubles);
+    let mut vpc: Vec<IpAddr> =
+        by(Resolver::Vpc).flat_map(|answer| addresses_of(&answer.reply)).copied().collect();
+    vpc.dedup();
+    let same = vpc.iter().all(|ip| resolved.contains(ip)) && resolved.iter().all(|ip| vpc.contains(ip));
+    if !vpc.is_empty() && !same {
+        parts.push(format!("the VPC's resolver says {}", list(vpc)));
+    }
+    if parts.is_empty() { format!("{}: {}", seen.host, bare(observation.outcome)) } else { parts.join("; ") }
+}
+
+fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
+    let host = &seen.host;
+    let (inside, outside): (Vec<&Address>, Vec<&Address>) =
+        observation.addresses.iter().partition(|address| address.scope.is_inside());
+    let ips = |addresses: &[&Address]| list(addresses.iter().map(|address| address.ip));
+    let special = outside.iter().all(|address| address.scope == Scope::Special);
+    let beyond = if special { "where no endpoint can be" } else { "outside the VPC" };
+    let by_file = if seen.hosts_file.is_empty() { "" } else { " (/etc/hosts has it)" };
+    let unknown = observation.outcome.reason() == Some(Reason::VpcCidrsUnknown);
+    let text = match (inside.is_empty(), outside.is_empty()) {
+        (_, false) if unknown => format!("{}, but the VPC's CIDRs are unknown", ips(&outside)),
+        (_, false) if observation.outcome == Outcome::Pass => {
+            format!("{}, public as a gateway endpoint's addresses are", ips(&outside))
+        }
+        (false, true) if inside.iter().all(|address| address.scope == Scope::Vpc) => {
+            format!("{}, inside the VPC", ips(&inside))
+        }
+        (_, true) => format!("{}, inside the ranges that are expected", ips(&inside)),
+        (true, false) => format!("{}, {beyond}", ips(&outside)),
+        (false, false) => format!("{}, inside the VPC, and {}, {beyond}", ips(&inside), ips(&outside)),
+    };
+    format!("{host} resolved to {text}{by_file}")
+}
+
+fn addresses_of(reply: &Reply) -> &[IpAddr] {
+    match reply {
+        Reply::Addresses { addresses, .. } => addresses,
+        Reply::Nxdomain
+        | Reply::Servfail
+        | Reply::Refused
+        | Reply::OtherCode { .. }
+        | Reply::Truncated { .. }
+        | Reply::Timeout
+        | Reply::Unreachable { .. }
+        | Reply::Invalid { .. } => &[],
+    }
+}
+
+/// What went wrong with a question. An empty answer is normal for one family of two.
+fn trouble(answer: &Answer, nothing_resolved: bool) -> Option<String> {
+    let what = match &answer.reply {
+        Reply::Addresses { addresses, .. } if addresses.is_empty() && nothing_resolved => {
+            "answered without an address (NODATA)".to_owned()
+        }
+        Reply::Addresses { .. } => return None,
+        Reply::Nxdomain => "answered NXDOMAIN: no such name".to_owned(),
+        Reply::Servfail => "answered SERVFAIL".to_owned(),
+        Reply::Refused => "refused the query (REFUSED)".to_owned(),
+        Reply::OtherCode { rcode } => format!("answered with response code {rcode}"),
+        Reply::Truncated { detail } => {
+            format!("truncated its answer, and TCP did not deliver the rest: {detail}")
+        }
+        Reply::Timeout => format!("did not answer within {}", time(answer.took)),
+        Reply::Unreachable { detail } => format!("could not be reached: {detail}"),
+        Reply::Invalid { detail } => format!("sent what is no answer to the question: {detail}"),
+    };
+    Some(format!("{} {what}", answer.server))
+}
+
+fn connect(observation: &Observation, connections: &[Connection]) -> String {
+    let told = told(&observation.addresses, |address| {
+        let connection = connections.iter().find(|connection| connection.ip == address.ip);
+        let error = connection.and_then(|connection| connection.error.as_ref());
+        match (address.outcome.reason(), error) {
+            (None, _) => "TLS and HTTP answered".to_owned(),
+            (Some(reason), Some(error)) if reason == error.reason => {
+                explained(reason, &address.phases, &error.detail)
+            }
+            (Some(reason), Some(error)) => format!("{}; {}", phrase(reason), phrase(error.reason)),
+            (Some(reason), None) if connection.is_some_and(|connection| connection.http_status.is_some()) => {
+                format!("{}, yet TLS and HTTP answered", phrase(reason))
+            }
+            (Some(reason), None) => phrase(reason).to_owned(),
+        }
+    });
+    match lone_pass(observation) {
+        _ if told.is_empty() => bare(observation.outcome),
+        Some((ip, took)) => {
+            told.replace(&format!("{ip}: TLS and HTTP answered"), &format!("{ip} answered in {}", time(took)))
+        }
+        None => told,
+    }
+}
+
+/// The one address that answered beside others that did not: how fast is the interesting part.
+fn lone_pass(observation: &Observation) -> Option<(IpAddr, Duration)> {
+    let mut passed = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass);
+    let first = passed.next()?;
+    let alone = passed.next().is_none() && observation.addresses.len() > 1;
+    alone.then(|| (first.ip, first.phases.iter().map(|(_, took)| *took).sum()))
+}
+
+/// Addresses with the same to tell are told together, the worst first.
+fn told(addresses: &[Address], tell: impl Fn(&Address) -> String) -> String {
+    let mut groups: Vec<(String, State, Vec<IpAddr>)> = Vec::new();
+    for address in addresses {
+        let (text, state) = (tell(address), address.outcome.state());
+        match groups.iter_mut().find(|(known, of, _)| *known == text && *of == state) {
+            Some((_, _, ips)) => ips.push(address.ip),
+            None => groups.push((text, state, vec![address.ip])),
+        }
+    }
+    groups.sort_by_key(|(_, state, _)| Reverse(weight(*state)));
+    let sentences = groups.iter().map(|(text, _, ips)| format!("{}: {text}", list(ips)));
+    sentences.collect::<Vec<_>>().join("; ")
+}
+
+fn weight(state: State) -> u8 {
+    match state {
+        State::Pass => 0,
+        State::Skipped => 1,
+        State::Inconclusive => 2,
+        State::Fail => 3,
+    }
+}
+
+fn call(observation: &Observation, calls: &[CallSeen]) -> String {
+    let answered = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass).count();
+    let total = observation.addresses.len();
+    let interfaces = if total == 1 { "interface" } else { "interfaces" };
+    let answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
+    if answered == total && total > 0 {
+        let request = calls.iter().find_map(|call| call.request_id.as_ref());
+        return match request {
+            Some(id) => format!("{answers} (request id {id})"),
+            None => answers,
+        };
+    }
+    let missed: Vec<Address> =
+        observation.addresses.iter().filter(|address| address.outcome != Outcome::Pass).cloned().collect();
+    let told = told(&missed, |address| {
+        let call = calls.iter().find(|call| call.ip == address.ip);
+        address.outcome.reason().map_or_else(String::new, |reason| refusal(reason, &address.phases, call))
+    });
+    match (told.is_empty(), answered) {
+        (true, _) => bare(observation.outcome),
+        (false, 0) => told,
+        (false, _) => format!("{told}; {answers}"),
+    }
+}
+
+fn refusal(reason: Reason, phases: &Phases, call: Option<&CallSeen>) -> String {
+    let Some(call) = call else { return phrase(reason).to_owned() };
+    let text = match (&call.aws_error, &call.error, call.http_status) {
+        (Some(error), _, _) => format!("{}: {}", error.code, because(&error.message)),
+        (None, Some(error), _) => explained(error.reason, phases, &error.detail),
+        (None, None, Some(status)) => format!("{} (HTTP {status})", phrase(reason)),
+        (None, None, None) => phrase(reason).to_owned(),
+    };
+    match call.clock_skew {
+        Some(skew) if reason == Reason::ClockSkew => format!("{}; {text}", clock(skew)),
+        _ => text,
+    }
+}
+
+pub fn clock(skew: i64) -> String {
+    let (seconds, side) = (skew.unsigned_abs(), if skew > 0 { "behind" } else { "ahead of" });
+    format!("our clock is {seconds} s {side} the service's")
+}
+
+/// AWS puts the cause at the end of a sentence that begins with two long names.
+fn because(message: &str) -> String {
+    match message.find(" because ") {
+        Some(at) => format!("…{}", &message[at..]),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+use std::time::Duration;
+
+use super::*;
+use crate::check::{CheckId, Family, Rung};
+use crate::observation::{ControlKind, Heard, Outgoing, Phase, Probe, Question, Trouble};
+use crate::report::fixture::{
+    DENIAL, HOST, addresses, answered, at, bent, broken, call, connect, control, dns, egress, healthy, ip,
+    listed, no_ipv6, observed, question, refused, rung, shot, silent_shots, skipped, unresolved,
+};
+
+fn assert_summaries(cases: Vec<(Observation, &str)>) {
+    for (observation, expected) in cases {
+        assert_eq!(summary(&observation), expected, "{:?}", observation.outcome);
+    }
+}
+
+fn answers(mut observation: Observation, change: impl FnOnce(&mut DnsSeen)) -> Observation {
+    if let Evidence::Dns(seen) = &mut observation.evidence {
+        change(seen);
+    }
+    observation
+}
+
+const VPC: (&str, Scope) = ("10.0.1.57", Scope::Vpc);
+
+#[test]
+fn names_tell_where_they_led() {
+    let fail = Outcome::Fail;
+    let unknown = Outcome::Inconclusive(Reason::VpcCidrsUnknown);
+    assert_summaries(vec![
+        (
+            dns(Outcome::Pass, &[VPC, ("10.0.2.113", Scope::Vpc)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.0.2.113, inside the VPC",
+        ),
+        (
+            dns(Outcome::Pass, &[VPC, ("10.50.0.9", Scope::Expected)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.50.0.9, inside the ranges that are expected",
+        ),
+        (
+            dns(Outcome::Pass, &[("52.216.1.1", Scope::Public)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 52.216.1.1, public as a gateway endpoint's addresses are",
+        ),
+        (
+            dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC",
+        ),
+        (
+            dns(fail(Reason::OutsideVpc), &[("10.9.0.1", Scope::Private)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.9.0.1, outside the VPC",
+        ),
+        (
+            dns(fail(Reason::MixedAddresses), &[VPC, ("203.0.113.20", Scope::Public)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC, and 203.0.113.20, outside the VPC",
+        ),
+        (
+            dns(unknown, &[("10.9.0.1", Scope::Private)]),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.9.0.1, but the VPC's CIDRs are unknown",
+        ),
+        (
+            answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |seen| {
+                seen.hosts_file = vec![ip("127.0.0.1")]
+            }),
+            "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1, where no endpoint can be (/etc/hosts has it)",
+        ),
+        (
+            answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |seen| {
+                seen.answers[2].reply = addresses(&["10.0.1.57"])
+            }),
+            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; the VPC's resolver says 10.0.1.57",
+        ),
+        (
+            answers(dns(fail(Reason::QueryTimeout), &[VPC]), |seen| seen.answers[1].reply = Reply::Timeout),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; 127.0.0.53:53 did not answer within 1.1 ms",
+        ),
+    ]);
+}
+
+#[test]
+fn names_without_an_address_tell_who_said_what() {
+    let said = |reply: Reply| unresolved(Reason::ServerFailure, &reply);
+    let detail = || "sad".to_owned();
+    assert_summaries(vec![
+        (
+            said(Reply::Nxdomain),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered NXDOMAIN: no such name",
+        ),
+        (
+            said(addresses(&[])),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered without an address (NODATA)",
+        ),
+        (said(Reply::Servfail), "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered SERVFAIL"),
+        (
+            said(Reply::Refused),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 refused the query (REFUSED)",
+        ),
+        (
+            said(Reply::OtherCode { rcode: 4 }),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered with response code 4",
+        ),
+        (
+            said(Reply::Truncated { detail: detail() }),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 truncated its answer, and TCP did not deliver the rest: sad",
+        ),
+        (
+            said(Reply::Timeout),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 did not answer within 1.1 ms",
+        ),
+        (
+            said(Reply::Unreachable { detail: detail() }),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 could not be reached: sad",
+        ),
+        (
+            said(Reply::Invalid { detail: detail() }),
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 sent what is no answer to the question: sad",
+        ),
+        (
+            answers(said(Reply::Servfail), |seen| {
+                seen.answers = vec![question(Resolver::Vpc, Question::A, addresses(&["10.0.1.57"]))]
+            }),
+            "the VPC's resolver says 10.0.1.57",
+        ),
+        (
+            answers(said(Reply::Servfail), |seen| seen.answers.clear()),
+            "monitoring.us-east-1.amazonaws.com: the resolver could not find out",
+        ),
+    ]);
+}
+
+#[test]
+fn connections_tell_the_worst_first() {
+    let waited = vec![(Phase::Tcp, Duration::from_secs(3))];
+    let dead = |text| broken(text, Reason::ConnectTimeout, waited.clone(), "elapsed");
+    let mut leaky = answered("203.0.113.20");
+    leaky.0.outcome = Outcome::Fail(Reason::AddressOutsideVpc);
+    let mut cold = dead("203.0.113.20");
+    cold.0.outcome = Outcome::Fail(Reason::AddressOutsideVpc);
+    let mut other = answered("2001:db8::57");
+    other.0.outcome = Outcome::Skipped(Reason::FamilyUnavailable);
+    let untrusted = broken("10.0.1.57", Reason::CertificateUntrusted, vec![], "unknown issuer");
+    assert_summaries(vec![
+        (
+            connect(vec![answered("10.0.1.57"), answered("10.0.2.113")]),
+            "10.0.1.57, 10.0.2.113: TLS and HTTP answered",
+        ),
+        (
+            connect(vec![answered("10.0.1.57"), dead("10.0.2.113")]),
+            "10.0.2.113: no answer to SYN within 3 s; 10.0.1.57 answered in 3.4 ms",
+        ),
+        (
+            connect(vec![dead("10.0.1.57"), dead("10.0.2.113")]),
+            "10.0.1.57, 10.0.2.113: no answer to SYN within 3 s",
+        ),
+        (connect(vec![untrusted]), "10.0.1.57: the certificate is not trusted: unknown issuer"),
+        (connect(vec![leaky]), "203.0.113.20: outside the VPC, yet TLS and HTTP answered"),
+        (connect(vec![cold]), "203.0.113.20: outside the VPC; no answer to SYN"),
+        (
+            connect(vec![answered("10.0.1.57"), answered("10.0.1.58"), other.clone()]),
+            "2001:db8::57: the instance has no global address of this family, yet TLS and HTTP answered; 10.0.1.57, 10.0.1.58: TLS and HTTP answered",
+        ),
+    ]);
+    other.1.http_status = None;
+    assert_summaries(vec![(
+        connect(vec![other]),
+        "2001:db8::57: the instance has no global address of this family",
+    )]);
+}
+
+#[test]
+fn calls_tell_what_aws_said() {
+    let denied =
+        |text| refused(text, Outcome::Fail(Reason::DeniedByIdentityPolicy), 403, "AccessDenied", DENIAL);
+    let throttled =
+        refused("10.0.1.57", Outcome::Inconclusive(Reason::Throttled), 400, "Throttling", "Rate exceeded");
+    let mut late = refused(
+        "10.0.1.57",
+        Outcome::Fail(Reason::ClockSkew),
+        403,
+        "SignatureDoesNotMatch",
+        "Signature expired",
+    );
+    late.1.clock_skew = Some(420);
+    let mut strange = listed("10.0.1.57");
+    strange.0.outcome = Outcome::Fail(Reason::NotAnAwsAnswer);
+    let mut cut = strange.clone();
+    cut.0.outcome = Outcome::Fail(Reason::ResponseTimeout);
+    cut.0.phases = vec![(Phase::Response, Duration::from_secs(3))];
+    cut.1.error = Some(Trouble { reason: Reason::ResponseTimeout, detail: "elapsed".into() });
+    assert_summaries(vec![
+        (
+            call(vec![listed("10.0.1.57"), listed("10.0.2.113")]),
+            "ListMetrics answered on 2 of 2 interfaces (request id 1b2c3d4e-0000-4000-8000-000000000001)",
+        ),
+        (
+            call(vec![listed("10.0.1.57")]),
+            "ListMetrics answered on 1 of 1 interface (request id 1b2c3d4e-0000-4000-8000-000000000001)",
+        ),
+        (
+            call(vec![denied("10.0.1.57"), denied("10.0.2.113")]),
+            "10.0.1.57, 10.0.2.113: AccessDenied: … because no identity-based policy allows the cloudwatch:ListMetrics action",
+        ),
+        (
+            call(vec![throttled, listed("10.0.2.113")]),
+            "10.0.1.57: Throttling: Rate exceeded; ListMetrics answered on 1 of 2 interfaces",
+        ),
+        (
+            call(vec![late]),
+            "10.0.1.57: our clock is 420 s behind the service's; SignatureDoesNotMatch: Signature expired",
+        ),
+        (call(vec![strange]), "10.0.1.57: the answer is not AWS's (HTTP 200)"),
+        (call(vec![cut]), "10.0.1.57: TLS done, but the request was not answered within 3 s"),
+    ]);
+}
+
+#[test]
+fn the_window_tells_what_was_heard() {
+    let heard = |outcome, index: usize, heard: Heard| {
+        let mut shots = silent_shots();
+        shots[index].heard = heard;
+        egress(outcome, shots)
+    };
+    let (fail, unseen) = (Outcome::Fail, Outcome::Inconclusive);
+    let after = Duration::from_millis(12);
+    let by = |text: &str| Heard::Rejection { by: Some(ip(text)), how: "host unreachable".into() };
+    let reset = Heard::Rejection { by: None, how: "RST".into() };
+    let mut unrouted = silent_shots();
+    unrouted.iter_mut().for_each(|shot| shot.heard = Heard::Unsent(Outgoing::NoRoute));
+    let named = |shot: &mut crate::observation::Shot| shot.host = Some("www.amazon.com".into());
+    let mut by_name = shot(Probe::Tcp, "203.0.113.80", 1, Heard::Answer { replies: 1, after });
+    named(&mut by_name);
+    assert_summaries(vec![
+        (
+            egress(Outcome::Pass, silent_shots()),
+            "silence: 4 targets, 22 packets sent, none answered; control: 10.0.1.57:443 accepted",
+        ),
+        (
+            bent(egress(Outcome::Pass, silent_shots()), |seen| seen.controls[1].passed = false),
+            "silence: 4 targets, 22 packets sent, none answered; control: only the resolver 169.254.169.253:53 answered",
+        ),
+        (
+            heard(Outcome::Pass, 1, by("10.0.0.1")),
+            "silence: 4 targets, 22 packets sent, 1 rejected; control: 10.0.1.57:443 accepted",
+        ),
+        (egress(Outcome::Pass, unrouted), "the kernel has no route to any of 4 targets; nothing was sent"),
+        (
+            heard(fail(Reason::TcpConnected), 1, Heard::Answer { replies: 1, after }),
+            "tcp 1.1.1.1:443 connected after 12 ms",
+        ),
+        (
+            heard(fail(Reason::IcmpReply), 0, Heard::Answer { replies: 2, after }),
+            "icmp 1.1.1.1 2 of 5 answered, the first after 12 ms",
+        ),
+        (
+            heard(fail(Reason::UdpReply), 2, Heard::Answer { replies: 1, after }),
+            "udp 1.1.1.1:53 1 of 1 answered, the first after 12 ms",
+        ),
+        (
+            egress(fail(Reason::TcpConnected), vec![by_name]),
+            "tcp 203.0.113.80:443 (www.amazon.com) connected after 12 ms",
+        ),
+        (
+            egress(
+                fail(Reason::TcpConnected),
+                vec![
+                    shot(Probe::Icmp, "1.1.1.1", 5, Heard::Answer { replies: 5, after }),
+                    shot(Probe::Tcp, "1.1.1.1", 1, Heard::Answer { replies: 1, after }),
+                    shot(Probe::Udp, "1.1.1.1", 1, Heard::Silence),
+                ],
+            ),
+            "tcp 1.1.1.1:443 connected after 12 ms, and 1 more of 3 probes",
+        ),
+        (
+            egress(
+                fail(Reason::ErrorFromOutside),
+                vec![
+                    shot(Probe::Icmp, "1.1.1.1", 5, by("10.0.0.1")),
+                    shot(Probe::Icmp, "8.8.8.8", 5, by("198.51.100.1")),
+                ],
+            ),
+            "icmp 8.8.8.8 rejected by 198.51.100.1: host unreachable",
+        ),
+        (
+            heard(unseen(Reason::Rejected), 1, reset),
+            "tcp 1.1.1.1:443 rejected, and nobody can say by whom: RST",
+        ),
+        (
+            heard(unseen(Reason::NotPermitted), 0, Heard::Unsent(Outgoing::NotPermitted)),
+            "icmp 1.1.1.1 not sent: no socket was permitted",
+        ),
+        (
+            heard(unseen(Reason::SendBlocked), 1, Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() })),
+            "tcp 1.1.1.1:443 not sent: blocked on this machine (EPERM)",
+        ),
+        (
+            bent(egress(unseen(Reason::ControlFailed), silent_shots()), |seen| {
+                seen.controls = vec![control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer")];
+            }),
+            "silence proves nothing: endpoint 10.0.1.57:443 failed (no answer)",
+        ),
+        (
+            bent(egress(unseen(Reason::ControlFailed), silent_shots()), |seen| seen.controls.clear()),
+            "no control, so silence proves nothing",
+        ),
+        (
+            egress(unseen(Reason::TooFewTargets), vec![]),
+            "too few targets were really probed for silence to prove anything",
+        ),
+        (
+            bent(egress(unseen(Reason::FamilyMissing), vec![]), |seen| seen.family = Family::Ipv6),
+            "metadata lists an IPv6 address, but the instance has none",
+        ),
+        (no_ipv6(), "the instance has no global IPv6 address"),
+    ]);
+}
+
+#[test]
+fn the_instance_and_its_credentials_tell_who_they_are() {
+    let healthy = healthy();
+    assert_eq!(
+        healthy.checks[0].summary(),
+        "i-0123456789abcdef0, in us-east-1a, vpc-0a1b2c3d4e5f60718, 10.0.0.0/16"
+    );
+    assert_eq!(
+        healthy.checks[1].summary(),
+        "ASIAEXAMPLE from instance metadata, valid until 2026-11-23T19:00:00Z"
+    );
+    let trouble = |reason, detail: &str| Some(Trouble { reason, detail: detail.into() });
+    let silent = InstanceSeen {
+        server: Some("169.254.169.254:80".parse().unwrap()),
+        instance: None,
+        error: trouble(Reason::MetadataTimeout, ""),
+    };
+    let none = CredentialsSeen {
+        source: None,
+        access_key_id: None,
+        expires_at: None,
+        error: trouble(Reason::NoCredentials, "received 404 from IMDS"),
+    };
+    let old = CredentialsSeen { expires_at: Some(at(0)), error: None, ..none.clone() };
+    let fail = Outcome::Fail;
+    assert_summaries(vec![
+        (
+            observed(CheckId::Instance, fail(Reason::MetadataTimeout), Evidence::Instance(silent)),
+            "instance metadata did not answer (asked 169.254.169.254:80)",
+        ),
+        (
+            observed(CheckId::Credentials, fail(Reason::NoCredentials), Evidence::Credentials(none)),
+            "no credentials found: received 404 from IMDS",
+        ),
+        (
+            observed(CheckId::Credentials, fail(Reason::CredentialsExpired), Evidence::Credentials(old)),
+            "credentials, expired at 2026-11-23T13:00:00Z",
+        ),
+        (
+            skipped(rung(Rung::Call), "no address passed monitoring/connect"),
+            "not attempted: no address passed monitoring/connect",
+        ),
+        (
+            observed(
+                rung(Rung::Call),
+                Outcome::Inconclusive(Reason::InternalError),
+                Evidence::NotAttempted { because: "the probe ended early".into() },
+            ),
+            "an error inside linkproof: the probe ended early",
+        ),
+    ]);
+}
+
+#[test]
+fn a_summary_is_one_short_line_whatever_a_peer_says() {
+    let long = format!("first\u{1b}[31m\n{}", "more ".repeat(100));
+    let text = summary(&connect(vec![broken("10.0.1.57", Reason::TlsFailed, vec![], &long)]));
+    assert!(text.starts_with("10.0.1.57: TLS failed: first [31m more more"), "{text}");
+    assert!(text.chars().count() <= LONGEST && text.ends_with('…') && !text.contains(char::is_control));
+    assert!(text.len() > 150 && !text.contains(HOST));
+}

@@ -1,0 +1,250 @@
+//! The report for a person at a terminal: a table of all checks, then what is wrong and what
+//! to do, the verdict last, where the eye is. Nothing is wider than [`WIDTH`].
+
+use super::words::{clean, clock_time, list, shorten, time};
+use super::{CheckReport, Report};
+use crate::diagnosis::{Cause, Diagnosis};
+use crate::observation::{Outcome, State};
+
+const WIDTH: usize = 100;
+/// Longer ids take a line of their own, so that one long host does not squeeze the table.
+const WIDEST_ID: usize = 32;
+const OUTCOME_WIDTH: usize = "inconclusive".len();
+const TIME_WIDTH: usize = "999 ms".len();
+
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    pub colour: bool,
+}
+
+pub fn render(report: &Report, style: Style) -> String {
+    let mut blocks = vec![wrapped(&header(report), "", ""), table(report, style)];
+    let (causes, warnings): (Vec<&Diagnosis>, Vec<&Diagnosis>) =
+        report.diagnoses.iter().partition(|diagnosis| !diagnosis.explains.is_empty());
+    blocks.extend(causes.iter().map(|diagnosis| explanation(diagnosis, "", style)));
+    blocks.extend(
+        report.checks.iter().filter(|check| wants_detail(check, report)).map(|check| evidence(check, style)),
+    );
+    blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
+    blocks.extend(proxy_warning(report));
+    blocks.push(style.paint(report.state(), wrapped(&report.verdict_line(), "", "  ").trim_end()) + "\n");
+    blocks.join("\n")
+}
+
+fn header(report: &Report) -> String {
+    let mut parts = vec![format!("linkproof {}", report.version)];
+    if let Some(instance) = &report.instance {
+        let facts = [&instance.instance_id, &instance.zone, &instance.vpc_id];
+        parts.extend(facts.into_iter().flatten().cloned());
+    }
+    parts.push(clock_time(report.finished_at));
+    list(parts)
+}
+
+fn table(report: &Report, style: Style) -> String {
+    let id_width = id_width(report);
+    let mut text = row(id_width, "CHECK", &pad("OUTCOME", OUTCOME_WIDTH), "TIME", "WHAT WAS SEEN");
+    for check in &report.checks {
+        let id = clean(&check.id.to_string());
+        let short = id.chars().count() <= id_width;
+        if !short {
+            text += &wrapped(&id, "", "");
+        }
+        let took = check.last.as_ref().map(|last| time(last.took)).unwrap_or_default();
+        let outcome = style.paint(check.state(), &pad(outcome(check), OUTCOME_WIDTH));
+        let seen = shorten(&check.summary(), seen_width(id_width));
+        text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &seen);
+    }
+    text
+}
+
+fn id_width(report: &Report) -> usize {
+    let ids = report.checks.iter().map(|check| check.id.to_string().chars().count());
+    ids.filter(|width| *width <= WIDEST_ID).max().unwrap_or(0).max("CHECK".len())
+}
+
+/// Failure stands out without colour, too.
+fn outcome(check: &CheckReport) -> &'static str {
+    match (check.state(), &check.last) {
+        (_, None) => "not run yet",
+        (State::Fail, _) => "FAIL",
+        (state, Some(_)) => state.code(),
+    }
+}
+
+fn seen_width(id_width: usize) -> usize {
+    WIDTH - (id_width + 2 + OUTCOME_WIDTH + 2 + TIME_WIDTH + 2)
+}
+
+fn row(id_width: usize, id: &str, outcome: &str, took: &str, seen: &str) -> String {
+    let line = format!("{}  {outcome}  {}  {seen}", pad(id, id_width), pad(took, TIME_WIDTH));
+    line.trim_end().to_owned() + "\n"
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text:<width$}")
+}
+
+fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
+    let cause = diagnosis.cause;
+    let mut text = style.bold(&format!("{prefix}{}", cause.title())) + "\n";
+    text += &wrapped(&diagnosis.evidence, "  Evidence  ", "            ");
+    text += &wrapped(&diagnosis.remedy, "  Remedy    ", "            ");
+    if !diagnosis.explains.is_empty() {
+        text += &wrapped(&list(&diagnosis.explains), "  Explains  ", "            ");
+    }
+    text + &wrapped(&cause.runbook().to_string(), "  Runbook   ", "            ")
+}
+
+/// Whatever no known cause explains, and what the table had to cut short.
+fn wants_detail(check: &CheckReport, report: &Report) -> bool {
+    let mut known = report.diagnoses.iter().filter(|diagnosis| diagnosis.cause != Cause::Unexplained);
+    let explained = known.any(|diagnosis| diagnosis.explains.contains(&check.id));
+    let cut = check.summary().chars().count() > seen_width(id_width(report));
+    match check.last.as_ref().map(|last| last.outcome) {
+        None | Some(Outcome::Pass) => false,
+        Some(Outcome::Fail(_) | Outcome::Inconclusive(_)) => cut || !explained,
+        Some(Outcome::Skipped(_)) => cut,
+    }
+}
+
+fn evidence(check: &CheckReport, style: Style) -> String {
+    let reason = check.last.as_ref().and_then(|last| last.outcome.reason());
+    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let title = wrapped(&format!("{}: {}{reason}", check.id, outcome(check)), "", "  ");
+    let mut text = style.bold(title.trim_end()) + "\n" + &wrapped(&check.summary(), "  ", "  ");
+    for line in check.last.as_ref().map(super::detail).unwrap_or_default() {
+        text += &wrapped(&line, "    ", "      ");
+    }
+    text
+}
+
+fn proxy_warning(report: &Report) -> Option<String> {
+    let told = report.diagnoses.iter().any(|diagnosis| diagnosis.cause == Cause::ProxyConfigured);
+    if told || report.proxy_variables.is_empty() {
+        return None;
+    }
+    let names = list(&report.proxy_variables);
+    let text = format!(
+        "Warning: {names} set. Nothing here goes through a proxy, but applications may, and then they do not take \
+         the path that was proven."
+    );
+    Some(wrapped(&text, "", "  "))
+}
+
+/// Breaks at spaces, and inside a word only where it is wider than a line.
+fn wrapped(text: &str, first: &str, rest: &str) -> String {
+    let text = clean(text);
+    let mut lines = String::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        let used = line.chars().count() + usize::from(!empty);
+        if !empty && used + word.len() > WIDTH {
+            lines += &(line + "\n");
+            (line, empty) = (rest.to_owned(), true);
+        }
+        if !empty {
+            line.push(' ');
+        }
+        while line.chars().count() + word.len() > WIDTH {
+            let fits = WIDTH - line.chars().count();
+            line.extend(word.drain(..fits));
+            lines += &(line + "\n");
+            line = rest.to_owned();
+        }
+        line.extend(word);
+        empty = false;
+    }
+    lines + line.trim_end() + "\n"
+}
+
+impl Style {
+    fn paint(self, state: State, text: &str) -> String {
+        let code = match state {
+            State::Pass => "32",
+            State::Fail => "1;31",
+            State::Inconclusive => "33",
+            State::Skipped => "2",
+        };
+        self.with(code, text)
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{CheckId, Rung};
+    use crate::report::fixture;
+
+    const PLAIN: Style = Style { colour: false };
+
+    #[test]
+    fn reports_read_well() {
+        for (name, report) in fixture::all() {
+            fixture::golden(&format!("src/report/golden/{name}.txt"), &render(&report, PLAIN));
+        }
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_terminal_and_nothing_drives_it() {
+        for (name, mut report) in fixture::all() {
+            report.checks[0].id = CheckId::Endpoint("a".repeat(250), Rung::Dns);
+            report.proxy_variables = vec!["X".repeat(300)];
+            for line in render(&report, PLAIN).lines() {
+                assert!(line.chars().count() <= WIDTH, "{name}: {line}");
+                assert!(!line.contains(char::is_control), "{name}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn colour_adds_colour_and_nothing_else() {
+        for (name, report) in fixture::all() {
+            let plain = render(&report, PLAIN);
+            let coloured = render(&report, Style { colour: true });
+            assert_ne!(plain, coloured);
+            let mut stripped = coloured;
+            for code in ["0", "1", "2", "32", "33", "1;31"] {
+                stripped = stripped.replace(&format!("\u{1b}[{code}m"), "");
+            }
+            // Painted padding at the end of a line stays; the words are the same.
+            assert_eq!(stripped, plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn long_texts_wrap_with_their_indent() {
+        let words = "word ".repeat(25);
+        let text = wrapped(&words, "  Remedy    ", "            ");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("  Remedy    word") && lines[1].starts_with("            word"));
+        let long = wrapped(&"x".repeat(250), "", "  ");
+        assert_eq!(long.lines().map(str::len).collect::<Vec<_>>(), [100, 100, 54]);
+        assert_eq!(wrapped("", "", "  "), "\n");
+    }
+
+    #[test]
+    fn a_warning_that_explains_nothing_comes_after_what_is_wrong() {
+        let mut report = fixture::named("leak");
+        let mut warning = report.diagnoses[0].clone();
+        warning.cause = Cause::ProxyConfigured;
+        warning.explains.clear();
+        report.diagnoses.insert(0, warning);
+        report.proxy_variables = vec!["HTTPS_PROXY".into()];
+        let text = render(&report, PLAIN);
+        let at = |needle: &str| text.find(needle).unwrap();
+        assert!(at("There is a way out") < at("Warning: Proxy variables are set"));
+        assert_eq!(text.matches("Warning").count(), 1);
+    }
+}
