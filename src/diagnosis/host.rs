@@ -80,6 +80,7 @@ mod tests {
             ("monitoring.eusc-de-east-1.amazonaws.eu", Some("eusc-de-east-1")),
             ("eks-auth.eu-central-1.api.aws", Some("eu-central-1")),
             ("vpce-0a-1-us-east-2c.monitoring.us-east-2.vpce.amazonaws.com", Some("us-east-2")),
+            ("db-1.us-east-1.amazonaws.com", Some("us-east-1")),
             ("iam.amazonaws.com", None),
             ("host-a-1.example.com", None),
         ] {
