@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn what_makes_sense_only_with_once_asks_for_it() {
-        for line in ["--wait 5m", "--output report.json", "--once --check-config", "--once --web.enable-lifecycle"] {
+        for line in
+            ["--wait 5m", "--output report.json", "--once --check-config", "--once --web.enable-lifecycle"]
+        {
             assert!(read(line).is_err(), "{line}");
         }
         let args = read("--once --wait 5m --format json --output report.json").unwrap();

@@ -1,8 +1,10 @@
 //! linkproof
 #![forbid(unsafe_code)]
+mod app;
 mod attempt;
 mod catalogue;
 mod check;
+mod cli;
 mod config;
 mod diagnosis;
 mod engine;
@@ -18,3 +20,5 @@ mod schedule;
 mod serve;
 mod verdict;
 mod wire;
+
+pub use app::run;

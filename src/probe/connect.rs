@@ -1,7 +1,7 @@
 //! One fresh connection to one address: TCP, TLS with the service's name, an unsigned request
 //! through reqwest. Any answer over HTTP proves the path, so its status is only noted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::wire::trust::{Trust, Witness};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
 
-pub async fn connect(trust: &Trust, host: &str, ip: IpAddr, port: u16, limit: Duration) -> Connection {
+pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
     let marks = Marks::new();
-    let attempt = timeout(limit, request(trust, host, SocketAddr::new(ip, port), &marks)).await;
+    let attempt = timeout(limit, request(trust, host, peer, &marks)).await;
     let mut seen = Connection {
-        ip,
+        ip: peer.ip(),
         peer: None,
         phases: marks.phases(),
         certificate: marks.witness.certificate(),
