@@ -129,6 +129,7 @@ pub fn internet(faults: &Faults) -> String {
     };
     format!(
         "chain arriving {{\ntype filter hook prerouting priority -150; policy accept;\n{reject}}}\n\
+         chain forward {{\ntype filter hook forward priority 0; policy drop;\nmeta mark 1 reject with icmpx admin-prohibited\n}}\n\
          chain names {{\ntype nat hook prerouting priority dstnat; policy accept;\n\
          iifname eth0 meta nfproto ipv4 udp dport 53 dnat ip to {INTERNET}\n\
          iifname eth0 meta nfproto ipv6 udp dport 53 dnat ip6 to {INTERNET_V6}\n\

@@ -85,7 +85,8 @@ where
             sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let Ok(local) = stream.local_addr() else { continue };
+        // Otherwise every other answer waits 40 ms for an acknowledgement.
+        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { continue };
         let ends = Ends { local: canonical(local), peer: canonical(peer) };
         let served = serve(stream, ends);
         tokio::spawn(async move {

@@ -154,7 +154,7 @@ fn corporate_dns() -> String {
 /// VPC is local to it. The routes are in the table `local`, since the kernel sends
 /// from such an address only if that table knows it.
 fn internet() -> Result<(), String> {
-    // With forwarding a prohibited route is answered with an ICMP error.
+    // For what is to be rejected, see below.
     sysctl("net/ipv4/ip_forward", "1")?;
     sysctl("net/ipv6/conf/all/forwarding", "1")?;
     ip(&format!(
@@ -171,15 +171,17 @@ fn internet() -> Result<(), String> {
     for cidr in VPC_CIDRS {
         ip(&format!("route add {cidr} via {ROUTER_OUTSIDE} src {INTERNET} table local\n"))?;
     }
-    // What the firewall marks is rejected instead, before the local addresses are
-    // looked at.
-    ip("rule add pref 5 fwmark 1 prohibit\nrule add pref 10 lookup local\nrule del pref 0\n")?;
-    for rule in ["add pref 5 fwmark 1 prohibit", "add pref 10 lookup local", "del pref 0"] {
-        let mut arguments = vec!["-6", "rule"];
-        arguments.extend(rule.split(' '));
-        tool("ip", &arguments, "")?;
+    // What the firewall marks is sent on instead, past the local addresses, so that
+    // the forward chain can reject it.
+    for family in ["-4", "-6"] {
+        for rule in ["add pref 5 fwmark 1 lookup 100", "add pref 10 lookup local", "del pref 0"] {
+            let arguments: Vec<&str> = [family, "rule"].into_iter().chain(rule.split(' ')).collect();
+            tool("ip", &arguments, "")?;
+        }
     }
-    Ok(())
+    ip(&format!(
+        "route add default via {ROUTER_OUTSIDE} table 100\nroute add default via fe80::1 dev eth0 table 100\n"
+    ))
 }
 
 fn ip(batch: &str) -> Result<(), String> {
