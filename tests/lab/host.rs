@@ -74,7 +74,10 @@ impl Thread {
                 }
             })
             .map_err(|error| format!("cannot start a thread for the {}: {error}", host.name()))?;
-        let started = Self { jobs: Some(jobs), thread: Some(thread) };
+        let started = Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        };
         started.on(enter)?;
         Ok(started)
     }
@@ -97,8 +100,12 @@ impl Thread {
             // The receiver may have gone away; then nobody wants to know.
             let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
         });
-        let jobs = self.jobs.as_ref().expect("only drop takes the channel away");
-        jobs.send(job).expect("a host's thread ends only when its channel closes");
+        let jobs = self
+            .jobs
+            .as_ref()
+            .expect("only drop takes the channel away");
+        jobs.send(job)
+            .expect("a host's thread ends only when its channel closes");
         Pending(pending)
     }
 }
@@ -134,7 +141,10 @@ impl Hosts {
         let router = Thread::start(Host::Router, enter_lab)?;
         // From the router's thread, so that they inherit the lab's mount namespace.
         let leaves = router.on(|| {
-            Host::LEAVES.map(|host| Thread::start(host, enter_network)).into_iter().collect::<Result<Vec<_>, _>>()
+            Host::LEAVES
+                .map(|host| Thread::start(host, enter_network))
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
         })?;
         Ok(Self { router, leaves })
     }
@@ -162,16 +172,33 @@ fn enter_lab() -> Result<(), String> {
         format!("cannot create namespaces ({error}): the lab needs root, or in a container CAP_SYS_ADMIN")
     })?;
     let nothing = None::<&str>;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
-        .map_err(|error| format!("cannot make the lab's mounts private ({error}): the lab needs CAP_SYS_ADMIN"))?;
-    mount(Some("lab"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755,size=64m"))
-        .map_err(|error| format!("cannot mount a tmpfs for the lab ({error}): the kernel needs CONFIG_TMPFS"))?;
+    mount(
+        nothing,
+        "/",
+        nothing,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        nothing,
+    )
+    .map_err(|error| {
+        format!("cannot make the lab's mounts private ({error}): the lab needs CAP_SYS_ADMIN")
+    })?;
+    mount(
+        Some("lab"),
+        "/run",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("mode=755,size=64m"),
+    )
+    .map_err(|error| {
+        format!("cannot mount a tmpfs for the lab ({error}): the kernel needs CONFIG_TMPFS")
+    })?;
     sane_network_defaults()
 }
 
 fn enter_network() -> Result<(), String> {
-    unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|error| format!("cannot create a network namespace ({error}): the kernel needs CONFIG_NET_NS"))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|error| {
+        format!("cannot create a network namespace ({error}): the kernel needs CONFIG_NET_NS")
+    })?;
     sane_network_defaults()
 }
 
@@ -192,14 +219,21 @@ fn sane_network_defaults() -> Result<(), String> {
 
 /// Sets a kernel parameter of the calling thread's network namespace.
 pub fn sysctl(name: &str, value: &str) -> Result<(), String> {
-    fs::write(format!("/proc/sys/{name}"), value)
-        .map_err(|error| format!("cannot set {}: {error}; /proc/sys has to be writable", name.replace('/', ".")))
+    fs::write(format!("/proc/sys/{name}"), value).map_err(|error| {
+        format!(
+            "cannot set {}: {error}; /proc/sys has to be writable",
+            name.replace('/', ".")
+        )
+    })
 }
 
 /// The calling thread's number, by which `ip link set netns` finds its namespace.
 pub fn thread_id() -> Result<String, String> {
-    let link = fs::read_link("/proc/thread-self").map_err(|error| format!("cannot read /proc/thread-self: {error}"))?;
-    let id = link.file_name().ok_or("cannot make sense of /proc/thread-self")?;
+    let link = fs::read_link("/proc/thread-self")
+        .map_err(|error| format!("cannot read /proc/thread-self: {error}"))?;
+    let id = link
+        .file_name()
+        .ok_or("cannot make sense of /proc/thread-self")?;
     Ok(id.to_string_lossy().into_owned())
 }
 
@@ -222,10 +256,17 @@ pub fn tool(program: &str, arguments: &[&str], input: &str) -> Result<String, St
         // A tool that ends early says why on stderr.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| format!("cannot wait for `{}`: {error}", subject()))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| format!("cannot wait for `{}`: {error}", subject()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!("`{}` failed ({}): {}\nits input was:\n{input}", subject(), output.status, complaint.trim()))
+    Err(format!(
+        "`{}` failed ({}): {}\nits input was:\n{input}",
+        subject(),
+        output.status,
+        complaint.trim()
+    ))
 }

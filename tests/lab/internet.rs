@@ -23,13 +23,21 @@ pub async fn serve_tls(peers: Arc<Peers>, stream: TcpStream, ends: Ends) {
     }
     let acceptor = peers.certificates.acceptor(Certificate::Website);
     // Most probes hang up after connecting.
-    let Ok(tls) = acceptor.accept(stream).await else { return };
-    peer::http(tls, |_| async { page(200, "text/html", PAGE, Moment::now()) }).await;
+    let Ok(tls) = acceptor.accept(stream).await else {
+        return;
+    };
+    peer::http(tls, |_| async {
+        page(200, "text/html", PAGE, Moment::now())
+    })
+    .await;
 }
 
 /// Port 80.
 pub async fn serve_plain(stream: TcpStream) {
-    peer::http(stream, |_| async { page(200, "text/html", PAGE, Moment::now()) }).await;
+    peer::http(stream, |_| async {
+        page(200, "text/html", PAGE, Moment::now())
+    })
+    .await;
 }
 
 /// Answers every question about an address with the website's.
@@ -39,7 +47,9 @@ pub async fn serve_dns(socket: std::net::UdpSocket) -> std::io::Result<()> {
     let mut buffer = [0; 4096];
     loop {
         // An error here is an ICMP message about an earlier answer.
-        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
         if let Some(answer) = dns_answer(&buffer[..length]) {
             // Whether it arrives is the network's business.
             let _ = socket.send_to(&answer, client).await;
@@ -66,7 +76,18 @@ fn dns_answer(query: &[u8]) -> Option<Vec<u8>> {
     };
     let mut answer = query[..2].to_vec();
     // A recursive answer without error: one question, one record or none.
-    answer.extend([0x81, 0x80, 0, 1, 0, u8::from(!address.is_empty()), 0, 0, 0, 0]);
+    answer.extend([
+        0x81,
+        0x80,
+        0,
+        1,
+        0,
+        u8::from(!address.is_empty()),
+        0,
+        0,
+        0,
+        0,
+    ]);
     answer.extend(question);
     if !address.is_empty() {
         let kind_and_class = &question[question.len() - 4..];

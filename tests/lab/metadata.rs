@@ -33,7 +33,10 @@ pub struct Service {
 
 impl Service {
     pub fn new(peers: Arc<Peers>) -> Self {
-        Self { peers, tokens: Mutex::default() }
+        Self {
+            peers,
+            tokens: Mutex::default(),
+        }
     }
 
     pub async fn serve(self: Arc<Self>, stream: TcpStream) {
@@ -60,7 +63,9 @@ impl Service {
         if metadata.garbage {
             return page(200, "text/html", GARBAGE, Moment::now());
         }
-        let Some(path) = document_path(request.uri().path()) else { return refuse(404) };
+        let Some(path) = document_path(request.uri().path()) else {
+            return refuse(404);
+        };
         match find(&documents(metadata), path) {
             Some(text) => plain(text),
             None => refuse(404),
@@ -71,11 +76,19 @@ impl Service {
         if request.headers().contains_key("x-forwarded-for") {
             return refuse(403);
         }
-        let lifetime = request.headers().get(TOKEN_LIFETIME_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let Some(seconds) = lifetime.filter(|seconds| TOKEN_LIFETIME_SECONDS.contains(seconds)) else {
+        let lifetime = request
+            .headers()
+            .get(TOKEN_LIFETIME_HEADER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let Some(seconds) = lifetime.filter(|seconds| TOKEN_LIFETIME_SECONDS.contains(seconds))
+        else {
             return refuse(400);
         };
-        let token = format!("AQAEAL{:032x}{:032x}==", fastrand::u128(..), fastrand::u128(..));
+        let token = format!(
+            "AQAEAL{:032x}{:032x}==",
+            fastrand::u128(..),
+            fastrand::u128(..)
+        );
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, expires| *expires > Instant::now());
         tokens.insert(token.clone(), Instant::now() + Duration::from_secs(seconds));
@@ -85,11 +98,17 @@ impl Service {
     }
 
     fn is_authorized(&self, request: &Request<Incoming>) -> bool {
-        let Some(token) = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok()) else {
+        let Some(token) = request
+            .headers()
+            .get(TOKEN_HEADER)
+            .and_then(|value| value.to_str().ok())
+        else {
             return false;
         };
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.get(token).is_some_and(|expires| *expires > Instant::now())
+        tokens
+            .get(token)
+            .is_some_and(|expires| *expires > Instant::now())
     }
 }
 
@@ -106,8 +125,12 @@ fn find(documents: &BTreeMap<String, String>, path: &str) -> Option<String> {
         return Some(text.clone());
     }
     let folder = format!("{}/", path.trim_end_matches('/'));
-    let inside = documents.keys().filter_map(|document| document.strip_prefix(&folder));
-    let names: BTreeSet<&str> = inside.map(|rest| rest.split_inclusive('/').next().unwrap_or(rest)).collect();
+    let inside = documents
+        .keys()
+        .filter_map(|document| document.strip_prefix(&folder));
+    let names: BTreeSet<&str> = inside
+        .map(|rest| rest.split_inclusive('/').next().unwrap_or(rest))
+        .collect();
     (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
@@ -134,12 +157,18 @@ fn documents(state: Metadata) -> BTreeMap<String, String> {
         add(&format!("meta-data/{path}"), text);
     }
     for (path, text) in interface(state) {
-        add(&format!("meta-data/network/interfaces/macs/{MAC}/{path}"), &text);
+        add(
+            &format!("meta-data/network/interfaces/macs/{MAC}/{path}"),
+            &text,
+        );
     }
     add("dynamic/instance-identity/document", &identity());
     if state.role {
         add("meta-data/iam/info", &role());
-        add(&format!("meta-data/iam/security-credentials/{ROLE}"), &credentials(state));
+        add(
+            &format!("meta-data/iam/security-credentials/{ROLE}"),
+            &credentials(state),
+        );
     }
     documents
 }
@@ -198,7 +227,11 @@ fn role() -> String {
 
 fn credentials(state: Metadata) -> String {
     const HOUR: i64 = 3600;
-    let (from, until) = if state.credentials_expired { (-7 * HOUR, -HOUR) } else { (-HOUR / 2, 6 * HOUR) };
+    let (from, until) = if state.credentials_expired {
+        (-7 * HOUR, -HOUR)
+    } else {
+        (-HOUR / 2, 6 * HOUR)
+    };
     let document = serde_json::json!({
         "Code": "Success",
         "LastUpdated": Moment::now().plus(from).rfc3339(),

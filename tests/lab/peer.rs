@@ -50,11 +50,17 @@ impl Peers {
     }
 
     pub fn behaviour(&self) -> Behaviour {
-        self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.behaviour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub fn behave(&self, behaviour: Behaviour) {
-        *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
+        *self
+            .behaviour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     pub fn next_connection(&self) -> u64 {
@@ -79,15 +85,22 @@ where
     let listener = TcpListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return Ok(());
+        };
         let Ok((stream, peer)) = listener.accept().await else {
             // Out of file descriptors, most likely: some will come free.
             sleep(Duration::from_millis(10)).await;
             continue;
         };
         // Otherwise every other answer waits 40 ms for an acknowledgement.
-        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { continue };
-        let ends = Ends { local: canonical(local), peer: canonical(peer) };
+        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
+            continue;
+        };
+        let ends = Ends {
+            local: canonical(local),
+            peer: canonical(peer),
+        };
         let served = serve(stream, ends);
         tokio::spawn(async move {
             // A connection that is still open by then is nobody's any more.
@@ -113,7 +126,9 @@ where
         async { Ok::<_, Infallible>(answered.await) }
     });
     // Clients hang up in every possible way; none of it concerns the lab.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 /// A request's body, or an empty one where it is larger than any that is meant for
@@ -136,7 +151,11 @@ impl Payload {
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let announced = bytes.len() as u64;
-        Self { bytes: Some(bytes), cut: None, announced }
+        Self {
+            bytes: Some(bytes),
+            cut: None,
+            announced,
+        }
     }
 
     /// Ends after half, with the connection.
@@ -145,7 +164,11 @@ impl Payload {
         let announced = bytes.len() as u64;
         bytes.truncate(bytes.len() / 2);
         // The pause lets the first half go out on its own.
-        Self { bytes: Some(bytes), cut: Some(Box::pin(sleep(Duration::from_millis(50)))), announced }
+        Self {
+            bytes: Some(bytes),
+            cut: Some(Box::pin(sleep(Duration::from_millis(50)))),
+            announced,
+        }
     }
 }
 
@@ -153,13 +176,19 @@ impl Body for Payload {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(bytes) = self.bytes.take() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match &mut self.cut {
             None => Poll::Ready(None),
-            Some(pause) => pause.as_mut().poll(context).map(|()| Some(Err(io::Error::other("cut off as asked")))),
+            Some(pause) => pause
+                .as_mut()
+                .poll(context)
+                .map(|()| Some(Err(io::Error::other("cut off as asked")))),
         }
     }
 

@@ -36,7 +36,9 @@ impl SlowResolver {
             let connections = TcpListener::bind(SocketAddr::new(*address, 53))?;
             connections.set_nonblocking(true)?;
             let stopped = Arc::clone(&stop);
-            threads.push(thread::spawn(move || relay_connections(&connections, &stopped)));
+            threads.push(thread::spawn(move || {
+                relay_connections(&connections, &stopped)
+            }));
         }
         Ok(Self { stop, threads })
     }
@@ -62,7 +64,9 @@ fn relay_datagrams(socket: &UdpSocket, stop: &AtomicBool) {
             held.push_back((Instant::now() + DELAY, client, buffer[..length].to_vec()));
         }
         while held.front().is_some_and(|(due, ..)| *due <= Instant::now()) {
-            let Some((_, client, query)) = held.pop_front() else { break };
+            let Some((_, client, query)) = held.pop_front() else {
+                break;
+            };
             if let Ok(answer) = ask(&query) {
                 // The client may have given up.
                 let _ = socket.send_to(&answer, client);
