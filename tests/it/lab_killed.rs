@@ -1,0 +1,106 @@
+//! A lab whose process is killed: the kernel has to take all of it away.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::start;
+use crate::lab::{Fault, Run};
+
+#[test]
+fn a_killed_process_leaves_nothing_behind() {
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "lab_itself::killed::hold_a_lab_until_killed",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(
+        lines.any(|line| line.is_ok_and(|line| line.ends_with("the lab is up"))),
+        "the lab did not come up"
+    );
+    let children = children(holder.id());
+    let namespaces = namespaces(holder.id());
+    assert_eq!(
+        children.len(),
+        3,
+        "two resolvers and a program on the instance"
+    );
+    assert_eq!(
+        namespaces.len(),
+        7,
+        "six hosts, and where the process itself is"
+    );
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut left = children.clone();
+    while !left.is_empty() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+        left.retain(|child| fs::exists(format!("/proc/{child}")).unwrap_or(true));
+    }
+    assert_eq!(left, Vec::<u32>::new(), "these are still running");
+    let own = namespaces_of_thread("self");
+    for process in processes() {
+        let used = self::namespaces(process);
+        let leftover: Vec<_> = used
+            .iter()
+            .filter(|used| namespaces.contains(*used) && Some(*used) != own.as_ref())
+            .collect();
+        assert!(leftover.is_empty(), "process {process} keeps {leftover:?}");
+    }
+}
+
+#[test]
+#[ignore = "another test starts it in a process of its own, to kill it"]
+fn hold_a_lab_until_killed() {
+    let lab = start();
+    lab.inject(Fault::SystemResolverDiffers);
+    let _sleeper = lab.spawn(&Run::new("sleep").arg("600"));
+    println!("the lab is up");
+    thread::sleep(Duration::from_secs(600));
+}
+
+fn processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let is_child = |process: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        stat.lines().any(|line| {
+            line.strip_prefix("PPid:")
+                .is_some_and(|id| id.trim() == parent.to_string())
+        })
+    };
+    processes().into_iter().filter(is_child).collect()
+}
+
+fn namespaces(process: u32) -> BTreeSet<String> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    threads
+        .filter_map(|thread| {
+            namespaces_of_thread(&format!("{process}/task/{}", thread.file_name().to_str()?))
+        })
+        .collect()
+}
+
+fn namespaces_of_thread(thread: &str) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{thread}/ns/net")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}

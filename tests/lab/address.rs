@@ -1,0 +1,48 @@
+//! The addresses of the lab. Those of the VPC follow AWS's pattern, the public
+//! ones are documentation ranges and the agent's default egress targets, which
+//! here are addresses of the `internet` namespace.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+pub const INSTANCE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 23);
+pub const INSTANCE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 1, 0, 0, 0, 0x23);
+
+/// The VPC's router in each of the two subnets.
+pub const ROUTER_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 1);
+pub const ROUTER_B: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);
+pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 1, 0, 0, 0, 1);
+
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+pub const RESOLVER_LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+pub const RESOLVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
+
+pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// The endpoint's interfaces, one in each zone.
+pub const ENDPOINT_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 57);
+pub const ENDPOINT_B: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 113);
+pub const ENDPOINT_A_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 1, 0, 0, 0, 0x57);
+pub const ENDPOINT_B_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 2, 0, 0, 0, 0x113);
+
+/// Interface a also answers here, as an endpoint in a hub VPC behind a transit
+/// gateway would: reachable and private, but not this VPC's.
+pub const ENDPOINT_ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 57);
+/// And here, in the VPC's second CIDR.
+pub const ENDPOINT_SECOND_CIDR: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 57);
+
+/// The company's own resolver inside the VPC, and an address that nobody has.
+pub const CORPORATE_DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
+pub const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 54);
+
+pub const PUBLIC_WEBSITE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub const PUBLIC_WEBSITE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10);
+pub const PUBLIC_CLOUDWATCH: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
+pub const PUBLIC_CLOUDWATCH_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
+/// Where the internet's own ICMP errors come from.
+pub const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub const INTERNET_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
+
+pub const VPC_CIDRS: [&str; 2] = ["10.0.0.0/16", "100.64.0.0/16"];
+pub const VPC_CIDR_V6: &str = "2001:db8:1234::/56";
+pub const MAC: &str = "02:00:0a:00:01:17";

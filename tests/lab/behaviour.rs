@@ -1,0 +1,180 @@
+//! How the peers behave, derived from the faults: the one value that the metadata
+//! service and the CloudWatch stand-in look at before every answer.
+
+use super::certificates::Certificate;
+use super::fault::{Fault, Faults};
+
+/// What AWS tolerates is 5 minutes.
+const CLOCK_ERROR_SECONDS: i64 = 15 * 60;
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Behaviour {
+    pub certificate: Certificate,
+    pub handshake: Handshake,
+    pub answer: Answer,
+    pub refusal: Option<Refusal>,
+    pub endpoint_a_slow: bool,
+    /// CloudWatch's clock minus the instance's.
+    pub clock_seconds: i64,
+    pub metadata: Metadata,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Handshake {
+    Normal,
+    Silent,
+    Reset,
+}
+
+/// What the endpoint does with a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    Normal,
+    Silent,
+    Cut,
+    Garbage,
+    CaptivePage,
+    WrongBody,
+    Unavailable,
+}
+
+/// Why CloudWatch says no to a request that is signed well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    Denied(Policy),
+    DeniedExplicitly(Policy),
+    DeniedPlainly,
+    Throttled,
+    InternalError,
+    TokenExpired,
+    TokenInvalid,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Policy {
+    Identity,
+    Endpoint,
+    ServiceControl,
+    ResourceControl,
+    Boundary,
+    Session,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Metadata {
+    pub disabled: bool,
+    pub slow: bool,
+    pub garbage: bool,
+    pub role: bool,
+    pub cidrs: bool,
+    pub ipv6: bool,
+    pub credentials_expired: bool,
+}
+
+impl Behaviour {
+    pub fn of(faults: &Faults) -> Self {
+        let certificate = faults.first(&[
+            (Fault::CertificateExpired, Certificate::Expired),
+            (Fault::CertificateNotYetValid, Certificate::NotYetValid),
+            (Fault::CertificateWrongName, Certificate::WrongName),
+            (Fault::CertificateUntrusted, Certificate::Untrusted),
+            (Fault::CertificatePrivateCa, Certificate::PrivateCa),
+        ]);
+        let handshake = faults.first(&[
+            (Fault::TlsSilent, Handshake::Silent),
+            (Fault::TlsReset, Handshake::Reset),
+        ]);
+        let answer = faults.first(&[
+            (Fault::ResponseSilent, Answer::Silent),
+            (Fault::ResponseGarbage, Answer::Garbage),
+            (Fault::ResponseCut, Answer::Cut),
+            (Fault::CaptivePage, Answer::CaptivePage),
+            (Fault::ServiceUnavailable, Answer::Unavailable),
+            (Fault::WrongBody, Answer::WrongBody),
+        ]);
+        let clock_seconds = faults.first(&[
+            (Fault::ClockAhead, -CLOCK_ERROR_SECONDS),
+            (Fault::ClockBehind, CLOCK_ERROR_SECONDS),
+        ]);
+        Self {
+            certificate: certificate.unwrap_or(Certificate::Valid),
+            handshake: handshake.unwrap_or(Handshake::Normal),
+            answer: answer.unwrap_or(Answer::Normal),
+            refusal: refusal(faults),
+            endpoint_a_slow: faults.has(Fault::EndpointSlow),
+            clock_seconds: clock_seconds.unwrap_or(0),
+            metadata: Metadata::of(faults),
+        }
+    }
+
+    /// The public CloudWatch is the same service, but none of what is wrong with the
+    /// endpoint is wrong with it.
+    pub fn outside(&self) -> Self {
+        let endpoint_policy = [
+            Refusal::Denied(Policy::Endpoint),
+            Refusal::DeniedExplicitly(Policy::Endpoint),
+        ];
+        Self {
+            certificate: Certificate::Valid,
+            handshake: Handshake::Normal,
+            answer: if self.answer == Answer::Unavailable {
+                Answer::Unavailable
+            } else {
+                Answer::Normal
+            },
+            refusal: self
+                .refusal
+                .filter(|refusal| !endpoint_policy.contains(refusal)),
+            endpoint_a_slow: false,
+            ..self.clone()
+        }
+    }
+}
+
+impl Metadata {
+    fn of(faults: &Faults) -> Self {
+        Self {
+            disabled: faults.has(Fault::MetadataDisabled),
+            slow: faults.has(Fault::MetadataSlow),
+            garbage: faults.has(Fault::MetadataGarbage),
+            role: !faults.has(Fault::RoleMissing),
+            cidrs: !faults.has(Fault::MetadataWithoutCidrs),
+            ipv6: !faults.has(Fault::InstanceIpv6Absent),
+            credentials_expired: faults.has(Fault::CredentialsExpired),
+        }
+    }
+}
+
+fn refusal(faults: &Faults) -> Option<Refusal> {
+    faults.first(&[
+        // Credentials are looked at before what they allow.
+        (Fault::CredentialsInvalid, Refusal::TokenInvalid),
+        (Fault::CredentialsExpired, Refusal::TokenExpired),
+        (Fault::Throttled, Refusal::Throttled),
+        (Fault::ServiceError, Refusal::InternalError),
+        (
+            Fault::ScpDenied,
+            Refusal::DeniedExplicitly(Policy::ServiceControl),
+        ),
+        (
+            Fault::RcpDenied,
+            Refusal::DeniedExplicitly(Policy::ResourceControl),
+        ),
+        (
+            Fault::EndpointPolicyDeniedExplicitly,
+            Refusal::DeniedExplicitly(Policy::Endpoint),
+        ),
+        (
+            Fault::RoleDeniedExplicitly,
+            Refusal::DeniedExplicitly(Policy::Identity),
+        ),
+        (
+            Fault::EndpointPolicyDenied,
+            Refusal::Denied(Policy::Endpoint),
+        ),
+        (Fault::BoundaryDenied, Refusal::Denied(Policy::Boundary)),
+        (Fault::SessionDenied, Refusal::Denied(Policy::Session)),
+        (Fault::RoleDenied, Refusal::Denied(Policy::Identity)),
+        (Fault::AccessDeniedPlain, Refusal::DeniedPlainly),
+    ])
+}

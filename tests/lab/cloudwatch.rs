@@ -1,0 +1,310 @@
+//! A stand-in for CloudWatch: TLS, signatures verified, ListMetrics in three
+//! protocols, AWS's wording of errors, and every way in which the endpoint can
+//! misbehave above TCP.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::behaviour::{Answer, Behaviour, Handshake, Policy, Refusal};
+use super::clock::Moment;
+use super::peer::{self, CONNECTION_LIFETIME, Ends, Payload, Peers};
+use super::protocol::{self, Call, Error, INSTANCE_ID, Protocol};
+use super::request::{self, Door};
+use super::sigv4::{self, Flaw, Signature};
+
+/// Well above a healthy answer, well below a time-out.
+const SLOWNESS: Duration = Duration::from_millis(800);
+const CAPTIVE_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\
+    <body><h1>Please sign in to use this network</h1></body></html>\n";
+const GARBAGE: &[u8] =
+    b"\x00\x01\x02 220 mail.example.com ESMTP ready\r\n\xff\xfe not HTTP at all\r\n\r\n";
+
+/// A connection, and what answering on it needs.
+struct Connection {
+    peers: Arc<Peers>,
+    door: Door,
+    ends: Ends,
+    number: u64,
+}
+
+/// Serves one connection that arrived at this door.
+pub async fn serve(peers: Arc<Peers>, door: Door, stream: TcpStream, ends: Ends) {
+    let number = peers.next_connection();
+    let connection = Connection {
+        peers,
+        door,
+        ends,
+        number,
+    };
+    let behaviour = connection.behaviour();
+    match behaviour.handshake {
+        Handshake::Normal => {}
+        Handshake::Silent => return sleep(CONNECTION_LIFETIME).await,
+        Handshake::Reset => return reset(stream).await,
+    }
+    let acceptor = connection
+        .peers
+        .certificates
+        .acceptor(behaviour.certificate);
+    // A client that does not like the certificate hangs up here.
+    let Ok(mut tls) = acceptor.accept(stream).await else {
+        return;
+    };
+    if behaviour.answer == Answer::Garbage {
+        // Whether the client still listens makes no difference.
+        let _ = tls.read(&mut [0; 4096]).await;
+        let _ = tls.write_all(GARBAGE).await;
+        let _ = tls.shutdown().await;
+        return;
+    }
+    peer::http(tls, |request| connection.answer(request)).await;
+}
+
+/// Hangs up in the middle of the client's handshake.
+async fn reset(mut stream: TcpStream) {
+    // The client's hello; nothing of it matters.
+    let _ = stream.read(&mut [0; 64]).await;
+    // Without a linger time, closing sends a reset.
+    let _ = stream.set_zero_linger();
+}
+
+impl Connection {
+    fn behaviour(&self) -> Behaviour {
+        let behaviour = self.peers.behaviour();
+        match self.door {
+            Door::EndpointA | Door::EndpointB => behaviour,
+            Door::Public => behaviour.outside(),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Payload> {
+        let (parts, incoming) = request.into_parts();
+        let body = peer::body(incoming).await;
+        let behaviour = self.behaviour();
+        let now = Moment::now().plus(behaviour.clock_seconds);
+        let call = Call::read(&parts, &body);
+        let signature = sigv4::verify(&parts, &body, now);
+        if behaviour.answer == Answer::Silent {
+            self.log(&parts, &call, signature.clone(), None);
+            sleep(CONNECTION_LIFETIME).await;
+        }
+        if behaviour.endpoint_a_slow && self.door == Door::EndpointA {
+            sleep(SLOWNESS).await;
+        }
+        let response = respond(&behaviour, &call, &signature, now);
+        self.log(&parts, &call, signature, Some(response.status().as_u16()));
+        response
+    }
+
+    fn log(&self, parts: &Parts, call: &Call, signature: Signature, status: Option<u16>) {
+        let header = |name| {
+            let value = parts
+                .headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            value.unwrap_or_default()
+        };
+        self.peers.log.add(request::Request {
+            at: SystemTime::now(),
+            door: self.door,
+            local: self.ends.local,
+            peer: self.ends.peer,
+            connection: self.number,
+            method: parts.method.to_string(),
+            path: parts.uri.path().to_owned(),
+            host: header("host"),
+            user_agent: header("user-agent"),
+            protocol: call.protocol,
+            operation: call.operation.clone(),
+            signature,
+            status,
+        });
+    }
+}
+
+fn respond(
+    behaviour: &Behaviour,
+    call: &Call,
+    signature: &Signature,
+    now: Moment,
+) -> Response<Payload> {
+    let signed = matches!(signature, Signature::Valid { .. });
+    match behaviour.answer {
+        Answer::CaptivePage => return page(200, "text/html", CAPTIVE_PAGE, now),
+        Answer::Unavailable => return page(503, "text/plain", "", now),
+        Answer::WrongBody if signed => {
+            let body = protocol::foreign_cbor();
+            let mut response = Response::new(Payload::whole(body.bytes));
+            set(&mut response, "content-type", body.content_type);
+            set(&mut response, "smithy-protocol", "rpc-v2-cbor");
+            return response;
+        }
+        Answer::Normal | Answer::Silent | Answer::Cut | Answer::Garbage | Answer::WrongBody => {}
+    }
+    let request_id = request_id();
+    let (status, body, error) = match verdict(behaviour, call, signature) {
+        Ok(()) => (200, call.metrics(&request_id), None),
+        Err(error) => (
+            error.status,
+            error.write(call.protocol, &request_id),
+            Some(error),
+        ),
+    };
+    let payload = if behaviour.answer == Answer::Cut {
+        Payload::cut(body.bytes)
+    } else {
+        Payload::whole(body.bytes)
+    };
+    let mut response = Response::new(payload);
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
+    set(&mut response, "x-amzn-requestid", &request_id);
+    set(&mut response, "content-type", body.content_type);
+    set(&mut response, "date", &now.http());
+    if call.protocol == Some(Protocol::RpcV2Cbor) {
+        set(&mut response, "smithy-protocol", "rpc-v2-cbor");
+    }
+    if let Some(error) = error {
+        set(
+            &mut response,
+            "x-amzn-query-error",
+            &format!("{};{}", error.code, error.party()),
+        );
+    }
+    response
+}
+
+/// Whether the request is granted, in AWS's order: signature, token, policy.
+fn verdict(behaviour: &Behaviour, call: &Call, signature: &Signature) -> Result<(), Error> {
+    match signature {
+        Signature::Absent => {
+            return Err(Error::sender(
+                403,
+                "MissingAuthenticationToken",
+                "Missing Authentication Token",
+            ));
+        }
+        Signature::Invalid { why } => {
+            let status = if matches!(why, Flaw::Incomplete(_)) {
+                400
+            } else {
+                403
+            };
+            return Err(Error::sender(status, why.code(), why.message()));
+        }
+        Signature::Valid { .. } => {}
+    }
+    if let Some(refusal) = behaviour.refusal {
+        return Err(refused(refusal));
+    }
+    match (call.protocol, call.operation.as_deref()) {
+        (Some(_), Some("ListMetrics")) => Ok(()),
+        _ => Err(Error::sender(
+            400,
+            "InvalidAction",
+            "Could not find operation for the request",
+        )),
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    const ACTION: &str = "cloudwatch:ListMetrics";
+    let user = format!(
+        "User: arn:aws:sts::123456789012:assumed-role/linkproof-lab/{INSTANCE_ID} is not authorized to perform: {ACTION}"
+    );
+    match refusal {
+        Refusal::Denied(policy) => {
+            let message = format!(
+                "{user} because no {} policy allows the {ACTION} action",
+                kind(policy)
+            );
+            // A boundary is not called a policy.
+            Error::sender(
+                403,
+                "AccessDenied",
+                message.replace("boundary policy", "boundary"),
+            )
+        }
+        Refusal::DeniedExplicitly(policy) => {
+            let article = if policy == Policy::Identity {
+                "an"
+            } else {
+                "a"
+            };
+            let message = format!(
+                "{user} with an explicit deny in {article} {} policy",
+                kind(policy)
+            );
+            Error::sender(
+                403,
+                "AccessDenied",
+                message.replace("boundary policy", "boundary"),
+            )
+        }
+        Refusal::DeniedPlainly => Error::sender(403, "AccessDenied", "Access Denied"),
+        Refusal::Throttled => Error::sender(400, "Throttling", "Rate exceeded"),
+        Refusal::InternalError => {
+            Error::sender(500, "InternalServiceError", "Internal service error")
+        }
+        Refusal::TokenExpired => Error::sender(
+            403,
+            "ExpiredToken",
+            "The security token included in the request is expired",
+        ),
+        Refusal::TokenInvalid => {
+            Error::sender(403, Flaw::UnknownToken.code(), Flaw::UnknownToken.message())
+        }
+    }
+}
+
+fn kind(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Identity => "identity-based",
+        Policy::Endpoint => "VPC endpoint",
+        Policy::ServiceControl => "service control",
+        Policy::ResourceControl => "resource control",
+        Policy::Boundary => "permissions boundary",
+        Policy::Session => "session",
+    }
+}
+
+/// An answer that did not come from AWS.
+pub fn page(
+    status: u16,
+    content_type: &'static str,
+    text: &'static str,
+    now: Moment,
+) -> Response<Payload> {
+    let mut response = Response::new(Payload::whole(text));
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
+    set(&mut response, "content-type", content_type);
+    set(&mut response, "date", &now.http());
+    response
+}
+
+pub fn set(response: &mut Response<Payload>, name: &'static str, value: &str) {
+    let value = hyper::header::HeaderValue::from_str(value)
+        .expect("the lab's header values are plain text");
+    response.headers_mut().insert(name, value);
+}
+
+/// Random, in the shape of AWS's.
+fn request_id() -> String {
+    let hex = format!("{:032x}", fastrand::u128(..));
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}

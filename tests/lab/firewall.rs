@@ -1,0 +1,330 @@
+//! The nftables rules of the router, the internet and the instance, derived as a
+//! whole from the faults. No connection tracking on the way: what a fault forbids
+//! stops at once, on open connections too.
+
+use super::address::{
+    CORPORATE_DNS, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL,
+    RESOLVER_V6, VPC_CIDR_V6,
+};
+use super::fault::{Fault, Faults};
+use super::host::tool;
+
+/// Replaces the rules of the calling thread's namespace in one transaction.
+pub fn apply(rules: &str) -> Result<(), String> {
+    let input = format!("table inet lab\ndelete table inet lab\ntable inet lab {{\n{rules}}}\n");
+    tool("nft", &["-f", "-"], &input)
+        .map(drop)
+        .map_err(|error| {
+            format!(
+                "{error}\nthe kernel needs nftables (CONFIG_NF_TABLES_INET, `modprobe nf_tables`)"
+            )
+        })
+}
+
+pub fn router(faults: &Faults) -> String {
+    let broken = chain("faults", &broken(faults));
+    let egress = chain("egress", &egress(faults));
+    format!(
+        "{broken}{egress}\
+         chain input {{\n\
+         type filter hook input priority 0; policy drop;\n\
+         iifname lo accept\n\
+         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
+         jump faults\n\
+         ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
+         ip6 daddr {RESOLVER_V6} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
+         ip daddr {METADATA} tcp dport 80 accept\n\
+         ip6 daddr {METADATA_V6} tcp dport 80 accept\n\
+         }}\n\
+         chain forward {{\n\
+         type filter hook forward priority 0; policy drop;\n\
+         jump faults\n\
+         iifname instance oifname {{ endpoint-a, endpoint-b }} tcp dport 443 accept\n\
+         iifname {{ endpoint-a, endpoint-b }} oifname instance tcp sport 443 accept\n\
+         iifname instance ip daddr {CORPORATE_DNS} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
+         oifname instance ip saddr {CORPORATE_DNS} meta l4proto {{ tcp, udp }} th sport 53 accept\n\
+         iifname . oifname {{ instance . internet, internet . instance }} jump egress\n\
+         }}\n"
+    )
+}
+
+/// What gets between the instance and the endpoint, resolver and metadata.
+fn broken(faults: &Faults) -> Vec<String> {
+    const TO_ENDPOINT: &str = "iifname instance oifname { endpoint-a, endpoint-b }";
+    const FROM_ENDPOINT: &str = "iifname { endpoint-a, endpoint-b } oifname instance";
+    let resolver = format!("iifname instance ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }}");
+    let resolver_v6 = format!("iifname instance ip6 daddr {RESOLVER_V6}");
+    let metadata = format!("iifname instance ip daddr {METADATA}");
+    let metadata_v6 = format!("iifname instance ip6 daddr {METADATA_V6}");
+    let both = |subject: &str, subject_v6: &str, rule: &str| {
+        vec![format!("{subject} {rule}"), format!("{subject_v6} {rule}")]
+    };
+    let rules = [
+        (
+            Fault::InstanceEgressBlocked,
+            // Names its ways out one by one: the chain also sees what is for the router
+            // itself, resolver and metadata, which no security group filters.
+            vec![
+                "iifname instance oifname { endpoint-a, endpoint-b, corp-dns, internet } drop"
+                    .to_owned(),
+            ],
+        ),
+        (Fault::EndpointSgSilent, vec![format!("{TO_ENDPOINT} drop")]),
+        (
+            Fault::EndpointSgRefused,
+            vec![format!(
+                "{TO_ENDPOINT} meta l4proto tcp reject with tcp reset"
+            )],
+        ),
+        (
+            Fault::EndpointASilent,
+            vec!["iifname instance oifname endpoint-a drop".to_owned()],
+        ),
+        (
+            Fault::EndpointBSilent,
+            vec!["iifname instance oifname endpoint-b drop".to_owned()],
+        ),
+        (
+            Fault::EndpointARefused,
+            vec![
+                "iifname instance oifname endpoint-a meta l4proto tcp reject with tcp reset"
+                    .to_owned(),
+            ],
+        ),
+        (
+            Fault::EndpointLossy,
+            vec![
+                format!("{TO_ENDPOINT} numgen random mod 100 < 30 drop"),
+                format!("{FROM_ENDPOINT} numgen random mod 100 < 30 drop"),
+            ],
+        ),
+        (
+            Fault::MtuBlackHole,
+            vec![format!("{FROM_ENDPOINT} meta length > 600 drop")],
+        ),
+        (Fault::DnsSilent, both(&resolver, &resolver_v6, "drop")),
+        (
+            Fault::DnsPortClosed,
+            [
+                both(
+                    &resolver,
+                    &resolver_v6,
+                    "meta l4proto tcp reject with tcp reset",
+                ),
+                both(
+                    &resolver,
+                    &resolver_v6,
+                    "meta l4proto udp reject with icmpx port-unreachable",
+                ),
+            ]
+            .concat(),
+        ),
+        (
+            Fault::DnsTruncatedNoTcp,
+            both(&resolver, &resolver_v6, "tcp dport 53 drop"),
+        ),
+        (Fault::MetadataSilent, both(&metadata, &metadata_v6, "drop")),
+        (
+            Fault::MetadataRefused,
+            both(
+                &metadata,
+                &metadata_v6,
+                "meta l4proto tcp reject with tcp reset",
+            ),
+        ),
+    ];
+    in_force(faults, rules)
+}
+
+/// What happens between the instance and the internet; dropped by the forward
+/// chain's policy where no rule says otherwise.
+fn egress(faults: &Faults) -> Vec<String> {
+    const OUT: &str = "iifname instance";
+    let rules = [
+        (
+            Fault::NatOpenLossy,
+            vec![format!(
+                "{OUT} meta nfproto ipv4 numgen random mod 100 < 90 drop"
+            )],
+        ),
+        (
+            Fault::NatOpenLossy,
+            vec!["meta nfproto ipv4 accept".to_owned()],
+        ),
+        (Fault::NatOpen, vec!["meta nfproto ipv4 accept".to_owned()]),
+        (
+            Fault::NatOpenTcpOnly,
+            vec!["meta nfproto ipv4 meta l4proto tcp accept".to_owned()],
+        ),
+        (
+            Fault::NatOpenIcmpOnly,
+            vec!["meta l4proto icmp accept".to_owned()],
+        ),
+        (
+            Fault::NatOpenUdpOnly,
+            vec!["meta nfproto ipv4 meta l4proto udp accept".to_owned()],
+        ),
+        (
+            Fault::Ipv6EgressOpen,
+            vec!["meta nfproto ipv6 accept".to_owned()],
+        ),
+        (
+            Fault::Nat64Open,
+            vec![
+                "ip6 daddr 64:ff9b::/96 accept".to_owned(),
+                "ip6 saddr 64:ff9b::/96 accept".to_owned(),
+            ],
+        ),
+        (Fault::EgressRejectedOutside, vec!["accept".to_owned()]),
+        (
+            Fault::EgressTcpReset,
+            vec![format!("{OUT} meta l4proto tcp reject with tcp reset")],
+        ),
+        (
+            Fault::EgressRejectedInside,
+            vec![format!("{OUT} reject with icmpx admin-prohibited")],
+        ),
+    ];
+    in_force(faults, rules)
+}
+
+/// The internet host: whether it answers or rejects. One socket answers DNS for all
+/// its addresses, by translation.
+pub fn internet(faults: &Faults) -> String {
+    let reject = if faults.has(Fault::EgressRejectedOutside) {
+        "iifname eth0 meta nfproto ipv4 meta mark set 1\n\
+         iifname eth0 ip6 daddr 2000::/3 meta mark set 1\n\
+         iifname eth0 ip6 daddr 64:ff9b::/96 meta mark set 1\n"
+    } else {
+        ""
+    };
+    format!(
+        "chain arriving {{\ntype filter hook prerouting priority -150; policy accept;\n{reject}}}\n\
+         chain forward {{\ntype filter hook forward priority 0; policy drop;\nmeta mark 1 reject with icmpx admin-prohibited\n}}\n\
+         chain names {{\ntype nat hook prerouting priority dstnat; policy accept;\n\
+         iifname eth0 meta nfproto ipv4 udp dport 53 dnat ip to {INTERNET}\n\
+         iifname eth0 meta nfproto ipv6 udp dport 53 dnat ip6 to {INTERNET_V6}\n\
+         }}\n"
+    )
+}
+
+/// The instance's own firewall.
+pub fn instance(faults: &Faults) -> String {
+    let rules = if faults.has(Fault::SendBlocked) {
+        vec![
+            "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 } drop"
+                .to_owned(),
+            format!(
+                "ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }} drop"
+            ),
+        ]
+    } else {
+        Vec::new()
+    };
+    format!(
+        "chain output {{\ntype filter hook output priority 0; policy accept;\n{}\n}}\n",
+        rules.join("\n")
+    )
+}
+
+/// Counters on the internet host, apart from the rules above so that a fault does
+/// not reset them. Neighbour discovery is the cable's business and not counted.
+pub const TRUTH: &str = "table inet truth {
+counter ipv4-icmp { }
+counter ipv4-tcp { }
+counter ipv4-udp { }
+counter ipv4-other { }
+counter ipv6-icmp { }
+counter ipv6-tcp { }
+counter ipv6-udp { }
+counter ipv6-other { }
+chain arriving {
+type filter hook prerouting priority -300; policy accept;
+iifname != eth0 accept
+ip6 daddr { fe80::/10, ff00::/8 } accept
+meta nfproto ipv4 meta l4proto icmp counter name ipv4-icmp accept
+meta nfproto ipv4 meta l4proto tcp counter name ipv4-tcp accept
+meta nfproto ipv4 meta l4proto udp counter name ipv4-udp accept
+meta nfproto ipv4 counter name ipv4-other accept
+meta nfproto ipv6 meta l4proto icmpv6 counter name ipv6-icmp accept
+meta nfproto ipv6 meta l4proto tcp counter name ipv6-tcp accept
+meta nfproto ipv6 meta l4proto udp counter name ipv6-udp accept
+meta nfproto ipv6 counter name ipv6-other accept
+}
+}
+";
+
+/// Packets of the instance that arrived at the internet host.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reached {
+    pub ipv4: Packets,
+    pub ipv6: Packets,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Packets {
+    pub icmp: u64,
+    pub tcp: u64,
+    pub udp: u64,
+    pub other: u64,
+}
+
+impl Reached {
+    pub fn total(&self) -> u64 {
+        [self.ipv4, self.ipv6]
+            .iter()
+            .map(|packets| packets.icmp + packets.tcp + packets.udp + packets.other)
+            .sum()
+    }
+
+    /// Runs on the internet host.
+    pub fn read() -> Result<Self, String> {
+        let listing = tool("nft", &["list", "counters", "table", "inet", "truth"], "")?;
+        let mut words = listing.split_whitespace();
+        let mut reached = Self::default();
+        let mut name = "";
+        while let Some(word) = words.next() {
+            match word {
+                "counter" => name = words.next().unwrap_or_default(),
+                "packets" => {
+                    let packets = words.next().and_then(|count| count.parse().ok());
+                    let packets =
+                        packets.ok_or_else(|| format!("cannot read nft's counters: {listing}"))?;
+                    if let Some(counter) = reached.counter(name) {
+                        *counter = packets;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(reached)
+    }
+
+    fn counter(&mut self, name: &str) -> Option<&mut u64> {
+        let (family, protocol) = name.split_once('-')?;
+        let packets = if family == "ipv4" {
+            &mut self.ipv4
+        } else {
+            &mut self.ipv6
+        };
+        match protocol {
+            "icmp" => Some(&mut packets.icmp),
+            "tcp" => Some(&mut packets.tcp),
+            "udp" => Some(&mut packets.udp),
+            "other" => Some(&mut packets.other),
+            _ => None,
+        }
+    }
+}
+
+fn in_force<const N: usize>(faults: &Faults, rules: [(Fault, Vec<String>); N]) -> Vec<String> {
+    rules
+        .into_iter()
+        .filter(|(fault, _)| faults.has(*fault))
+        .flat_map(|(_, rules)| rules)
+        .collect()
+}
+
+fn chain(name: &str, rules: &[String]) -> String {
+    format!("chain {name} {{\n{}\n}}\n", rules.join("\n"))
+}

@@ -1,0 +1,212 @@
+//! Cables, addresses and routes. Every host hangs on a cable of its own to the
+//! router, which answers ARP for all others, so that every packet crosses the
+//! router's firewall, as in a VPC.
+
+use super::address::{
+    CORPORATE_DNS, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE,
+    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6,
+    RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6,
+    VPC_CIDRS,
+};
+use super::fault::{Fault, Faults};
+use super::host::{Host, Hosts, sysctl, thread_id, tool};
+
+/// Each endpoint interface owns a small block around its address, so that an
+/// answer with many addresses leads to something that works.
+const ENDPOINT_A_BLOCK: &str = "10.0.1.56/29";
+const ENDPOINT_B_BLOCK: &str = "10.0.2.112/29";
+
+/// The cable between the router and the internet.
+const ROUTER_OUTSIDE: &str = "198.18.0.1";
+const INTERNET_INSIDE: &str = "198.18.0.2";
+
+/// Plugs in the cables and gives every host but the instance its addresses; the
+/// instance's depend on the faults.
+pub fn build(hosts: &Hosts) -> Result<(), String> {
+    let mut cables = String::new();
+    for host in Host::LEAVES {
+        let id = hosts.on(host, thread_id)?;
+        cables += &format!(
+            "link add {} type veth peer name eth0 netns {id}\n",
+            host.name()
+        );
+    }
+    hosts.on(Host::Router, move || {
+        sysctl("net/ipv4/ip_forward", "1")?;
+        sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        sysctl("net/ipv4/conf/all/proxy_arp", "1")?;
+        ip(&cables).map_err(|error| format!("{error}\nthe kernel needs veth (`modprobe veth`)"))?;
+        for host in Host::LEAVES {
+            // A proxied ARP answer is delayed at random by up to 0.8 s otherwise.
+            sysctl(&format!("net/ipv4/neigh/{}/proxy_delay", host.name()), "0")?;
+        }
+        ip(&router())
+    })?;
+    let pending = [
+        hosts.thread(Host::EndpointA).submit(|| ip(&endpoint_a())),
+        hosts.thread(Host::EndpointB).submit(|| ip(&endpoint_b())),
+        hosts
+            .thread(Host::CorporateDns)
+            .submit(|| ip(&corporate_dns())),
+        hosts.thread(Host::Internet).submit(internet),
+        hosts
+            .thread(Host::Instance)
+            .submit(|| ip(&format!("{}link set eth0 address {MAC}\n", cable()))),
+    ];
+    pending.into_iter().try_for_each(super::host::Pending::wait)
+}
+
+/// The instance's addresses and routes under these faults.
+pub fn instance(faults: &Faults) -> String {
+    let default_route = !faults.has(Fault::NoDefaultRoute);
+    let mut batch =
+        format!("addr add {INSTANCE}/24 dev eth0\naddr add fe80::2/64 dev eth0 nodad\n");
+    for cidr in VPC_CIDRS {
+        batch += &format!("route add {cidr} via {ROUTER_A}\n");
+    }
+    // Resolver and metadata are on the link, as on EC2.
+    batch += "route add 169.254.169.252/30 dev eth0\n";
+    if default_route {
+        batch += &format!("route add default via {ROUTER_A}\n");
+    }
+    if faults.has_any(&[Fault::InstanceIpv6Absent, Fault::InstanceIpv6Lost]) {
+        return batch;
+    }
+    batch += &format!(
+        "addr add {INSTANCE_V6}/128 dev eth0 nodad\n\
+         route add {VPC_CIDR_V6} via fe80::1 dev eth0\n\
+         route add fd00:ec2::/32 via fe80::1 dev eth0\n"
+    );
+    if default_route {
+        batch += "route add default via fe80::1 dev eth0\n";
+    }
+    batch
+}
+
+/// Replaces whatever addresses and routes the instance has. Runs on the instance.
+pub fn apply_instance(batch: &str) -> Result<(), String> {
+    tool("ip", &["addr", "flush", "dev", "eth0"], "")?;
+    tool("ip", &["-6", "route", "flush", "dev", "eth0"], "")?;
+    ip(batch)
+}
+
+fn router() -> String {
+    let mut batch = "link set lo up\n".to_owned();
+    for host in Host::LEAVES {
+        let name = host.name();
+        batch += &format!(
+            "link set {name} addrgenmode none\nlink set {name} up\naddr add fe80::1/64 dev {name} nodad\n"
+        );
+    }
+    for address in [RESOLVER, RESOLVER_LINK_LOCAL, METADATA] {
+        batch += &format!("addr add {address}/32 dev lo\n");
+    }
+    for address in [RESOLVER_V6, METADATA_V6] {
+        batch += &format!("addr add {address}/128 dev lo nodad\n");
+    }
+    batch += &format!(
+        "addr add {ROUTER_A}/32 dev instance\n\
+         addr add {ROUTER_A}/32 dev endpoint-a\n\
+         addr add {ROUTER_A}/32 dev corp-dns\n\
+         addr add {ROUTER_B}/32 dev endpoint-b\n\
+         addr add {ROUTER_V6}/128 dev instance nodad\n\
+         addr add {ROUTER_OUTSIDE}/30 dev internet\n\
+         route add {INSTANCE}/32 dev instance\n\
+         route add {CORPORATE_DNS}/32 dev corp-dns\n\
+         route add {ENDPOINT_A_BLOCK} dev endpoint-a\n\
+         route add {ENDPOINT_ELSEWHERE}/32 dev endpoint-a\n\
+         route add {ENDPOINT_SECOND_CIDR}/32 dev endpoint-a\n\
+         route add {ENDPOINT_B_BLOCK} dev endpoint-b\n\
+         route add {INSTANCE_V6}/128 via fe80::2 dev instance\n\
+         route add {ENDPOINT_A_V6}/128 via fe80::2 dev endpoint-a\n\
+         route add {ENDPOINT_B_V6}/128 via fe80::2 dev endpoint-b\n"
+    );
+    // What leads nowhere goes to the internet's cable, where the firewall drops it:
+    // without a route the router would answer "unreachable", which a VPC never does.
+    batch += &format!(
+        "route add default via {INTERNET_INSIDE}\nroute add default via fe80::2 dev internet\n"
+    );
+    batch
+}
+
+fn cable() -> String {
+    "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n".to_owned()
+}
+
+fn endpoint_a() -> String {
+    format!(
+        "{}addr add {ENDPOINT_A}/24 dev eth0\n\
+         addr add {ENDPOINT_A_V6}/128 dev eth0 nodad\n\
+         route add local {ENDPOINT_A_BLOCK} dev lo\n\
+         route add local {ENDPOINT_ELSEWHERE}/32 dev lo\n\
+         route add local {ENDPOINT_SECOND_CIDR}/32 dev lo\n\
+         route add default via {ROUTER_A}\n\
+         route add default via fe80::1 dev eth0\n",
+        cable()
+    )
+}
+
+fn endpoint_b() -> String {
+    format!(
+        "{}addr add {ENDPOINT_B}/24 dev eth0\n\
+         addr add {ENDPOINT_B_V6}/128 dev eth0 nodad\n\
+         route add local {ENDPOINT_B_BLOCK} dev lo\n\
+         route add default via {ROUTER_B}\n\
+         route add default via fe80::1 dev eth0\n",
+        cable()
+    )
+}
+
+fn corporate_dns() -> String {
+    format!(
+        "{}addr add {CORPORATE_DNS}/24 dev eth0\nroute add default via {ROUTER_A}\n",
+        cable()
+    )
+}
+
+/// The internet host is every public address there is: all but the way back to the
+/// VPC is local to it. The routes are in the table `local`, since the kernel sends
+/// from such an address only if that table knows it.
+fn internet() -> Result<(), String> {
+    // For what is to be rejected, see below.
+    sysctl("net/ipv4/ip_forward", "1")?;
+    sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    ip(&format!(
+        "{}addr add {INTERNET_INSIDE}/30 dev eth0\n\
+         addr add {INTERNET}/32 dev lo\n\
+         addr add {INTERNET_V6}/128 dev lo nodad\n\
+         route add local 0.0.0.0/0 dev lo table local\n\
+         route add 198.18.0.0/30 dev eth0 table local\n\
+         route add local 2000::/3 dev lo table local\n\
+         route add local 64:ff9b::/96 dev lo table local\n\
+         route add {VPC_CIDR_V6} via fe80::1 dev eth0 src {INTERNET_V6} table local\n",
+        cable()
+    ))?;
+    for cidr in VPC_CIDRS {
+        ip(&format!(
+            "route add {cidr} via {ROUTER_OUTSIDE} src {INTERNET} table local\n"
+        ))?;
+    }
+    // What the firewall marks is sent on instead, past the local addresses, so that
+    // the forward chain can reject it.
+    for family in ["-4", "-6"] {
+        for rule in [
+            "add pref 5 fwmark 1 lookup 100",
+            "add pref 10 lookup local",
+            "del pref 0",
+        ] {
+            let arguments: Vec<&str> = [family, "rule"]
+                .into_iter()
+                .chain(rule.split(' '))
+                .collect();
+            tool("ip", &arguments, "")?;
+        }
+    }
+    ip(&format!(
+        "route add default via {ROUTER_OUTSIDE} table 100\nroute add default via fe80::1 dev eth0 table 100\n"
+    ))
+}
+
+fn ip(batch: &str) -> Result<(), String> {
+    tool("ip", &["-batch", "-"], batch).map(drop)
+}

@@ -1,0 +1,115 @@
+//! What the resolvers answer: one root zone that knows the few names of the lab,
+//! derived from the faults.
+
+use super::address::{
+    ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR,
+    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+};
+use super::fault::{Fault, Faults};
+
+pub const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
+
+/// Other services with an endpoint in the VPC; no fault touches their names.
+pub const OTHER_SERVICES: [&str; 7] = [
+    "ssm",
+    "ssmmessages",
+    "ec2messages",
+    "logs",
+    "kms",
+    "sts",
+    "api.ecr",
+];
+
+/// The zone as the VPC resolver has it.
+pub fn vpc(faults: &Faults) -> String {
+    if faults.has(Fault::NameNotFound) {
+        return zone(&[]);
+    }
+    if faults.has(Fault::NameNoAddress) {
+        return zone(&["TXT \"no address here\"".to_owned()]);
+    }
+    zone(&[cloudwatch_a(faults), cloudwatch_aaaa(faults)].concat())
+}
+
+/// The zone as a resolver has it that knows nothing of the VPC.
+pub fn corporate() -> String {
+    zone(&[format!("A {PUBLIC_CLOUDWATCH}")])
+}
+
+fn cloudwatch_a(faults: &Faults) -> Vec<String> {
+    enum Answer {
+        Many,
+        Mixed,
+        OutsideVpc,
+        Public,
+        Special,
+    }
+    let answer = faults.first(&[
+        (Fault::PrivateDnsOff, &Answer::Public),
+        (Fault::DnsMixed, &Answer::Mixed),
+        (Fault::DnsOutsideVpc, &Answer::OutsideVpc),
+        (Fault::DnsSpecial, &Answer::Special),
+        (Fault::DnsTruncated, &Answer::Many),
+        (Fault::DnsTruncatedNoTcp, &Answer::Many),
+    ]);
+    let addresses = match answer {
+        None => vec![ENDPOINT_A.to_string(), ENDPOINT_B.to_string()],
+        Some(Answer::Public) => vec![PUBLIC_CLOUDWATCH.to_string()],
+        Some(Answer::Mixed) => vec![ENDPOINT_A.to_string(), PUBLIC_CLOUDWATCH.to_string()],
+        Some(Answer::OutsideVpc) => vec![ENDPOINT_ELSEWHERE.to_string()],
+        Some(Answer::Special) => vec!["127.0.0.1".to_owned()],
+        Some(Answer::Many) => many_addresses(),
+    };
+    addresses
+        .iter()
+        .map(|address| format!("A {address}"))
+        .collect()
+}
+
+fn cloudwatch_aaaa(faults: &Faults) -> Vec<String> {
+    if faults.has(Fault::DnsAaaa) {
+        return vec![
+            format!("AAAA {ENDPOINT_A_V6}"),
+            format!("AAAA {ENDPOINT_B_V6}"),
+        ];
+    }
+    if faults.has(Fault::DnsAaaaPublic) {
+        return vec![format!("AAAA {PUBLIC_CLOUDWATCH_V6}")];
+    }
+    Vec::new()
+}
+
+/// Fifteen addresses that all work: more than an answer of 256 bytes holds.
+fn many_addresses() -> Vec<String> {
+    let zone_a = (56..63).map(|last| format!("10.0.1.{last}"));
+    let zone_b = (112..119).map(|last| format!("10.0.2.{last}"));
+    zone_a
+        .chain(zone_b)
+        .chain([ENDPOINT_SECOND_CIDR.to_string()])
+        .collect()
+}
+
+fn zone(cloudwatch: &[String]) -> String {
+    let mut zone = "\
+        $TTL 60\n\
+        @ 60 IN SOA ns.lab. admin.lab. 1 3600 600 86400 60\n\
+        @ 60 IN NS ns.lab.\n\
+        ns.lab. 60 IN A 10.0.0.2\n"
+        .to_owned();
+    for record in cloudwatch {
+        zone += &format!("{CLOUDWATCH}. 60 IN {record}\n");
+    }
+    for service in OTHER_SERVICES {
+        for address in [ENDPOINT_A, ENDPOINT_B] {
+            zone += &format!("{service}.us-east-1.amazonaws.com. 60 IN A {address}\n");
+        }
+    }
+    // The real name hides behind two aliases as well.
+    zone += &format!(
+        "www.amazon.com. 300 IN CNAME tp.47cf2c8c9-frontier.amazon.com.\n\
+         tp.47cf2c8c9-frontier.amazon.com. 60 IN CNAME www.amazon.com.edgekey.net.\n\
+         www.amazon.com.edgekey.net. 60 IN A {PUBLIC_WEBSITE}\n\
+         www.amazon.com.edgekey.net. 60 IN AAAA {PUBLIC_WEBSITE_V6}\n"
+    );
+    zone
+}
