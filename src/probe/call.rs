@@ -39,7 +39,7 @@ pub async fn list_metrics(
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(to.region.to_owned()))
-        .endpoint_url(format!("https://{}:{}", to.host, to.peer.port()))
+        .endpoint_url(endpoint_url(to))
         .credentials_provider(credentials)
         .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
@@ -48,6 +48,14 @@ pub async fn list_metrics(
         .build();
     let result = Client::from_conf(config).list_metrics().namespace(namespace).send().await;
     read(to.peer, http.trace(), result)
+}
+
+/// Without the scheme's own port, which the signature leaves out too.
+fn endpoint_url(to: Destination<'_>) -> String {
+    match to.peer.port() {
+        443 => format!("https://{}", to.host),
+        port => format!("https://{}:{port}", to.host),
+    }
 }
 
 fn read(
