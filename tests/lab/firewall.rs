@@ -22,7 +22,10 @@ pub fn apply(rules: &str) -> Result<(), String> {
 }
 
 pub fn router(faults: &Faults) -> String {
-    let broken = chain("faults", &broken(faults));
+    let broken = chain(
+        "faults",
+        &[broken_endpoint(faults), broken_services(faults)].concat(),
+    );
     let egress = chain("egress", &egress(faults));
     format!(
         "{broken}{egress}\
@@ -48,17 +51,10 @@ pub fn router(faults: &Faults) -> String {
     )
 }
 
-/// What gets between the instance and the endpoint, resolver and metadata.
-fn broken(faults: &Faults) -> Vec<String> {
+/// What gets between the instance and the endpoint.
+fn broken_endpoint(faults: &Faults) -> Vec<String> {
     const TO_ENDPOINT: &str = "iifname instance oifname { endpoint-a, endpoint-b }";
     const FROM_ENDPOINT: &str = "iifname { endpoint-a, endpoint-b } oifname instance";
-    let resolver = format!("iifname instance ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }}");
-    let resolver_v6 = format!("iifname instance ip6 daddr {RESOLVER_V6}");
-    let metadata = format!("iifname instance ip daddr {METADATA}");
-    let metadata_v6 = format!("iifname instance ip6 daddr {METADATA_V6}");
-    let both = |subject: &str, subject_v6: &str, rule: &str| {
-        vec![format!("{subject} {rule}"), format!("{subject_v6} {rule}")]
-    };
     let rules = [
         (
             Fault::InstanceEgressBlocked,
@@ -102,6 +98,20 @@ fn broken(faults: &Faults) -> Vec<String> {
             Fault::MtuBlackHole,
             vec![format!("{FROM_ENDPOINT} meta length > 600 drop")],
         ),
+    ];
+    in_force(faults, rules)
+}
+
+/// What gets between the instance and resolver or metadata.
+fn broken_services(faults: &Faults) -> Vec<String> {
+    let resolver = format!("iifname instance ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }}");
+    let resolver_v6 = format!("iifname instance ip6 daddr {RESOLVER_V6}");
+    let metadata = format!("iifname instance ip daddr {METADATA}");
+    let metadata_v6 = format!("iifname instance ip6 daddr {METADATA_V6}");
+    let both = |subject: &str, subject_v6: &str, rule: &str| {
+        vec![format!("{subject} {rule}"), format!("{subject_v6} {rule}")]
+    };
+    let rules = [
         (Fault::DnsSilent, both(&resolver, &resolver_v6, "drop")),
         (
             Fault::DnsPortClosed,

@@ -28,7 +28,7 @@ use super::request::Log;
 /// More than any agent opens at a time.
 const CONNECTIONS: usize = 256;
 /// Longer than any time-out that is tested against a silent server.
-pub const CONNECTION_LIFETIME: Duration = Duration::from_secs(120);
+pub const CONNECTION_LIFETIME: Duration = Duration::from_mins(2);
 const BODY_BYTES: usize = 64 * 1024;
 
 /// State that all servers of a lab share.

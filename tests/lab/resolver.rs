@@ -100,7 +100,7 @@ impl Setup {
 /// A running resolver; dropping it stops it.
 pub struct Resolver {
     unbound: Child,
-    _slow: Option<SlowResolver>,
+    slow: Option<SlowResolver>,
 }
 
 impl Resolver {
@@ -115,13 +115,13 @@ impl Resolver {
                 .map_err(|error| subject(format!("{error}; is unbound installed?")))?;
             let mut started = Self {
                 unbound,
-                _slow: None,
+                slow: None,
             };
             started.wait_until_it_answers(&directory).map_err(subject)?;
             if setup.slow {
                 let slow = SlowResolver::start(&setup.addresses)
                     .map_err(|error| subject(error.to_string()))?;
-                started._slow = Some(slow);
+                started.slow = Some(slow);
             }
             Ok(started)
         })

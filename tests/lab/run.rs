@@ -16,7 +16,7 @@ use super::host::TOOL_PATH;
 use super::instance::HOME;
 
 /// Nothing that is run in the lab takes this long.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Fine enough for `took`, and cheap.
 const POLL: Duration = Duration::from_millis(1);
 
