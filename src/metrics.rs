@@ -1,1 +1,93 @@
+//! Every Prometheus series is named here. Gauges and most counters are read off the report at each
+//! scrape, so a series is gone once its address, check or target is; only what a single
+//! report cannot know (histograms, sums over attempts) is kept. A scrape never probes.
 
+mod accept;
+mod family;
+mod gauges;
+mod openmetrics;
+mod tally;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::TextEncoder;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+
+use crate::check::CheckId;
+use crate::observation::Observation;
+use crate::report::Report;
+use accept::Format;
+use tally::Tally;
+
+#[derive(Debug)]
+pub struct Metrics {
+    tallies: Mutex<BTreeMap<CheckId, Tally>>,
+    last_reload_succeeded: AtomicBool,
+    process: ProcessCollector,
+}
+
+/// A page, and what its `Content-Type` has to say.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Exposition {
+    pub content_type: &'static str,
+    pub body: String,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        Self {
+            tallies: Mutex::default(),
+            // We run, so a configuration was accepted.
+            last_reload_succeeded: AtomicBool::new(true),
+            process: ProcessCollector::for_self(),
+        }
+    }
+
+    /// To be called once for every attempt.
+    pub fn observe(&self, observation: &Observation) {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.entry(observation.check.clone()).or_default().add(observation);
+    }
+
+    pub fn reloaded(&self, succeeded: bool) {
+        self.last_reload_succeeded.store(succeeded, Ordering::Relaxed);
+    }
+
+    /// The page in the format that the `Accept` header prefers.
+    pub fn page(&self, report: &Report, accept: &str) -> Exposition {
+        let mut families = self.families(report);
+        families.extend(self.process.collect());
+        encode(&families, accept::format(accept))
+    }
+
+    fn families(&self, report: &Report) -> Vec<MetricFamily> {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.retain(|id, _| report.checks.iter().any(|check| check.id == *id));
+        for check in &report.checks {
+            tallies.entry(check.id.clone()).or_default().keep_up(check.last.as_ref());
+        }
+        let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
+        families.extend(tally::families(&tallies, report));
+        let mut families: Vec<MetricFamily> =
+            families.into_iter().filter_map(family::Family::finish).collect();
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
+    }
+}
+
+fn encode(families: &[MetricFamily], format: Format) -> Exposition {
+    let body = match format {
+        Format::OpenMetrics => openmetrics::encode(families),
+        Format::Text => TextEncoder::new()
+            .encode_to_string(families)
+            .expect("the encoder refuses only families without a name or a series, and there are none"),
+    };
+    Exposition { content_type: format.content_type(), body }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The OpenMetrics 1.0 text format, which the prometheus crate does not write. It differs from
+//! the older one in that a counter's family has no `_total`, in its numbers, and in its end.
+
+use std::fmt::Write;
+
+use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
+
+pub fn encode(families: &[MetricFamily]) -> String {
+    let mut page = String::new();
+    for family in families {
+        let kind = family.get_field_type();
+        let (name, word) = match kind {
+            MetricType::COUNTER => (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter"),
+            MetricType::GAUGE => (family.name(), "gauge"),
+            MetricType::HISTOGRAM => (family.name(), "histogram"),
+            // Nothing here makes them.
+            MetricType::SUMMARY | MetricType::UNTYPED => continue,
+        };
+        line(&mut page, format_args!("# TYPE {name} {word}"));
+        line(&mut page, format_args!("# HELP {name} {}", escape(family.help())));
+        for metric in family.get_metric() {
+            series(&mut page, name, kind, metric);
+        }
+    }
+    page + "# EOF\n"
+}
+
+fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
+    let labels = metric.get_label();
+    match kind {
+        MetricType::COUNTER => {
+            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()))
+        }
+        MetricType::GAUGE => sample(page, name, "", labels, None, number(metric.get_gauge().get_value())),
+        MetricType::HISTOGRAM => {
+            let histogram = metric.get_histogram();
+            for bucket in histogram.get_bucket() {
+                let bound = ("le", float(bucket.upper_bound()));
+                sample(page, name, "_bucket", labels, Some(bound), bucket.cumulative_count().to_string());
+            }
+            let count = histogram.get_sample_count().to_string();
+            sample(page, name, "_bucket", labels, Some(("le", "+Inf".to_owned())), count.clone());
+            sample(page, name, "_count", labels, None, count);
+            sample(page, name, "_sum", labels, None, number(histogram.get_sample_sum()));
+        }
+        MetricType::SUMMARY | MetricType::UNTYPED => {}
+    }
+}
+
+fn sample(
+    page: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: &[LabelPair],
+    extra: Option<(&str, String)>,
+    value: String,
+) {
+    let own = labels.iter().map(|pair| format!("{}=\"{}\"", pair.name(), escape(pair.value())));
+    let extra = extra.map(|(name, value)| format!("{name}=\"{value}\""));
+    let labels: Vec<String> = own.chain(extra).collect();
+    if labels.is_empty() {
+        line(page, format_args!("{name}{suffix} {value}"));
+    } else {
+        line(page, format_args!("{name}{suffix}{{{}}} {value}", labels.join(",")));
+    }
+}
+
+fn line(page: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String does not fail.
+    let _ = writeln!(page, "{text}");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
+}
+
+fn number(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    value.to_string()
+}
+
+/// The canonical spelling of a bound always has a point.
+fn float(value: f64) -> String {
+    let text = number(value);
+    if value.is_finite() && !text.contains('.') { text + ".0" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::core::Collector;
+    use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts};
+
+    use super::*;
+
+    #[test]
+    fn every_kind_reads_as_the_specification_has_it() {
+        let counter =
+            IntCounterVec::new(Opts::new("runs_total", "Runs \"so far\"\n\\."), &["check"]).unwrap();
+        counter.with_label_values(&["a\"b\\c\nd"]).inc_by(3);
+        let bare = IntCounter::new("odd", "No suffix.").unwrap();
+        let gauge = Gauge::new("skew_seconds", "Skew.").unwrap();
+        gauge.set(-1.5);
+        let opts = HistogramOpts::new("took_seconds", "Time.").buckets(vec![0.001, 1.0]);
+        let histogram = Histogram::with_opts(opts).unwrap();
+        histogram.observe(0.5);
+        histogram.observe(7.0);
+        let families = [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat();
+        assert_eq!(
+            encode(&families),
+            r##"# TYPE runs counter
+# HELP runs Runs \"so far\"\n\\.
+runs_total{check="a\"b\\c\nd"} 3
+# TYPE odd counter
+# HELP odd No suffix.
+odd_total 0
+# TYPE skew_seconds gauge
+# HELP skew_seconds Skew.
+skew_seconds -1.5
+# TYPE took_seconds histogram
+# HELP took_seconds Time.
+took_seconds_bucket{le="0.001"} 0
+took_seconds_bucket{le="1.0"} 1
+took_seconds_bucket{le="+Inf"} 2
+took_seconds_count 2
+took_seconds_sum 7.5
+# EOF
+"##
+        );
+    }
+
+    #[test]
+    fn an_empty_page_still_ends() {
+        assert_eq!(encode(&[]), "# EOF\n");
+    }
+
+    #[test]
+    fn numbers_without_an_end_are_spelt_as_specified() {
+        assert_eq!(
+            [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e9].map(number),
+            ["+Inf", "-Inf", "NaN", "1000000000"]
+        );
+        assert_eq!([10.0, 0.25, f64::INFINITY].map(float), ["10.0", "0.25", "+Inf"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! What adds up over the attempts of a check, which no single report can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::family::Family;
+use crate::check::CheckId;
+use crate::observation::{Evidence, Heard, Observation, Probe, Reason, Shot};
+use crate::report::Report;
+
+/// Seconds. An answer inside a VPC takes a few milliseconds, and no timeout is longer than 10 s.
+pub const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    durations: Spread,
+    reasons: BTreeSet<Reason>,
+    /// By target and probe: packets sent, answers received.
+    packets: BTreeMap<(String, Probe), (u64, u64)>,
+}
+
+/// A classic histogram.
+#[derive(Debug, Default)]
+pub struct Spread {
+    pub cumulative: [u64; BUCKETS.len()],
+    pub count: u64,
+    pub sum: f64,
+}
+
+impl Spread {
+    fn add(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        for (bound, count) in BUCKETS.iter().zip(&mut self.cumulative) {
+            *count += u64::from(seconds <= *bound);
+        }
+        self.count += 1;
+        self.sum += seconds;
+    }
+}
+
+impl Tally {
+    pub fn add(&mut self, observation: &Observation) {
+        self.durations.add(observation.took);
+        self.reasons.extend(observation.outcome.reason());
+        for shot in shots(observation) {
+            let (sent, replies) = self.packets.entry((target(shot), shot.probe)).or_default();
+            *sent += u64::from(shot.sent);
+            *replies += u64::from(answers(shot));
+        }
+    }
+
+    /// Learns the current reason and forgets the targets that are aimed at no more.
+    pub fn keep_up(&mut self, last: Option<&Observation>) {
+        let Some(last) = last else { return };
+        self.reasons.extend(last.outcome.reason());
+        if matches!(last.evidence, Evidence::Egress(_)) {
+            let current: BTreeSet<(String, Probe)> =
+                shots(last).iter().map(|shot| (target(shot), shot.probe)).collect();
+            self.packets.retain(|key, _| current.contains(key));
+        }
+    }
+}
+
+fn shots(observation: &Observation) -> &[Shot] {
+    match &observation.evidence {
+        Evidence::Egress(seen) => &seen.shots,
+        Evidence::NotAttempted { .. }
+        | Evidence::Instance(_)
+        | Evidence::Credentials(_)
+        | Evidence::Dns(_)
+        | Evidence::Connect { .. }
+        | Evidence::Call { .. } => &[],
+    }
+}
+
+/// The name where there is one: its addresses change, and each would be a series of its own.
+fn target(shot: &Shot) -> String {
+    shot.host.clone().unwrap_or_else(|| shot.ip.to_string())
+}
+
+fn answers(shot: &Shot) -> u32 {
+    match shot.heard {
+        Heard::Answer { replies, .. } => replies,
+        Heard::Silence | Heard::Rejection { .. } | Heard::Unsent(_) => 0,
+    }
+}
+
+pub fn families(tallies: &BTreeMap<CheckId, Tally>, report: &Report) -> Vec<Family> {
+    let mut durations = Family::histogram(
+        "linkproof_check_duration_seconds",
+        "How long the attempts of the check took, in seconds; 0 attempts until the first has ended.",
+    );
+    let mut reasons = Family::gauge(
+        "linkproof_check_reason",
+        "1 for the reason why the check does not pass now, 0 for every other reason that it has had since the \
+         start; no series before the first.",
+    );
+    let mut sent = Family::counter(
+        "linkproof_egress_sent_total",
+        "Packets sent to a target on the internet (for TCP: connection attempts); 0 where none could be sent.",
+    );
+    let mut replies = Family::counter(
+        "linkproof_egress_replies_total",
+        "Answers from a target on the internet: each one is a leak; 0 while nothing gets out.",
+    );
+    for (id, tally) in tallies {
+        let (name, target) = (id.to_string(), id.target());
+        let check = ("check", name.as_str());
+        durations.spread(&[check, ("target", target)], &tally.durations);
+        let last = report.checks.iter().find(|check| check.id == *id).and_then(|check| check.last.as_ref());
+        let current = last.and_then(|last| last.outcome.reason());
+        for reason in &tally.reasons {
+            let value = f64::from(u8::from(current == Some(*reason)));
+            reasons.set(&[check, ("target", target), ("reason", reason.code())], value);
+        }
+        for ((target, probe), (packets, answers)) in &tally.packets {
+            let labels = [check, ("target", target), ("probe", probe.code())];
+            sent.set(&labels, exact(*packets));
+            replies.set(&labels, exact(*answers));
+        }
+    }
+    vec![durations, reasons, sent, replies]
+}
+
+/// Exact up to 2^53, which a counter here does not reach in the life of a machine.
+#[allow(clippy::cast_precision_loss, reason = "see above")]
+pub fn exact(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,148 @@
+use super::*;
+use crate::check::{CheckId, Family, Rung};
+use crate::network::Scope;
+use crate::observation::{Evidence, Outcome, Probe, Reason};
+use crate::report::fixture;
+
+fn observed(report: &Report) -> Metrics {
+    let metrics = Metrics::new();
+    for check in &report.checks {
+        check.last.iter().for_each(|last| metrics.observe(last));
+    }
+    metrics
+}
+
+fn page(metrics: &Metrics, report: &Report, format: Format) -> String {
+    encode(&metrics.families(report), format).body
+}
+
+fn value(page: &str, series: &str) -> Option<String> {
+    let mut lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    let value = lines.next().map(str::to_owned);
+    assert_eq!(lines.next(), None, "{series} twice");
+    value
+}
+
+#[test]
+fn the_whole_page_is_as_committed() {
+    for name in ["healthy", "endpoint_half_dead", "leak", "just_started"] {
+        let report = fixture::named(name);
+        let metrics = observed(&report);
+        fixture::golden(&format!("src/metrics/golden/{name}.prom"), &page(&metrics, &report, Format::Text));
+    }
+    let report = fixture::named("endpoint_half_dead");
+    let open = page(&observed(&report), &report, Format::OpenMetrics);
+    fixture::golden("src/metrics/golden/endpoint_half_dead.openmetrics", &open);
+}
+
+#[test]
+fn no_report_makes_a_series_appear_twice() {
+    for (name, mut report) in fixture::all() {
+        for check in &mut report.checks {
+            let Some(last) = &mut check.last else { continue };
+            last.addresses.extend(last.addresses.clone());
+            last.phases.extend(last.phases.clone());
+            if let Evidence::Connect { connections, .. } = &mut last.evidence {
+                connections.extend(connections.clone());
+            }
+        }
+        let page = page(&observed(&report), &report, Format::Text);
+        let mut series: Vec<&str> = page.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
+        series.sort_unstable();
+        let count = series.len();
+        series.dedup();
+        assert_eq!(series.len(), count, "{name}");
+    }
+}
+
+#[test]
+fn what_has_not_run_has_its_series_at_zero() {
+    let report = fixture::named("just_started");
+    let page = page(&Metrics::new(), &report, Format::Text);
+    let labels = r#"{check="monitoring/connect",target="monitoring"}"#;
+    for name in ["success", "runs_total", "last_run_timestamp_seconds", "duration_seconds_count"] {
+        let series = format!("linkproof_check_{name}{labels}");
+        assert_eq!(value(&page, &series).as_deref(), Some("0"), "{series}");
+    }
+    let state =
+        r#"linkproof_check_state{check="monitoring/connect",target="monitoring",state="inconclusive"}"#;
+    assert_eq!(value(&page, state).as_deref(), Some("1"));
+}
+
+#[test]
+fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
+    let (broken, healthy) = (fixture::named("private_dns_off"), fixture::healthy());
+    let metrics = observed(&broken);
+    let reason =
+        r#"linkproof_check_reason{check="monitoring/dns",target="monitoring",reason="public_address"}"#;
+    let address =
+        r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="203.0.113.20"}"#;
+    let diagnosis = r#"linkproof_diagnosis{cause="private_dns_off"}"#;
+    let before = page(&metrics, &broken, Format::Text);
+    let after = page(&metrics, &healthy, Format::Text);
+    let values = |page: &str| [reason, address, diagnosis].map(|series| value(page, series));
+    assert_eq!(values(&before), [Some("1".into()), Some("0".into()), Some("1".into())]);
+    assert_eq!(values(&after), [Some("0".into()), None, Some("0".into())]);
+}
+
+#[test]
+fn a_check_that_is_removed_takes_its_series_along() {
+    let mut report = fixture::healthy();
+    let metrics = observed(&report);
+    report
+        .checks
+        .retain(|check| check.id != fixture::rung(Rung::Call) && check.id != CheckId::Egress(Family::Ipv4));
+    let page = page(&metrics, &report, Format::Text);
+    assert!(
+        !page.contains("monitoring/call") && !page.contains("egress/ipv4") && page.contains("monitoring/dns")
+    );
+}
+
+#[test]
+fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
+    let report = fixture::healthy();
+    let metrics = observed(&report);
+    metrics.observe(report.checks[5].last.as_ref().unwrap());
+    let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",probe="icmp"}"#;
+    let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",probe="tcp"}"#;
+    let text = page(&metrics, &report, Format::Text);
+    assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
+    let mut other = report.clone();
+    let shots = vec![fixture::shot(Probe::Icmp, "9.9.9.9", 5, crate::observation::Heard::Silence)];
+    other.checks[5].last = Some(fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), shots));
+    assert_eq!(value(&page(&metrics, &other, Format::Text), sent), None);
+}
+
+#[test]
+fn a_name_with_countless_addresses_does_not_flood_the_server() {
+    let mut report = fixture::healthy();
+    let last = report.checks[2].last.as_mut().unwrap();
+    last.addresses = (0..200)
+        .map(|n| fixture::address(&format!("10.0.3.{n}"), Scope::Vpc, Outcome::Pass, vec![]))
+        .collect();
+    last.addresses[199].outcome = Outcome::Fail(Reason::OutsideVpc);
+    let page = page(&Metrics::new(), &report, Format::Text);
+    let of_dns = |line: &&str| line.starts_with(r#"linkproof_address_success{check="monitoring/dns""#);
+    assert_eq!(page.lines().filter(of_dns).count(), 16);
+    assert!(page.contains(r#"ip="10.0.3.199"} 0"#));
+}
+
+#[test]
+fn a_failed_reload_shows() {
+    let (metrics, report) = (Metrics::new(), fixture::healthy());
+    let series = "linkproof_config_last_reload_successful";
+    assert_eq!(value(&page(&metrics, &report, Format::Text), series).as_deref(), Some("1"));
+    metrics.reloaded(false);
+    assert_eq!(value(&page(&metrics, &report, Format::Text), series).as_deref(), Some("0"));
+}
+
+#[test]
+fn the_page_comes_in_the_format_that_was_asked_for() {
+    let (metrics, report) = (Metrics::new(), fixture::healthy());
+    let text = metrics.page(&report, "text/plain");
+    assert_eq!(text.content_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(text.body.contains("\nprocess_open_fds ") && !text.body.contains("# EOF"));
+    let open = metrics.page(&report, "application/openmetrics-text;version=1.0.0");
+    assert_eq!(open.content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.body.ends_with("# EOF\n") && open.body.contains("# TYPE process_cpu_seconds counter\n"));
+}
