@@ -25,6 +25,16 @@ impl Stage {
             Self::Response | Self::Body => Reason::ResponseTimeout,
         }
     }
+
+    /// The same in words, for the evidence.
+    pub fn silence(self) -> &'static str {
+        match self {
+            Self::Tcp => "no answer to SYN",
+            Self::Tls => "TCP connected, the TLS handshake did not end",
+            Self::Response => "connected, no answer to the request",
+            Self::Body => "the answer began and did not end",
+        }
+    }
 }
 
 pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> Trouble {

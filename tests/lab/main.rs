@@ -27,21 +27,14 @@ fn main() -> ExitCode {
         ["demo", program] => demo(program, &[]),
         ["demo", program, fault] => named(fault).and_then(|fault| demo(program, &[fault])),
         ["shell", options @ ..] => faults(options).and_then(|(faults, rest)| match rest {
-            [] => run(
-                &Run::new("bash").arg("--norc").env("PS1", "instance# "),
-                &faults,
-            ),
+            [] => run(&Run::new("bash").arg("--norc").env("PS1", "instance# "), &faults),
             [stray, ..] => Err(Trouble::Usage(format!("`{stray}` is not expected here"))),
         }),
         ["run", options @ ..] => faults(options).and_then(|(faults, rest)| match rest {
             ["--", program, arguments @ ..] => run(&Run::new(program).args(arguments), &faults),
-            _ => Err(Trouble::Usage(
-                "`lab run` needs a command after `--`".to_owned(),
-            )),
+            _ => Err(Trouble::Usage("`lab run` needs a command after `--`".to_owned())),
         }),
-        _ => Err(Trouble::Usage(
-            "this is not how the lab is called".to_owned(),
-        )),
+        _ => Err(Trouble::Usage("this is not how the lab is called".to_owned())),
     };
     match done {
         Ok(status) => ExitCode::from(code(status)),
@@ -50,10 +43,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Err(Trouble::UnknownFault(name)) => {
-            eprintln!(
-                "there is no fault `{name}`; these there are:\n{}",
-                catalogue()
-            );
+            eprintln!("there is no fault `{name}`; these there are:\n{}", catalogue());
             ExitCode::from(EXIT_USAGE)
         }
         Err(Trouble::Lab(message)) => {
@@ -97,23 +87,14 @@ fn named(name: &str) -> Result<Fault, Trouble> {
 }
 
 fn catalogue() -> String {
-    let width = Fault::ALL
-        .iter()
-        .map(|fault| fault.name().len())
-        .max()
-        .unwrap_or_default();
-    let lines = Fault::ALL
-        .iter()
-        .map(|fault| format!("  {:width$}  {}", fault.name(), fault.title()));
+    let width = Fault::ALL.iter().map(|fault| fault.name().len()).max().unwrap_or_default();
+    let lines = Fault::ALL.iter().map(|fault| format!("  {:width$}  {}", fault.name(), fault.title()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// As a shell has it: a signal counts from 128.
 fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
-    let code = status
-        .code()
-        .or_else(|| Some(128 + status.signal()?))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
     u8::try_from(code).unwrap_or(u8::MAX)
 }
