@@ -109,7 +109,7 @@ mod tests {
         let families = [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat();
         assert_eq!(
             encode(&families),
-            r##"# TYPE runs counter
+            r#"# TYPE runs counter
 # HELP runs Runs \"so far\"\n\\.
 runs_total{check="a\"b\\c\nd"} 3
 # TYPE odd counter
@@ -126,7 +126,7 @@ took_seconds_bucket{le="+Inf"} 2
 took_seconds_count 2
 took_seconds_sum 7.5
 # EOF
-"##
+"#
         );
     }
 
