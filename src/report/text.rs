@@ -244,7 +244,8 @@ mod tests {
         report.proxy_variables = vec!["HTTPS_PROXY".into()];
         let text = render(&report, PLAIN);
         let at = |needle: &str| text.find(needle).unwrap();
-        assert!(at("There is a way out") < at("Warning: Proxy variables are set"));
+        let warned = format!("Warning: {}", Cause::ProxyConfigured.title());
+        assert!(at("There is a way out") < at(&warned));
         assert_eq!(text.matches("Warning").count(), 1);
     }
 }
