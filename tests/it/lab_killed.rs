@@ -52,7 +52,7 @@ fn hold_a_lab_until_killed() {
     lab.inject(Fault::SystemResolverDiffers);
     let _sleeper = lab.spawn(&Run::new("sleep").arg("600"));
     println!("the lab is up");
-    thread::sleep(Duration::from_secs(600));
+    thread::sleep(Duration::from_mins(10));
 }
 
 fn processes() -> Vec<u32> {
