@@ -60,6 +60,11 @@ impl CheckReport {
         }
     }
 
+    /// The same, as short as a table wants it.
+    pub fn headline(&self) -> String {
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::headline::headline)
+    }
+
     /// One plain sentence: what was seen.
     pub fn summary(&self) -> String {
         self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::summary)
