@@ -14,8 +14,11 @@
     reason = "tests read clocks, print and lay bytes by hand"
 )]
 
+mod daemon;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+mod served;
 mod structure;
+mod truth;
