@@ -27,14 +27,23 @@ pub struct Published {
     pub heartbeat: watch::Sender<Instant>,
 }
 
-/// Runs until nobody can send observations any more. `recorded` hears each of them, so that
-/// counters count what the report, which keeps only the last, cannot.
+/// What is told of the engine's work while it works.
+pub trait Audience: Send + Sync + 'static {
+    /// Each observation, so that counters count what the report, which keeps only the last,
+    /// cannot.
+    fn observed(&self, observation: &Observation);
+
+    /// At each beat, from the engine's own loop: if it is stuck, this is silent.
+    fn turned(&self);
+}
+
+/// Runs until nobody can send observations any more.
 pub async fn run(
     mut state: State,
     mut observations: mpsc::Receiver<Observation>,
     mut plan: watch::Receiver<Arc<Plan>>,
     published: Published,
-    recorded: impl Fn(&Observation),
+    audience: impl Audience,
 ) {
     let mut beat = interval(HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -42,8 +51,8 @@ pub async fn run(
         tokio::select! {
             observation = observations.recv() => {
                 let Some(observation) = observation else { return };
-                recorded(&observation);
-                log(&state.fold(observation));
+                audience.observed(&observation);
+                log(state.fold(observation, Instant::now()));
                 published.instance.send_if_modified(|known| {
                     let news = *known != state.instance;
                     if news { known.clone_from(&state.instance); }
@@ -53,7 +62,10 @@ pub async fn run(
             Ok(()) = plan.changed() => state.adopt(&plan.borrow_and_update().clone()),
             _ = beat.tick() => {
                 published.heartbeat.send_replace(Instant::now());
-                continue;
+                audience.turned();
+                let expired = state.expire(Instant::now());
+                if expired.is_empty() { continue }
+                log(expired);
             }
         }
         let report = state.report(now());
@@ -63,8 +75,13 @@ pub async fn run(
 }
 
 /// One line for each change of an outcome; a check that goes on as before is silent.
-fn log(transition: &Option<Transition>) {
-    let Some(Transition { check, outcome, reason, summary }) = transition else { return };
+fn log(transitions: impl IntoIterator<Item = Transition>) {
+    for transition in transitions {
+        tell(&transition);
+    }
+}
+
+fn tell(Transition { check, outcome, reason, summary }: &Transition) {
     let reason = reason.map_or("", |reason| reason.code());
     match outcome {
         Outcome::Pass | Outcome::Skipped => info!(%check, outcome = outcome.code(), reason, "{summary}"),

@@ -22,7 +22,7 @@ pub async fn run<P: Probes>(attempts: Arc<Attempts<P>>, mut plan: watch::Receive
     loop {
         let wanted = plan.borrow_and_update().clone();
         running.retain(|(item, region, task)| {
-            let stays = *region == wanted.region && wanted.items.contains(item);
+            let stays = wanted.items.contains(item) && *region == region_for(item, &wanted);
             if !stays {
                 task.abort();
             }
@@ -32,13 +32,22 @@ pub async fn run<P: Probes>(attempts: Arc<Attempts<P>>, mut plan: watch::Receive
             if running.iter().any(|(known, ..)| known == item) {
                 continue;
             }
-            let repeated = repeat(Arc::clone(&attempts), item.clone(), wanted.region.clone());
-            running.push((item.clone(), wanted.region.clone(), tasks.spawn(repeated)));
+            let region = region_for(item, &wanted);
+            let repeated = repeat(Arc::clone(&attempts), item.clone(), region.clone());
+            running.push((item.clone(), region, tasks.spawn(repeated)));
         }
         while tasks.try_join_next().is_some() {}
         if plan.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Ladders carry theirs; nothing else is asked of a region.
+fn region_for(item: &Item, plan: &Plan) -> Option<String> {
+    match item {
+        Item::Credentials(_) => plan.region.clone(),
+        Item::Instance(_) | Item::Ladder(_) | Item::Egress(_) => None,
     }
 }
 

@@ -1,26 +1,43 @@
 //! The daemon: engine, schedule and server side by side, until a signal, or until one of them
 //! dies.
 
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tracing::{error, info};
+use tokio::time::{Instant, timeout};
+use tracing::{error, info, warn};
 
 use super::edges::Edges;
 use super::{OBSERVATIONS, StartError, load, proxy_variables};
 use crate::attempt::{Attempts, now};
 use crate::cli::Args;
 use crate::config::Config;
-use crate::engine::{self, Published, State};
-use crate::observation::Instance;
+use crate::engine::{self, Audience, Published, State};
+use crate::metrics::Metrics;
+use crate::observation::{Instance, Observation};
 use crate::plan::Plan;
+use crate::report::Report;
+use crate::serve::{Page, Reload, Site, serve};
 use crate::{notify, schedule};
+
+/// The engine turns every second; this many turns missed in a row are no accident.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// For answers under way when a signal comes: the whole stop is to take less than a second.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Reloads asked for over HTTP wait here, each for the one before.
+const RELOADS: usize = 4;
 
 pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Runtime)?;
+    let listener = bind(config.web.listen).await?;
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let attempts = Arc::new(Attempts::new(Edges::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
@@ -28,27 +45,30 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let report = watch::Sender::new(Arc::new(state.report(now())));
     let instance = watch::Sender::new(None);
     let heartbeat = watch::Sender::new(Instant::now());
-    let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
+    let metrics = Arc::new(Metrics::new());
+    let (asked, mut reloads) = mpsc::channel(RELOADS);
+    let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+    let site = site(args, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, asked);
+
     let mut tasks = JoinSet::new();
-    let engine = engine::run(state, observations, plan.subscribe(), published, |_| {});
-    tasks.spawn(async move {
-        engine.await;
-        "the engine"
-    });
-    let schedule = schedule::run(Arc::clone(&attempts), plan.subscribe());
-    tasks.spawn(async move {
-        schedule.await;
-        "the schedule"
-    });
+    let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
+    let engine =
+        engine::run(state, observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
+    tasks.spawn(named("the engine", engine));
+    tasks.spawn(named("the schedule", schedule::run(Arc::clone(&attempts), plan.subscribe())));
+    tasks.spawn(named("the server", serve(listener, Arc::new(site), stopped(stop.subscribe()))));
+    let mut daemon = Daemon { args, config, attempts, plan, instance: instance.subscribe(), metrics };
+    ready.send_replace(true);
     notify::ready();
-    info!(version = env!("CARGO_PKG_VERSION"), "Ready.");
-    let mut daemon = Daemon { args, config, attempts, plan, instance: instance.subscribe() };
+    info!(listen = %daemon.config.web.listen, version = env!("CARGO_PKG_VERSION"), "Ready.");
+
     let mut report = report.subscribe();
     loop {
         tokio::select! {
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
-            Some(()) = signals.hangup.recv() => { notify::reloading(); daemon.reload(); notify::ready(); }
+            Some(()) = signals.hangup.recv() => { let _ = daemon.reload(); }
+            Some(answer) = reloads.recv() => { let _ = Reload::send(answer, daemon.reload()); }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
             Ok(()) = report.changed() => notify::status(&report.borrow_and_update().verdict_line()),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
@@ -56,7 +76,77 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     }
     info!("Stopping.");
     notify::stopping();
+    stop.send_replace(true);
+    // The first to end is the server; the others have nothing to put in order.
+    let _ = timeout(GRACE, tasks.join_next()).await;
     Ok(())
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Where IPv6 is switched off, "everywhere" means IPv4.
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = match TcpListener::bind(address).await {
+        Err(error) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && lacks_ipv6(&error) => {
+            let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            warn!(%everywhere, "IPv6 is off here, so the server listens on IPv4 alone.");
+            TcpListener::bind(everywhere).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| StartError::Listen { address, error })
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+}
+
+fn site(
+    args: &Args,
+    report: watch::Receiver<Arc<Report>>,
+    heartbeat: watch::Receiver<Instant>,
+    ready: watch::Receiver<bool>,
+    metrics: &Arc<Metrics>,
+    asked: mpsc::Sender<Reload>,
+) -> Site {
+    let metrics = Arc::clone(metrics);
+    Site {
+        report,
+        metrics: Box::new(move |report, accept| {
+            let page = metrics.page(report, accept);
+            Page { content_type: page.content_type, body: page.body }
+        }),
+        healthy: Box::new(move || {
+            let silent = heartbeat.borrow().elapsed();
+            if silent < STUCK {
+                Ok(())
+            } else {
+                Err(format!("the engine has not turned for {} s", silent.as_secs()))
+            }
+        }),
+        ready,
+        reload: args.lifecycle.then_some(asked),
+    }
+}
+
+struct Counting(Arc<Metrics>);
+
+impl Audience for Counting {
+    fn observed(&self, observation: &Observation) {
+        self.0.observe(observation);
+    }
+
+    fn turned(&self) {
+        notify::alive();
+    }
 }
 
 struct Daemon<'a> {
@@ -65,23 +155,39 @@ struct Daemon<'a> {
     attempts: Arc<Attempts<Edges>>,
     plan: watch::Sender<Arc<Plan>>,
     instance: watch::Receiver<Option<Instance>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Daemon<'_> {
     /// Everything is read and checked before anything is changed.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<(), String> {
+        notify::reloading();
         let loaded = load(self.args).and_then(|config| {
             self.attempts.probes.reload(&config).map_err(StartError::Trust)?;
             Ok(config)
         });
-        match loaded {
+        self.metrics.reloaded(loaded.is_ok());
+        let outcome = match loaded {
             Ok(config) => {
-                self.config = config;
-                self.replan();
-                info!("Configuration reloaded.");
+                self.adopt(config);
+                Ok(())
             }
-            Err(problem) => error!("Configuration not reloaded, the old one stays in force:\n{problem}"),
+            Err(problem) => {
+                error!("Configuration not reloaded, the old one stays in force:\n{problem}");
+                Err(problem.to_string())
+            }
+        };
+        notify::ready();
+        outcome
+    }
+
+    fn adopt(&mut self, config: Config) {
+        if config.web.listen != self.config.web.listen {
+            warn!(listen = %self.config.web.listen, "The server keeps its address until a restart.");
         }
+        self.config = config;
+        self.replan();
+        info!("Configuration reloaded.");
     }
 
     fn replan(&mut self) {
@@ -103,7 +209,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -29,7 +29,7 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     let labels = metric.get_label();
     match kind {
         MetricType::COUNTER => {
-            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()))
+            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()));
         }
         MetricType::GAUGE => sample(page, name, "", labels, None, number(metric.get_gauge().get_value())),
         MetricType::HISTOGRAM => {
@@ -47,6 +47,7 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "every caller has just made it")]
 fn sample(
     page: &mut String,
     name: &str,
@@ -109,7 +110,7 @@ mod tests {
         let families = [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat();
         assert_eq!(
             encode(&families),
-            r##"# TYPE runs counter
+            r#"# TYPE runs counter
 # HELP runs Runs \"so far\"\n\\.
 runs_total{check="a\"b\\c\nd"} 3
 # TYPE odd counter
@@ -126,7 +127,7 @@ took_seconds_bucket{le="+Inf"} 2
 took_seconds_count 2
 took_seconds_sum 7.5
 # EOF
-"##
+"#
         );
     }
 

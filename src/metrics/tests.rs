@@ -128,6 +128,18 @@ fn a_name_with_countless_addresses_does_not_flood_the_server() {
 }
 
 #[test]
+fn of_an_address_that_is_listed_twice_the_worse_outcome_shows() {
+    let mut report = fixture::healthy();
+    let last = report.checks[2].last.as_mut().unwrap();
+    let outcomes = [Outcome::Pass, Outcome::Fail(Reason::OutsideVpc)];
+    last.addresses =
+        outcomes.map(|outcome| fixture::address("10.0.3.1", Scope::Vpc, outcome, vec![])).to_vec();
+    let page = page(&Metrics::new(), &report, Format::Text);
+    let series = r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="10.0.3.1"}"#;
+    assert_eq!(value(&page, series).as_deref(), Some("0"));
+}
+
+#[test]
 fn a_failed_reload_shows() {
     let (metrics, report) = (Metrics::new(), fixture::healthy());
     let series = "linkproof_config_last_reload_successful";

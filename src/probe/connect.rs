@@ -67,6 +67,7 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
         .user_agent(USER_AGENT)
         .build()
         .map_err(Unmade::Request)?;
+    marks.begun.get_or_init(Instant::now);
     let response =
         client.get(format!("https://{host}:{}/", peer.port())).send().await.map_err(Unmade::Request)?;
     marks.answered.get_or_init(Instant::now);
@@ -83,7 +84,8 @@ fn at_connected<C>(mark: &Arc<OnceLock<Instant>>) -> impl Fn(C) -> C + Clone + S
 
 /// The moments at which one phase gave way to the next.
 struct Marks {
-    begun: Instant,
+    /// Once the client stands: making it is our work, not the network's.
+    begun: OnceLock<Instant>,
     witness: Arc<Witness>,
     connected: Arc<OnceLock<Instant>>,
     answered: OnceLock<Instant>,
@@ -92,7 +94,7 @@ struct Marks {
 impl Marks {
     fn new() -> Self {
         Self {
-            begun: Instant::now(),
+            begun: OnceLock::new(),
             witness: Arc::default(),
             connected: Arc::default(),
             answered: OnceLock::new(),
@@ -110,7 +112,7 @@ impl Marks {
     /// Of the phases that came to their end.
     fn phases(&self) -> Phases {
         let marks = [
-            (Phase::Tcp, Some(self.begun), self.witness.hello()),
+            (Phase::Tcp, self.begun.get().copied(), self.witness.hello()),
             (Phase::Tls, self.witness.hello(), self.connected.get().copied()),
             (Phase::Response, self.connected.get().copied(), self.answered.get().copied()),
         ];

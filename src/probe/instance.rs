@@ -113,10 +113,11 @@ pub async fn credentials(
     limit: Duration,
 ) -> (CredentialsSeen, Option<Credentials>) {
     let deadline = Instant::now() + limit;
+    let http = Direct::new(trust.clone(), None, deadline);
     let provider = ProviderConfig::without_region()
         .with_region(region.map(Region::new))
         .with_behavior_version(Some(BehaviorVersion::latest()))
-        .with_http_client(Direct::new(trust.clone(), None, deadline));
+        .with_http_client(http.clone());
     let resolving = async {
         DefaultCredentialsChain::builder().configure(provider).build().await.provide_credentials().await
     };

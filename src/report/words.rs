@@ -76,13 +76,13 @@ pub fn explained(reason: Reason, phases: &Phases, detail: &str) -> String {
         (Reason::TlsTimeout, Phase::Tls),
         (Reason::ResponseTimeout, Phase::Response),
     ];
-    let phrase = phrase(reason);
-    let Some((_, phase)) = WAITED.iter().find(|(timeout, _)| *timeout == reason) else {
-        return if detail.is_empty() { phrase.to_owned() } else { format!("{phrase}: {detail}") };
+    let words = phrase(reason);
+    let Some((_, waited_in)) = WAITED.iter().find(|(timeout, _)| *timeout == reason) else {
+        return if detail.is_empty() { words.to_owned() } else { format!("{words}: {detail}") };
     };
-    match phases.iter().find(|(name, _)| name == phase) {
-        Some((_, took)) => format!("{phrase} within {}", time(*took)),
-        None => phrase.to_owned(),
+    match phases.iter().find(|(phase, _)| phase == waited_in) {
+        Some((_, took)) => format!("{words} within {}", time(*took)),
+        None => words.to_owned(),
     }
 }
 

@@ -9,12 +9,9 @@ use super::*;
 use crate::report::fixture;
 
 const PATIENT: Limits = Limits { connections: 8, ..LIMITS };
-const HASTY: Limits = Limits {
-    connections: 1,
-    headers: Duration::from_millis(200),
-    connection: Duration::from_millis(400),
-    grace: Duration::from_millis(200),
-};
+/// Long enough for a loaded machine, and far below the limits that are not under test.
+const SOON: Duration = Duration::from_secs(3);
+const HASTE: Duration = Duration::from_millis(200);
 
 struct Server {
     address: SocketAddr,
@@ -184,22 +181,36 @@ async fn a_header_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn a_silent_client_loses_its_place_to_the_next() {
-    let server = started(HASTY, |_| {}).await;
-    let mut silent = TcpStream::connect(server.address).await.unwrap();
-    silent.write_all(b"GET / HT").await.unwrap();
-    assert_eq!(server.ask("GET", "/-/healthy").await.0, 200);
+async fn a_client_that_sends_no_head_loses_its_place_to_the_next() {
+    yields_its_place(Limits { connections: 1, headers: HASTE, ..LIMITS }, b"GET / HT").await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_too_long_loses_its_place_to_the_next() {
+    yields_its_place(Limits { connections: 1, connection: HASTE, ..LIMITS }, b"").await;
+}
+
+async fn yields_its_place(limits: Limits, said: &[u8]) {
+    let server = started(limits, |_| {}).await;
+    let start = time::Instant::now();
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(said).await.unwrap();
+    let next = time::timeout(SOON, server.ask("GET", "/-/healthy")).await.unwrap();
+    assert_eq!(next.0, 200);
+    // Not beside the slow one, but after it.
+    assert!(start.elapsed() >= HASTE);
     let mut rest = Vec::new();
-    let _ = silent.read_to_end(&mut rest).await;
+    let _ = slow.read_to_end(&mut rest).await;
     assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
 }
 
 #[tokio::test]
 async fn it_stops_when_told_even_with_a_client_that_hangs() {
-    let server =
-        started(Limits { headers: LIMITS.headers, connection: LIMITS.connection, ..HASTY }, |_| {}).await;
+    let server = started(Limits { grace: HASTE, ..PATIENT }, |_| {}).await;
     let _silent = TcpStream::connect(server.address).await.unwrap();
+    // Connections are accepted in turn: an answer here means that the silent one is held.
+    assert_eq!(server.ask("GET", "/-/ready").await.0, 200);
     server.stop.send(()).unwrap();
-    server.task.await.unwrap();
+    time::timeout(SOON, server.task).await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }

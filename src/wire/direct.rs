@@ -71,8 +71,7 @@ impl Direct {
                 (Err(ConnectorError::io(error)), Some(trouble))
             }
             Err(elapsed) => {
-                let detail = format!("no answer at the stage of {stage:?}").to_lowercase();
-                let trouble = Trouble { reason: stage.timeout(), detail };
+                let trouble = Trouble { reason: stage.timeout(), detail: stage.silence().to_owned() };
                 (Err(ConnectorError::timeout(elapsed.into())), Some(trouble))
             }
         };

@@ -25,6 +25,16 @@ impl Stage {
             Self::Response | Self::Body => Reason::ResponseTimeout,
         }
     }
+
+    /// The same in words, for the evidence.
+    pub fn silence(self) -> &'static str {
+        match self {
+            Self::Tcp => "no answer to SYN",
+            Self::Tls => "TCP connected, the TLS handshake did not end",
+            Self::Response => "connected, no answer to the request",
+            Self::Body => "the answer began and did not end",
+        }
+    }
 }
 
 pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> Trouble {
@@ -108,8 +118,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 mod tests {
     use super::*;
 
-    fn reason_of(stage: Stage, error: io::Error) -> Reason {
-        trouble(stage, &error).reason
+    fn reason_of(stage: Stage, error: &io::Error) -> Reason {
+        trouble(stage, error).reason
     }
 
     #[test]
@@ -132,7 +142,7 @@ mod tests {
             (Stage::Body, ErrorKind::UnexpectedEof, Reason::ResponseCut),
             (Stage::Body, ErrorKind::TimedOut, Reason::ResponseTimeout),
         ] {
-            assert_eq!(reason_of(stage, kind.into()), expected, "{stage:?} {kind:?}");
+            assert_eq!(reason_of(stage, &kind.into()), expected, "{stage:?} {kind:?}");
         }
     }
 
@@ -149,7 +159,7 @@ mod tests {
             (CertificateError::UnknownIssuer, Reason::CertificateUntrusted),
             (CertificateError::BadSignature, Reason::CertificateUntrusted),
         ] {
-            assert_eq!(reason_of(Stage::Tls, hidden(certificate)), expected);
+            assert_eq!(reason_of(Stage::Tls, &hidden(certificate)), expected);
         }
     }
 }

@@ -80,10 +80,8 @@ impl Behaviour {
             (Fault::CertificateUntrusted, Certificate::Untrusted),
             (Fault::CertificatePrivateCa, Certificate::PrivateCa),
         ]);
-        let handshake = faults.first(&[
-            (Fault::TlsSilent, Handshake::Silent),
-            (Fault::TlsReset, Handshake::Reset),
-        ]);
+        let handshake =
+            faults.first(&[(Fault::TlsSilent, Handshake::Silent), (Fault::TlsReset, Handshake::Reset)]);
         let answer = faults.first(&[
             (Fault::ResponseSilent, Answer::Silent),
             (Fault::ResponseGarbage, Answer::Garbage),
@@ -92,10 +90,8 @@ impl Behaviour {
             (Fault::ServiceUnavailable, Answer::Unavailable),
             (Fault::WrongBody, Answer::WrongBody),
         ]);
-        let clock_seconds = faults.first(&[
-            (Fault::ClockAhead, -CLOCK_ERROR_SECONDS),
-            (Fault::ClockBehind, CLOCK_ERROR_SECONDS),
-        ]);
+        let clock_seconds = faults
+            .first(&[(Fault::ClockAhead, -CLOCK_ERROR_SECONDS), (Fault::ClockBehind, CLOCK_ERROR_SECONDS)]);
         Self {
             certificate: certificate.unwrap_or(Certificate::Valid),
             handshake: handshake.unwrap_or(Handshake::Normal),
@@ -110,21 +106,13 @@ impl Behaviour {
     /// The public CloudWatch is the same service, but none of what is wrong with the
     /// endpoint is wrong with it.
     pub fn outside(&self) -> Self {
-        let endpoint_policy = [
-            Refusal::Denied(Policy::Endpoint),
-            Refusal::DeniedExplicitly(Policy::Endpoint),
-        ];
+        let endpoint_policy =
+            [Refusal::Denied(Policy::Endpoint), Refusal::DeniedExplicitly(Policy::Endpoint)];
         Self {
             certificate: Certificate::Valid,
             handshake: Handshake::Normal,
-            answer: if self.answer == Answer::Unavailable {
-                Answer::Unavailable
-            } else {
-                Answer::Normal
-            },
-            refusal: self
-                .refusal
-                .filter(|refusal| !endpoint_policy.contains(refusal)),
+            answer: if self.answer == Answer::Unavailable { Answer::Unavailable } else { Answer::Normal },
+            refusal: self.refusal.filter(|refusal| !endpoint_policy.contains(refusal)),
             endpoint_a_slow: false,
             ..self.clone()
         }
@@ -152,26 +140,11 @@ fn refusal(faults: &Faults) -> Option<Refusal> {
         (Fault::CredentialsExpired, Refusal::TokenExpired),
         (Fault::Throttled, Refusal::Throttled),
         (Fault::ServiceError, Refusal::InternalError),
-        (
-            Fault::ScpDenied,
-            Refusal::DeniedExplicitly(Policy::ServiceControl),
-        ),
-        (
-            Fault::RcpDenied,
-            Refusal::DeniedExplicitly(Policy::ResourceControl),
-        ),
-        (
-            Fault::EndpointPolicyDeniedExplicitly,
-            Refusal::DeniedExplicitly(Policy::Endpoint),
-        ),
-        (
-            Fault::RoleDeniedExplicitly,
-            Refusal::DeniedExplicitly(Policy::Identity),
-        ),
-        (
-            Fault::EndpointPolicyDenied,
-            Refusal::Denied(Policy::Endpoint),
-        ),
+        (Fault::ScpDenied, Refusal::DeniedExplicitly(Policy::ServiceControl)),
+        (Fault::RcpDenied, Refusal::DeniedExplicitly(Policy::ResourceControl)),
+        (Fault::EndpointPolicyDeniedExplicitly, Refusal::DeniedExplicitly(Policy::Endpoint)),
+        (Fault::RoleDeniedExplicitly, Refusal::DeniedExplicitly(Policy::Identity)),
+        (Fault::EndpointPolicyDenied, Refusal::Denied(Policy::Endpoint)),
         (Fault::BoundaryDenied, Refusal::Denied(Policy::Boundary)),
         (Fault::SessionDenied, Refusal::Denied(Policy::Session)),
         (Fault::RoleDenied, Refusal::Denied(Policy::Identity)),

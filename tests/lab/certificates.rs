@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, Certificate as Signed, CertificateParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate as Signed, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -74,36 +74,15 @@ struct Leaf<'a> {
 fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
     let root = root("linkproof lab", "Amazon Root CA 1")?;
     let amazon = intermediate(&root, "Amazon RSA 2048 M02")?;
-    let stranger = intermediate(
-        &self::root("linkproof lab, untrusted", "Unknown Root CA")?,
-        "Unknown CA 1",
-    )?;
+    let stranger = intermediate(&self::root("linkproof lab, untrusted", "Unknown Root CA")?, "Unknown CA 1")?;
     let company = self::root("linkproof lab", "Corp Proxy CA")?;
 
     let key = KeyPair::generate()?;
-    let valid = Leaf {
-        names: &SERVICE_NAMES,
-        from: -DAY,
-        until: 90 * DAY,
-    };
-    let expired = Leaf {
-        names: &SERVICE_NAMES,
-        from: -90 * DAY,
-        until: -2 * DAY,
-    };
-    let not_yet_valid = Leaf {
-        names: &SERVICE_NAMES,
-        from: 2 * DAY,
-        until: 90 * DAY,
-    };
-    let wrong_name = Leaf {
-        names: &["wrong.example.com"],
-        ..valid
-    };
-    let website = Leaf {
-        names: &["www.amazon.com", "amazon.com", "*.amazon.com"],
-        ..valid
-    };
+    let valid = Leaf { names: &SERVICE_NAMES, from: -DAY, until: 90 * DAY };
+    let expired = Leaf { names: &SERVICE_NAMES, from: -90 * DAY, until: -2 * DAY };
+    let not_yet_valid = Leaf { names: &SERVICE_NAMES, from: 2 * DAY, until: 90 * DAY };
+    let wrong_name = Leaf { names: &["wrong.example.com"], ..valid };
+    let website = Leaf { names: &["www.amazon.com", "amazon.com", "*.amazon.com"], ..valid };
     let kinds = [
         (Certificate::Valid, &valid, &amazon),
         (Certificate::Expired, &expired, &amazon),
@@ -117,10 +96,7 @@ fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
     for (kind, leaf, authority) in kinds {
         acceptors.push((kind, acceptor(leaf, authority, &key)?));
     }
-    Ok(Certificates {
-        acceptors,
-        trusted: vec![root.pem, company.pem],
-    })
+    Ok(Certificates { acceptors, trusted: vec![root.pem, company.pem] })
 }
 
 fn root(organization: &str, name: &str) -> Result<Authority, rcgen::Error> {
@@ -128,22 +104,14 @@ fn root(organization: &str, name: &str) -> Result<Authority, rcgen::Error> {
     let key = KeyPair::generate()?;
     let pem = params.self_signed(&key)?.pem();
     // A server does not send its root.
-    Ok(Authority {
-        issuer: Issuer::new(params, key),
-        pem,
-        chain: Vec::new(),
-    })
+    Ok(Authority { issuer: Issuer::new(params, key), pem, chain: Vec::new() })
 }
 
 fn intermediate(root: &Authority, name: &str) -> Result<Authority, rcgen::Error> {
     let params = authority_params("linkproof lab", name)?;
     let key = KeyPair::generate()?;
     let signed = params.signed_by(&key, &root.issuer)?;
-    Ok(Authority {
-        issuer: Issuer::new(params, key),
-        pem: signed.pem(),
-        chain: vec![signed.der().clone()],
-    })
+    Ok(Authority { issuer: Issuer::new(params, key), pem: signed.pem(), chain: vec![signed.der().clone()] })
 }
 
 fn authority_params(organization: &str, name: &str) -> Result<CertificateParams, rcgen::Error> {
@@ -170,13 +138,7 @@ fn acceptor(
 }
 
 fn sign(leaf: &Leaf<'_>, authority: &Authority, key: &KeyPair) -> Result<Signed, rcgen::Error> {
-    let mut params = params(
-        leaf.names,
-        "linkproof lab",
-        leaf.names[0],
-        leaf.from,
-        leaf.until,
-    )?;
+    let mut params = params(leaf.names, "linkproof lab", leaf.names[0], leaf.from, leaf.until)?;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
@@ -200,9 +162,7 @@ fn params(
     params.not_before = day(from);
     params.not_after = day(until);
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, organization);
+    params.distinguished_name.push(DnType::OrganizationName, organization);
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }

@@ -23,8 +23,7 @@ use super::sigv4::{self, Flaw, Signature};
 const SLOWNESS: Duration = Duration::from_millis(800);
 const CAPTIVE_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\
     <body><h1>Please sign in to use this network</h1></body></html>\n";
-const GARBAGE: &[u8] =
-    b"\x00\x01\x02 220 mail.example.com ESMTP ready\r\n\xff\xfe not HTTP at all\r\n\r\n";
+const GARBAGE: &[u8] = b"\x00\x01\x02 220 mail.example.com ESMTP ready\r\n\xff\xfe not HTTP at all\r\n\r\n";
 
 /// A connection, and what answering on it needs.
 struct Connection {
@@ -37,22 +36,14 @@ struct Connection {
 /// Serves one connection that arrived at this door.
 pub async fn serve(peers: Arc<Peers>, door: Door, stream: TcpStream, ends: Ends) {
     let number = peers.next_connection();
-    let connection = Connection {
-        peers,
-        door,
-        ends,
-        number,
-    };
+    let connection = Connection { peers, door, ends, number };
     let behaviour = connection.behaviour();
     match behaviour.handshake {
         Handshake::Normal => {}
         Handshake::Silent => return sleep(CONNECTION_LIFETIME).await,
         Handshake::Reset => return reset(stream).await,
     }
-    let acceptor = connection
-        .peers
-        .certificates
-        .acceptor(behaviour.certificate);
+    let acceptor = connection.peers.certificates.acceptor(behaviour.certificate);
     // A client that does not like the certificate hangs up here.
     let Ok(mut tls) = acceptor.accept(stream).await else {
         return;
@@ -105,10 +96,8 @@ impl Connection {
 
     fn log(&self, parts: &Parts, call: &Call, signature: Signature, status: Option<u16>) {
         let header = |name| {
-            let value = parts
-                .headers
-                .get(name)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            let value =
+                parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             value.unwrap_or_default()
         };
         self.peers.log.add(request::Request {
@@ -129,12 +118,7 @@ impl Connection {
     }
 }
 
-fn respond(
-    behaviour: &Behaviour,
-    call: &Call,
-    signature: &Signature,
-    now: Moment,
-) -> Response<Payload> {
+fn respond(behaviour: &Behaviour, call: &Call, signature: &Signature, now: Moment) -> Response<Payload> {
     let signed = matches!(signature, Signature::Valid { .. });
     match behaviour.answer {
         Answer::CaptivePage => return page(200, "text/html", CAPTIVE_PAGE, now),
@@ -151,20 +135,12 @@ fn respond(
     let request_id = request_id();
     let (status, body, error) = match verdict(behaviour, call, signature) {
         Ok(()) => (200, call.metrics(&request_id), None),
-        Err(error) => (
-            error.status,
-            error.write(call.protocol, &request_id),
-            Some(error),
-        ),
+        Err(error) => (error.status, error.write(call.protocol, &request_id), Some(error)),
     };
-    let payload = if behaviour.answer == Answer::Cut {
-        Payload::cut(body.bytes)
-    } else {
-        Payload::whole(body.bytes)
-    };
+    let payload =
+        if behaviour.answer == Answer::Cut { Payload::cut(body.bytes) } else { Payload::whole(body.bytes) };
     let mut response = Response::new(payload);
-    *response.status_mut() =
-        hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
+    *response.status_mut() = hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
     set(&mut response, "x-amzn-requestid", &request_id);
     set(&mut response, "content-type", body.content_type);
     set(&mut response, "date", &now.http());
@@ -172,11 +148,7 @@ fn respond(
         set(&mut response, "smithy-protocol", "rpc-v2-cbor");
     }
     if let Some(error) = error {
-        set(
-            &mut response,
-            "x-amzn-query-error",
-            &format!("{};{}", error.code, error.party()),
-        );
+        set(&mut response, "x-amzn-query-error", &format!("{};{}", error.code, error.party()));
     }
     response
 }
@@ -185,18 +157,10 @@ fn respond(
 fn verdict(behaviour: &Behaviour, call: &Call, signature: &Signature) -> Result<(), Error> {
     match signature {
         Signature::Absent => {
-            return Err(Error::sender(
-                403,
-                "MissingAuthenticationToken",
-                "Missing Authentication Token",
-            ));
+            return Err(Error::sender(403, "MissingAuthenticationToken", "Missing Authentication Token"));
         }
         Signature::Invalid { why } => {
-            let status = if matches!(why, Flaw::Incomplete(_)) {
-                400
-            } else {
-                403
-            };
+            let status = if matches!(why, Flaw::Incomplete(_)) { 400 } else { 403 };
             return Err(Error::sender(status, why.code(), why.message()));
         }
         Signature::Valid { .. } => {}
@@ -206,11 +170,7 @@ fn verdict(behaviour: &Behaviour, call: &Call, signature: &Signature) -> Result<
     }
     match (call.protocol, call.operation.as_deref()) {
         (Some(_), Some("ListMetrics")) => Ok(()),
-        _ => Err(Error::sender(
-            400,
-            "InvalidAction",
-            "Could not find operation for the request",
-        )),
+        _ => Err(Error::sender(400, "InvalidAction", "Could not find operation for the request")),
     }
 }
 
@@ -221,46 +181,22 @@ fn refused(refusal: Refusal) -> Error {
     );
     match refusal {
         Refusal::Denied(policy) => {
-            let message = format!(
-                "{user} because no {} policy allows the {ACTION} action",
-                kind(policy)
-            );
+            let message = format!("{user} because no {} policy allows the {ACTION} action", kind(policy));
             // A boundary is not called a policy.
-            Error::sender(
-                403,
-                "AccessDenied",
-                message.replace("boundary policy", "boundary"),
-            )
+            Error::sender(403, "AccessDenied", message.replace("boundary policy", "boundary"))
         }
         Refusal::DeniedExplicitly(policy) => {
-            let article = if policy == Policy::Identity {
-                "an"
-            } else {
-                "a"
-            };
-            let message = format!(
-                "{user} with an explicit deny in {article} {} policy",
-                kind(policy)
-            );
-            Error::sender(
-                403,
-                "AccessDenied",
-                message.replace("boundary policy", "boundary"),
-            )
+            let article = if policy == Policy::Identity { "an" } else { "a" };
+            let message = format!("{user} with an explicit deny in {article} {} policy", kind(policy));
+            Error::sender(403, "AccessDenied", message.replace("boundary policy", "boundary"))
         }
         Refusal::DeniedPlainly => Error::sender(403, "AccessDenied", "Access Denied"),
         Refusal::Throttled => Error::sender(400, "Throttling", "Rate exceeded"),
-        Refusal::InternalError => {
-            Error::sender(500, "InternalServiceError", "Internal service error")
+        Refusal::InternalError => Error::sender(500, "InternalServiceError", "Internal service error"),
+        Refusal::TokenExpired => {
+            Error::sender(403, "ExpiredToken", "The security token included in the request is expired")
         }
-        Refusal::TokenExpired => Error::sender(
-            403,
-            "ExpiredToken",
-            "The security token included in the request is expired",
-        ),
-        Refusal::TokenInvalid => {
-            Error::sender(403, Flaw::UnknownToken.code(), Flaw::UnknownToken.message())
-        }
+        Refusal::TokenInvalid => Error::sender(403, Flaw::UnknownToken.code(), Flaw::UnknownToken.message()),
     }
 }
 
@@ -276,35 +212,21 @@ fn kind(policy: Policy) -> &'static str {
 }
 
 /// An answer that did not come from AWS.
-pub fn page(
-    status: u16,
-    content_type: &'static str,
-    text: &'static str,
-    now: Moment,
-) -> Response<Payload> {
+pub fn page(status: u16, content_type: &'static str, text: &'static str, now: Moment) -> Response<Payload> {
     let mut response = Response::new(Payload::whole(text));
-    *response.status_mut() =
-        hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
+    *response.status_mut() = hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
     set(&mut response, "content-type", content_type);
     set(&mut response, "date", &now.http());
     response
 }
 
 pub fn set(response: &mut Response<Payload>, name: &'static str, value: &str) {
-    let value = hyper::header::HeaderValue::from_str(value)
-        .expect("the lab's header values are plain text");
+    let value = hyper::header::HeaderValue::from_str(value).expect("the lab's header values are plain text");
     response.headers_mut().insert(name, value);
 }
 
 /// Random, in the shape of AWS's.
 fn request_id() -> String {
     let hex = format!("{:032x}", fastrand::u128(..));
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

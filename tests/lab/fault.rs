@@ -133,10 +133,7 @@ impl Faults {
     /// The first of a list of alternatives that is in force. Faults that contradict
     /// one another do not add up: the order of the list decides.
     pub fn first<T: Copy>(&self, alternatives: &[(Fault, T)]) -> Option<T> {
-        alternatives
-            .iter()
-            .find(|(fault, _)| self.has(*fault))
-            .map(|(_, value)| *value)
+        alternatives.iter().find(|(fault, _)| self.has(*fault)).map(|(_, value)| *value)
     }
 
     pub fn with(mut self, fault: Fault) -> Self {

@@ -3,8 +3,8 @@
 //! stops at once, on open connections too.
 
 use super::address::{
-    CORPORATE_DNS, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL,
-    RESOLVER_V6, VPC_CIDR_V6,
+    CORPORATE_DNS, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6,
+    VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -12,20 +12,13 @@ use super::host::tool;
 /// Replaces the rules of the calling thread's namespace in one transaction.
 pub fn apply(rules: &str) -> Result<(), String> {
     let input = format!("table inet lab\ndelete table inet lab\ntable inet lab {{\n{rules}}}\n");
-    tool("nft", &["-f", "-"], &input)
-        .map(drop)
-        .map_err(|error| {
-            format!(
-                "{error}\nthe kernel needs nftables (CONFIG_NF_TABLES_INET, `modprobe nf_tables`)"
-            )
-        })
+    tool("nft", &["-f", "-"], &input).map(drop).map_err(|error| {
+        format!("{error}\nthe kernel needs nftables (CONFIG_NF_TABLES_INET, `modprobe nf_tables`)")
+    })
 }
 
 pub fn router(faults: &Faults) -> String {
-    let broken = chain(
-        "faults",
-        &[broken_endpoint(faults), broken_services(faults)].concat(),
-    );
+    let broken = chain("faults", &[broken_endpoint(faults), broken_services(faults)].concat());
     let egress = chain("egress", &egress(faults));
     format!(
         "{broken}{egress}\
@@ -60,32 +53,15 @@ fn broken_endpoint(faults: &Faults) -> Vec<String> {
             Fault::InstanceEgressBlocked,
             // Names its ways out one by one: the chain also sees what is for the router
             // itself, resolver and metadata, which no security group filters.
-            vec![
-                "iifname instance oifname { endpoint-a, endpoint-b, corp-dns, internet } drop"
-                    .to_owned(),
-            ],
+            vec!["iifname instance oifname { endpoint-a, endpoint-b, corp-dns, internet } drop".to_owned()],
         ),
         (Fault::EndpointSgSilent, vec![format!("{TO_ENDPOINT} drop")]),
-        (
-            Fault::EndpointSgRefused,
-            vec![format!(
-                "{TO_ENDPOINT} meta l4proto tcp reject with tcp reset"
-            )],
-        ),
-        (
-            Fault::EndpointASilent,
-            vec!["iifname instance oifname endpoint-a drop".to_owned()],
-        ),
-        (
-            Fault::EndpointBSilent,
-            vec!["iifname instance oifname endpoint-b drop".to_owned()],
-        ),
+        (Fault::EndpointSgRefused, vec![format!("{TO_ENDPOINT} meta l4proto tcp reject with tcp reset")]),
+        (Fault::EndpointASilent, vec!["iifname instance oifname endpoint-a drop".to_owned()]),
+        (Fault::EndpointBSilent, vec!["iifname instance oifname endpoint-b drop".to_owned()]),
         (
             Fault::EndpointARefused,
-            vec![
-                "iifname instance oifname endpoint-a meta l4proto tcp reject with tcp reset"
-                    .to_owned(),
-            ],
+            vec!["iifname instance oifname endpoint-a meta l4proto tcp reject with tcp reset".to_owned()],
         ),
         (
             Fault::EndpointLossy,
@@ -94,10 +70,7 @@ fn broken_endpoint(faults: &Faults) -> Vec<String> {
                 format!("{FROM_ENDPOINT} numgen random mod 100 < 30 drop"),
             ],
         ),
-        (
-            Fault::MtuBlackHole,
-            vec![format!("{FROM_ENDPOINT} meta length > 600 drop")],
-        ),
+        (Fault::MtuBlackHole, vec![format!("{FROM_ENDPOINT} meta length > 600 drop")]),
     ];
     in_force(faults, rules)
 }
@@ -116,32 +89,14 @@ fn broken_services(faults: &Faults) -> Vec<String> {
         (
             Fault::DnsPortClosed,
             [
-                both(
-                    &resolver,
-                    &resolver_v6,
-                    "meta l4proto tcp reject with tcp reset",
-                ),
-                both(
-                    &resolver,
-                    &resolver_v6,
-                    "meta l4proto udp reject with icmpx port-unreachable",
-                ),
+                both(&resolver, &resolver_v6, "meta l4proto tcp reject with tcp reset"),
+                both(&resolver, &resolver_v6, "meta l4proto udp reject with icmpx port-unreachable"),
             ]
             .concat(),
         ),
-        (
-            Fault::DnsTruncatedNoTcp,
-            both(&resolver, &resolver_v6, "tcp dport 53 drop"),
-        ),
+        (Fault::DnsTruncatedNoTcp, both(&resolver, &resolver_v6, "tcp dport 53 drop")),
         (Fault::MetadataSilent, both(&metadata, &metadata_v6, "drop")),
-        (
-            Fault::MetadataRefused,
-            both(
-                &metadata,
-                &metadata_v6,
-                "meta l4proto tcp reject with tcp reset",
-            ),
-        ),
+        (Fault::MetadataRefused, both(&metadata, &metadata_v6, "meta l4proto tcp reject with tcp reset")),
     ];
     in_force(faults, rules)
 }
@@ -151,49 +106,20 @@ fn broken_services(faults: &Faults) -> Vec<String> {
 fn egress(faults: &Faults) -> Vec<String> {
     const OUT: &str = "iifname instance";
     let rules = [
-        (
-            Fault::NatOpenLossy,
-            vec![format!(
-                "{OUT} meta nfproto ipv4 numgen random mod 100 < 90 drop"
-            )],
-        ),
-        (
-            Fault::NatOpenLossy,
-            vec!["meta nfproto ipv4 accept".to_owned()],
-        ),
+        (Fault::NatOpenLossy, vec![format!("{OUT} meta nfproto ipv4 numgen random mod 100 < 90 drop")]),
+        (Fault::NatOpenLossy, vec!["meta nfproto ipv4 accept".to_owned()]),
         (Fault::NatOpen, vec!["meta nfproto ipv4 accept".to_owned()]),
-        (
-            Fault::NatOpenTcpOnly,
-            vec!["meta nfproto ipv4 meta l4proto tcp accept".to_owned()],
-        ),
-        (
-            Fault::NatOpenIcmpOnly,
-            vec!["meta l4proto icmp accept".to_owned()],
-        ),
-        (
-            Fault::NatOpenUdpOnly,
-            vec!["meta nfproto ipv4 meta l4proto udp accept".to_owned()],
-        ),
-        (
-            Fault::Ipv6EgressOpen,
-            vec!["meta nfproto ipv6 accept".to_owned()],
-        ),
+        (Fault::NatOpenTcpOnly, vec!["meta nfproto ipv4 meta l4proto tcp accept".to_owned()]),
+        (Fault::NatOpenIcmpOnly, vec!["meta l4proto icmp accept".to_owned()]),
+        (Fault::NatOpenUdpOnly, vec!["meta nfproto ipv4 meta l4proto udp accept".to_owned()]),
+        (Fault::Ipv6EgressOpen, vec!["meta nfproto ipv6 accept".to_owned()]),
         (
             Fault::Nat64Open,
-            vec![
-                "ip6 daddr 64:ff9b::/96 accept".to_owned(),
-                "ip6 saddr 64:ff9b::/96 accept".to_owned(),
-            ],
+            vec!["ip6 daddr 64:ff9b::/96 accept".to_owned(), "ip6 saddr 64:ff9b::/96 accept".to_owned()],
         ),
         (Fault::EgressRejectedOutside, vec!["accept".to_owned()]),
-        (
-            Fault::EgressTcpReset,
-            vec![format!("{OUT} meta l4proto tcp reject with tcp reset")],
-        ),
-        (
-            Fault::EgressRejectedInside,
-            vec![format!("{OUT} reject with icmpx admin-prohibited")],
-        ),
+        (Fault::EgressTcpReset, vec![format!("{OUT} meta l4proto tcp reject with tcp reset")]),
+        (Fault::EgressRejectedInside, vec![format!("{OUT} reject with icmpx admin-prohibited")]),
     ];
     in_force(faults, rules)
 }
@@ -222,19 +148,13 @@ pub fn internet(faults: &Faults) -> String {
 pub fn instance(faults: &Faults) -> String {
     let rules = if faults.has(Fault::SendBlocked) {
         vec![
-            "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 } drop"
-                .to_owned(),
-            format!(
-                "ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }} drop"
-            ),
+            "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 } drop".to_owned(),
+            format!("ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }} drop"),
         ]
     } else {
         Vec::new()
     };
-    format!(
-        "chain output {{\ntype filter hook output priority 0; policy accept;\n{}\n}}\n",
-        rules.join("\n")
-    )
+    format!("chain output {{\ntype filter hook output priority 0; policy accept;\n{}\n}}\n", rules.join("\n"))
 }
 
 /// Counters on the internet host, apart from the rules above so that a fault does
@@ -298,8 +218,7 @@ impl Reached {
                 "counter" => name = words.next().unwrap_or_default(),
                 "packets" => {
                     let packets = words.next().and_then(|count| count.parse().ok());
-                    let packets =
-                        packets.ok_or_else(|| format!("cannot read nft's counters: {listing}"))?;
+                    let packets = packets.ok_or_else(|| format!("cannot read nft's counters: {listing}"))?;
                     if let Some(counter) = reached.counter(name) {
                         *counter = packets;
                     }
@@ -312,11 +231,7 @@ impl Reached {
 
     fn counter(&mut self, name: &str) -> Option<&mut u64> {
         let (family, protocol) = name.split_once('-')?;
-        let packets = if family == "ipv4" {
-            &mut self.ipv4
-        } else {
-            &mut self.ipv6
-        };
+        let packets = if family == "ipv4" { &mut self.ipv4 } else { &mut self.ipv6 };
         match protocol {
             "icmp" => Some(&mut packets.icmp),
             "tcp" => Some(&mut packets.tcp),
@@ -328,11 +243,7 @@ impl Reached {
 }
 
 fn in_force<const N: usize>(faults: &Faults, rules: [(Fault, Vec<String>); N]) -> Vec<String> {
-    rules
-        .into_iter()
-        .filter(|(fault, _)| faults.has(*fault))
-        .flat_map(|(_, rules)| rules)
-        .collect()
+    rules.into_iter().filter(|(fault, _)| faults.has(*fault)).flat_map(|(_, rules)| rules).collect()
 }
 
 fn chain(name: &str, rules: &[String]) -> String {

@@ -26,13 +26,8 @@ pub enum Host {
 
 impl Host {
     /// The hosts behind the router, which each hang on a cable of their own.
-    pub const LEAVES: [Self; 5] = [
-        Self::Instance,
-        Self::EndpointA,
-        Self::EndpointB,
-        Self::CorporateDns,
-        Self::Internet,
-    ];
+    pub const LEAVES: [Self; 5] =
+        [Self::Instance, Self::EndpointA, Self::EndpointB, Self::CorporateDns, Self::Internet];
 
     /// Also the name of the router's interface towards the host.
     pub fn name(self) -> &'static str {
@@ -74,10 +69,7 @@ impl Thread {
                 }
             })
             .map_err(|error| format!("cannot start a thread for the {}: {error}", host.name()))?;
-        let started = Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        };
+        let started = Self { jobs: Some(jobs), thread: Some(thread) };
         started.on(enter)?;
         Ok(started)
     }
@@ -100,12 +92,8 @@ impl Thread {
             // The receiver may have gone away; then nobody wants to know.
             let _ = answer.send(catch_unwind(AssertUnwindSafe(job)));
         });
-        let jobs = self
-            .jobs
-            .as_ref()
-            .expect("only drop takes the channel away");
-        jobs.send(job)
-            .expect("a host's thread ends only when its channel closes");
+        let jobs = self.jobs.as_ref().expect("only drop takes the channel away");
+        jobs.send(job).expect("a host's thread ends only when its channel closes");
         Pending(pending)
     }
 }
@@ -172,26 +160,12 @@ fn enter_lab() -> Result<(), String> {
         format!("cannot create namespaces ({error}): the lab needs root, or in a container CAP_SYS_ADMIN")
     })?;
     let nothing = None::<&str>;
-    mount(
-        nothing,
-        "/",
-        nothing,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        nothing,
-    )
-    .map_err(|error| {
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).map_err(|error| {
         format!("cannot make the lab's mounts private ({error}): the lab needs CAP_SYS_ADMIN")
     })?;
-    mount(
-        Some("lab"),
-        "/run",
-        Some("tmpfs"),
-        MsFlags::empty(),
-        Some("mode=755,size=64m"),
-    )
-    .map_err(|error| {
-        format!("cannot mount a tmpfs for the lab ({error}): the kernel needs CONFIG_TMPFS")
-    })?;
+    mount(Some("lab"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755,size=64m")).map_err(
+        |error| format!("cannot mount a tmpfs for the lab ({error}): the kernel needs CONFIG_TMPFS"),
+    )?;
     sane_network_defaults()
 }
 
@@ -220,10 +194,7 @@ fn sane_network_defaults() -> Result<(), String> {
 /// Sets a kernel parameter of the calling thread's network namespace.
 pub fn sysctl(name: &str, value: &str) -> Result<(), String> {
     fs::write(format!("/proc/sys/{name}"), value).map_err(|error| {
-        format!(
-            "cannot set {}: {error}; /proc/sys has to be writable",
-            name.replace('/', ".")
-        )
+        format!("cannot set {}: {error}; /proc/sys has to be writable", name.replace('/', "."))
     })
 }
 
@@ -231,9 +202,7 @@ pub fn sysctl(name: &str, value: &str) -> Result<(), String> {
 pub fn thread_id() -> Result<String, String> {
     let link = fs::read_link("/proc/thread-self")
         .map_err(|error| format!("cannot read /proc/thread-self: {error}"))?;
-    let id = link
-        .file_name()
-        .ok_or("cannot make sense of /proc/thread-self")?;
+    let id = link.file_name().ok_or("cannot make sense of /proc/thread-self")?;
     Ok(id.to_string_lossy().into_owned())
 }
 
@@ -256,17 +225,11 @@ pub fn tool(program: &str, arguments: &[&str], input: &str) -> Result<String, St
         // A tool that ends early says why on stderr.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child
-        .wait_with_output()
-        .map_err(|error| format!("cannot wait for `{}`: {error}", subject()))?;
+    let output =
+        child.wait_with_output().map_err(|error| format!("cannot wait for `{}`: {error}", subject()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(format!(
-        "`{}` failed ({}): {}\nits input was:\n{input}",
-        subject(),
-        output.status,
-        complaint.trim()
-    ))
+    Err(format!("`{}` failed ({}): {}\nits input was:\n{input}", subject(), output.status, complaint.trim()))
 }

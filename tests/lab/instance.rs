@@ -22,17 +22,13 @@ pub fn prepare(trusted: &[String]) -> Result<(), String> {
         let path = format!("/run/instance/{directory}");
         fs::create_dir_all(&path).map_err(|error| format!("cannot create {path}: {error}"))?;
     }
-    unshare(CloneFlags::CLONE_NEWNS)
-        .map_err(|error| format!("cannot create a mount namespace ({error})"))?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|error| format!("cannot create a mount namespace ({error})"))?;
     let layers = "lowerdir=/etc,upperdir=/run/instance/etc,workdir=/run/instance/work";
     mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers)).map_err(|error| {
         format!("cannot lay the instance's /etc over the machine's ({error}): the kernel needs overlayfs (`modprobe overlay`)")
     })?;
     replace("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")?;
-    replace(
-        "/etc/nsswitch.conf",
-        "passwd: files\ngroup: files\nhosts: files dns\n",
-    )?;
+    replace("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")?;
     trust(trusted)
 }
 
@@ -45,10 +41,7 @@ pub fn resolv_conf(faults: &Faults) -> String {
     } else {
         vec![RESOLVER]
     };
-    let servers: String = servers
-        .iter()
-        .map(|server| format!("nameserver {server}\n"))
-        .collect();
+    let servers: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     format!("search ec2.internal\n{servers}")
 }
 
@@ -68,16 +61,8 @@ fn trust(trusted: &[String]) -> Result<(), String> {
         write(&format!("lab-{number}.pem"), authority)?;
     }
     let nothing = None::<&str>;
-    mount(
-        Some(directory),
-        "/etc/ssl/certs",
-        nothing,
-        MsFlags::MS_BIND,
-        nothing,
-    )
-    .map_err(|error| {
-        format!("cannot replace /etc/ssl/certs ({error}): is ca-certificates installed?")
-    })?;
+    mount(Some(directory), "/etc/ssl/certs", nothing, MsFlags::MS_BIND, nothing)
+        .map_err(|error| format!("cannot replace /etc/ssl/certs ({error}): is ca-certificates installed?"))?;
     // OpenSSL finds an authority in a folder by the hash of its name.
     tool("openssl", &["rehash", "/etc/ssl/certs"], "").map(drop)
 }

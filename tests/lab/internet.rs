@@ -26,18 +26,12 @@ pub async fn serve_tls(peers: Arc<Peers>, stream: TcpStream, ends: Ends) {
     let Ok(tls) = acceptor.accept(stream).await else {
         return;
     };
-    peer::http(tls, |_| async {
-        page(200, "text/html", PAGE, Moment::now())
-    })
-    .await;
+    peer::http(tls, |_| async { page(200, "text/html", PAGE, Moment::now()) }).await;
 }
 
 /// Port 80.
 pub async fn serve_plain(stream: TcpStream) {
-    peer::http(stream, |_| async {
-        page(200, "text/html", PAGE, Moment::now())
-    })
-    .await;
+    peer::http(stream, |_| async { page(200, "text/html", PAGE, Moment::now()) }).await;
 }
 
 /// Answers every question about an address with the website's.
@@ -76,18 +70,7 @@ fn dns_answer(query: &[u8]) -> Option<Vec<u8>> {
     };
     let mut answer = query[..2].to_vec();
     // A recursive answer without error: one question, one record or none.
-    answer.extend([
-        0x81,
-        0x80,
-        0,
-        1,
-        0,
-        u8::from(!address.is_empty()),
-        0,
-        0,
-        0,
-        0,
-    ]);
+    answer.extend([0x81, 0x80, 0, 1, 0, u8::from(!address.is_empty()), 0, 0, 0, 0]);
     answer.extend(question);
     if !address.is_empty() {
         let kind_and_class = &question[question.len() - 4..];

@@ -1,5 +1,19 @@
 //! The lab from the command line: a demonstration of a program in one state of the
 //! subnet, and a shell on the instance.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::struct_excessive_bools,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::unused_self,
+    clippy::unwrap_used,
+    reason = "tests read clocks, print and lay bytes by hand"
+)]
 
 #[path = "mod.rs"]
 mod lab;
@@ -27,21 +41,14 @@ fn main() -> ExitCode {
         ["demo", program] => demo(program, &[]),
         ["demo", program, fault] => named(fault).and_then(|fault| demo(program, &[fault])),
         ["shell", options @ ..] => faults(options).and_then(|(faults, rest)| match rest {
-            [] => run(
-                &Run::new("bash").arg("--norc").env("PS1", "instance# "),
-                &faults,
-            ),
+            [] => run(&Run::new("bash").arg("--norc").env("PS1", "instance# "), &faults),
             [stray, ..] => Err(Trouble::Usage(format!("`{stray}` is not expected here"))),
         }),
         ["run", options @ ..] => faults(options).and_then(|(faults, rest)| match rest {
             ["--", program, arguments @ ..] => run(&Run::new(program).args(arguments), &faults),
-            _ => Err(Trouble::Usage(
-                "`lab run` needs a command after `--`".to_owned(),
-            )),
+            _ => Err(Trouble::Usage("`lab run` needs a command after `--`".to_owned())),
         }),
-        _ => Err(Trouble::Usage(
-            "this is not how the lab is called".to_owned(),
-        )),
+        _ => Err(Trouble::Usage("this is not how the lab is called".to_owned())),
     };
     match done {
         Ok(status) => ExitCode::from(code(status)),
@@ -50,10 +57,7 @@ fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Err(Trouble::UnknownFault(name)) => {
-            eprintln!(
-                "there is no fault `{name}`; these there are:\n{}",
-                catalogue()
-            );
+            eprintln!("there is no fault `{name}`; these there are:\n{}", catalogue());
             ExitCode::from(EXIT_USAGE)
         }
         Err(Trouble::Lab(message)) => {
@@ -97,23 +101,14 @@ fn named(name: &str) -> Result<Fault, Trouble> {
 }
 
 fn catalogue() -> String {
-    let width = Fault::ALL
-        .iter()
-        .map(|fault| fault.name().len())
-        .max()
-        .unwrap_or_default();
-    let lines = Fault::ALL
-        .iter()
-        .map(|fault| format!("  {:width$}  {}", fault.name(), fault.title()));
+    let width = Fault::ALL.iter().map(|fault| fault.name().len()).max().unwrap_or_default();
+    let lines = Fault::ALL.iter().map(|fault| format!("  {:width$}  {}", fault.name(), fault.title()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// As a shell has it: a signal counts from 128.
 fn code(status: ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
-    let code = status
-        .code()
-        .or_else(|| Some(128 + status.signal()?))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
     u8::try_from(code).unwrap_or(u8::MAX)
 }

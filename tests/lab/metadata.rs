@@ -33,10 +33,7 @@ pub struct Service {
 
 impl Service {
     pub fn new(peers: Arc<Peers>) -> Self {
-        Self {
-            peers,
-            tokens: Mutex::default(),
-        }
+        Self { peers, tokens: Mutex::default() }
     }
 
     pub async fn serve(self: Arc<Self>, stream: TcpStream) {
@@ -76,19 +73,12 @@ impl Service {
         if request.headers().contains_key("x-forwarded-for") {
             return refuse(403);
         }
-        let lifetime = request
-            .headers()
-            .get(TOKEN_LIFETIME_HEADER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let Some(seconds) = lifetime.filter(|seconds| TOKEN_LIFETIME_SECONDS.contains(seconds))
-        else {
+        let lifetime =
+            request.headers().get(TOKEN_LIFETIME_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let Some(seconds) = lifetime.filter(|seconds| TOKEN_LIFETIME_SECONDS.contains(seconds)) else {
             return refuse(400);
         };
-        let token = format!(
-            "AQAEAL{:032x}{:032x}==",
-            fastrand::u128(..),
-            fastrand::u128(..)
-        );
+        let token = format!("AQAEAL{:032x}{:032x}==", fastrand::u128(..), fastrand::u128(..));
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, expires| *expires > Instant::now());
         tokens.insert(token.clone(), Instant::now() + Duration::from_secs(seconds));
@@ -98,17 +88,11 @@ impl Service {
     }
 
     fn is_authorized(&self, request: &Request<Incoming>) -> bool {
-        let Some(token) = request
-            .headers()
-            .get(TOKEN_HEADER)
-            .and_then(|value| value.to_str().ok())
-        else {
+        let Some(token) = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok()) else {
             return false;
         };
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens
-            .get(token)
-            .is_some_and(|expires| *expires > Instant::now())
+        tokens.get(token).is_some_and(|expires| *expires > Instant::now())
     }
 }
 
@@ -125,12 +109,8 @@ fn find(documents: &BTreeMap<String, String>, path: &str) -> Option<String> {
         return Some(text.clone());
     }
     let folder = format!("{}/", path.trim_end_matches('/'));
-    let inside = documents
-        .keys()
-        .filter_map(|document| document.strip_prefix(&folder));
-    let names: BTreeSet<&str> = inside
-        .map(|rest| rest.split_inclusive('/').next().unwrap_or(rest))
-        .collect();
+    let inside = documents.keys().filter_map(|document| document.strip_prefix(&folder));
+    let names: BTreeSet<&str> = inside.map(|rest| rest.split_inclusive('/').next().unwrap_or(rest)).collect();
     (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
@@ -157,18 +137,12 @@ fn documents(state: Metadata) -> BTreeMap<String, String> {
         add(&format!("meta-data/{path}"), text);
     }
     for (path, text) in interface(state) {
-        add(
-            &format!("meta-data/network/interfaces/macs/{MAC}/{path}"),
-            &text,
-        );
+        add(&format!("meta-data/network/interfaces/macs/{MAC}/{path}"), &text);
     }
     add("dynamic/instance-identity/document", &identity());
     if state.role {
         add("meta-data/iam/info", &role());
-        add(
-            &format!("meta-data/iam/security-credentials/{ROLE}"),
-            &credentials(state),
-        );
+        add(&format!("meta-data/iam/security-credentials/{ROLE}"), &credentials(state));
     }
     documents
 }
@@ -227,11 +201,7 @@ fn role() -> String {
 
 fn credentials(state: Metadata) -> String {
     const HOUR: i64 = 3600;
-    let (from, until) = if state.credentials_expired {
-        (-7 * HOUR, -HOUR)
-    } else {
-        (-HOUR / 2, 6 * HOUR)
-    };
+    let (from, until) = if state.credentials_expired { (-7 * HOUR, -HOUR) } else { (-HOUR / 2, 6 * HOUR) };
     let document = serde_json::json!({
         "Code": "Success",
         "LastUpdated": Moment::now().plus(from).rfc3339(),

@@ -83,14 +83,10 @@ impl Lab {
         let certificates = Certificates::generate()?;
         let hosts = Hosts::start()?;
         let trusted = certificates.trusted().to_vec();
-        let files = hosts
-            .thread(Host::Instance)
-            .submit(move || instance::prepare(&trusted));
+        let files = hosts.thread(Host::Instance).submit(move || instance::prepare(&trusted));
         topology::build(&hosts)?;
         files.wait()?;
-        hosts.on(Host::Internet, || {
-            host::tool("nft", &["-f", "-"], firewall::TRUTH)
-        })?;
+        hosts.on(Host::Internet, || host::tool("nft", &["-f", "-"], firewall::TRUTH))?;
 
         let wish = Wish::default();
         let peers = Arc::new(Peers::new(Behaviour::of(&wish.faults), certificates));
@@ -103,12 +99,7 @@ impl Lab {
         serve(&runtime, &hosts, &peers)?;
         let mut state = State::default();
         state.bring_about(wish, &hosts, &peers)?;
-        Ok(Self {
-            state: Mutex::new(state),
-            runtime: Some(runtime),
-            peers,
-            hosts,
-        })
+        Ok(Self { state: Mutex::new(state), runtime: Some(runtime), peers, hosts })
     }
 
     /// Adds a fault to those in force.
@@ -195,34 +186,22 @@ impl Drop for Lab {
 
 fn check_machine() -> Result<(), String> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(
-            "the lab needs root, since it creates network namespaces: run it with sudo".to_owned(),
-        );
+        return Err("the lab needs root, since it creates network namespaces: run it with sudo".to_owned());
     }
-    let is_there = |tool: &str| {
-        TOOL_PATH
-            .split(':')
-            .any(|directory| Path::new(directory).join(tool).exists())
-    };
+    let is_there =
+        |tool: &str| TOOL_PATH.split(':').any(|directory| Path::new(directory).join(tool).exists());
     let missing: Vec<_> = TOOLS.iter().filter(|(tool, _)| !is_there(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let tools: Vec<&str> = missing.iter().map(|(tool, _)| *tool).collect();
     let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
-    Err(format!(
-        "the lab needs {}: apt-get install {}",
-        tools.join(", "),
-        packages.join(" ")
-    ))
+    Err(format!("the lab needs {}: apt-get install {}", tools.join(", "), packages.join(" ")))
 }
 
 /// Opens every server's sockets in its place and serves them from one runtime.
 fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), String> {
-    for (host, door) in [
-        (Host::EndpointA, Door::EndpointA),
-        (Host::EndpointB, Door::EndpointB),
-    ] {
+    for (host, door) in [(Host::EndpointA, Door::EndpointA), (Host::EndpointB, Door::EndpointB)] {
         let listener = listen(hosts, host, "[::]:443".parse().expect("an address"))?;
         let peers = Arc::clone(peers);
         runtime.spawn(peer::accept(listener, move |stream, ends| {
@@ -230,28 +209,18 @@ fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), Str
         }));
     }
 
-    let secure = listen(
-        hosts,
-        Host::Internet,
-        "[::]:443".parse().expect("an address"),
-    )?;
+    let secure = listen(hosts, Host::Internet, "[::]:443".parse().expect("an address"))?;
     let public = Arc::clone(peers);
     runtime.spawn(peer::accept(secure, move |stream, ends| {
         internet::serve_tls(Arc::clone(&public), stream, ends)
     }));
-    let plain = listen(
-        hosts,
-        Host::Internet,
-        "[::]:80".parse().expect("an address"),
-    )?;
-    runtime.spawn(peer::accept(plain, |stream, _| {
-        internet::serve_plain(stream)
-    }));
+    let plain = listen(hosts, Host::Internet, "[::]:80".parse().expect("an address"))?;
+    runtime.spawn(peer::accept(plain, |stream, _| internet::serve_plain(stream)));
     for address in [address::INTERNET.into(), address::INTERNET_V6.into()] {
         let address = SocketAddr::new(address, 53);
         let socket = hosts.on(Host::Internet, move || UdpSocket::bind(address));
-        let socket = socket
-            .map_err(|error| format!("cannot open {address} on the internet host: {error}"))?;
+        let socket =
+            socket.map_err(|error| format!("cannot open {address} on the internet host: {error}"))?;
         runtime.spawn(internet::serve_dns(socket));
     }
 
@@ -259,9 +228,7 @@ fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), Str
     for address in [address::METADATA.into(), address::METADATA_V6.into()] {
         let listener = listen(hosts, Host::Router, SocketAddr::new(address, 80))?;
         let metadata = Arc::clone(&metadata);
-        runtime.spawn(peer::accept(listener, move |stream, _| {
-            Arc::clone(&metadata).serve(stream)
-        }));
+        runtime.spawn(peer::accept(listener, move |stream, _| Arc::clone(&metadata).serve(stream)));
     }
     Ok(())
 }

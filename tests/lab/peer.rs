@@ -50,17 +50,11 @@ impl Peers {
     }
 
     pub fn behaviour(&self) -> Behaviour {
-        self.behaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn behave(&self, behaviour: Behaviour) {
-        *self
-            .behaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = behaviour;
+        *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     pub fn next_connection(&self) -> u64 {
@@ -97,10 +91,7 @@ where
         let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
             continue;
         };
-        let ends = Ends {
-            local: canonical(local),
-            peer: canonical(peer),
-        };
+        let ends = Ends { local: canonical(local), peer: canonical(peer) };
         let served = serve(stream, ends);
         tokio::spawn(async move {
             // A connection that is still open by then is nobody's any more.
@@ -126,9 +117,7 @@ where
         async { Ok::<_, Infallible>(answered.await) }
     });
     // Clients hang up in every possible way; none of it concerns the lab.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// A request's body, or an empty one where it is larger than any that is meant for
@@ -151,11 +140,7 @@ impl Payload {
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let announced = bytes.len() as u64;
-        Self {
-            bytes: Some(bytes),
-            cut: None,
-            announced,
-        }
+        Self { bytes: Some(bytes), cut: None, announced }
     }
 
     /// Ends after half, with the connection.
@@ -164,11 +149,7 @@ impl Payload {
         let announced = bytes.len() as u64;
         bytes.truncate(bytes.len() / 2);
         // The pause lets the first half go out on its own.
-        Self {
-            bytes: Some(bytes),
-            cut: Some(Box::pin(sleep(Duration::from_millis(50)))),
-            announced,
-        }
+        Self { bytes: Some(bytes), cut: Some(Box::pin(sleep(Duration::from_millis(50)))), announced }
     }
 }
 
@@ -185,10 +166,9 @@ impl Body for Payload {
         }
         match &mut self.cut {
             None => Poll::Ready(None),
-            Some(pause) => pause
-                .as_mut()
-                .poll(context)
-                .map(|()| Some(Err(io::Error::other("cut off as asked")))),
+            Some(pause) => {
+                pause.as_mut().poll(context).map(|()| Some(Err(io::Error::other("cut off as asked"))))
+            }
         }
     }
 

@@ -52,26 +52,16 @@ pub const INSTANCE_ID: &str = "i-0123456789abcdef0";
 impl Call {
     pub fn read(request: &Parts, body: &[u8]) -> Self {
         let path = request.uri.path();
-        let header = |name| {
-            request
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        if let Some(operation) =
-            path.strip_prefix("/service/GraniteServiceVersion20100801/operation/")
-        {
+        let header =
+            |name| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if let Some(operation) = path.strip_prefix("/service/GraniteServiceVersion20100801/operation/") {
             return Self {
-                protocol: (header("smithy-protocol") == "rpc-v2-cbor")
-                    .then_some(Protocol::RpcV2Cbor),
+                protocol: (header("smithy-protocol") == "rpc-v2-cbor").then_some(Protocol::RpcV2Cbor),
                 operation: Some(operation.to_owned()),
                 namespace: cbor_text(body, "Namespace"),
             };
         }
-        if let Some(operation) =
-            header("x-amz-target").strip_prefix("GraniteServiceVersion20100801.")
-        {
+        if let Some(operation) = header("x-amz-target").strip_prefix("GraniteServiceVersion20100801.") {
             let input: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
             return Self {
                 protocol: Some(Protocol::Json),
@@ -92,10 +82,7 @@ impl Call {
 
     /// ListMetrics' output: a couple of metrics, or none for another namespace.
     pub fn metrics(&self, request_id: &str) -> Body {
-        let known = self
-            .namespace
-            .as_deref()
-            .is_none_or(|namespace| namespace == NAMESPACE);
+        let known = self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE);
         let names: &[&str] = if known { &METRIC_NAMES } else { &[] };
         match self.protocol {
             Some(Protocol::RpcV2Cbor) => cbor(|encoder| cbor_metrics(encoder, names)),
@@ -109,35 +96,22 @@ impl Call {
 
 impl Error {
     pub fn sender(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
+        Self { status, code, message: message.into() }
     }
 
     /// Whose fault it is, as `x-amzn-query-error` has it.
     pub fn party(&self) -> &'static str {
-        if self.status < 500 {
-            "Sender"
-        } else {
-            "Receiver"
-        }
+        if self.status < 500 { "Sender" } else { "Receiver" }
     }
 
     pub fn write(&self, protocol: Option<Protocol>, request_id: &str) -> Body {
         let (code, message) = (self.code, &self.message);
         match protocol {
             Some(Protocol::RpcV2Cbor) => cbor(|encoder| {
-                encoder
-                    .map(2)?
-                    .str("__type")?
-                    .str(&format!("com.amazonaws.cloudwatch#{code}"))?;
+                encoder.map(2)?.str("__type")?.str(&format!("com.amazonaws.cloudwatch#{code}"))?;
                 encoder.str("message")?.str(message)?.ok()
             }),
-            Some(Protocol::Json) => {
-                json(&serde_json::json!({ "__type": code, "message": message }))
-            }
+            Some(Protocol::Json) => json(&serde_json::json!({ "__type": code, "message": message })),
             Some(Protocol::Query) | None => xml(format!(
                 "<ErrorResponse xmlns=\"http://monitoring.amazonaws.com/doc/2010-08-01/\">\n  <Error>\n    \
                  <Type>{}</Type>\n    <Code>{code}</Code>\n    <Message>{}</Message>\n  </Error>\n  \
@@ -154,27 +128,15 @@ type Encoding = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
 fn cbor(write: impl FnOnce(&mut Encoder<Vec<u8>>) -> Encoding) -> Body {
     let mut encoder = Encoder::new(Vec::new());
     write(&mut encoder).expect("writing to memory does not fail");
-    Body {
-        content_type: "application/cbor",
-        bytes: encoder.into_writer(),
-    }
+    Body { content_type: "application/cbor", bytes: encoder.into_writer() }
 }
 
 fn cbor_metrics(encoder: &mut Encoder<Vec<u8>>, names: &[&str]) -> Encoding {
     encoder.map(1)?.str("Metrics")?.array(names.len() as u64)?;
     for name in names {
-        encoder
-            .map(3)?
-            .str("Namespace")?
-            .str(NAMESPACE)?
-            .str("MetricName")?
-            .str(name)?;
+        encoder.map(3)?.str("Namespace")?.str(NAMESPACE)?.str("MetricName")?.str(name)?;
         encoder.str("Dimensions")?.array(1)?.map(2)?;
-        encoder
-            .str("Name")?
-            .str("InstanceId")?
-            .str("Value")?
-            .str(INSTANCE_ID)?;
+        encoder.str("Name")?.str("InstanceId")?.str("Value")?.str(INSTANCE_ID)?;
     }
     encoder.ok()
 }
@@ -185,10 +147,7 @@ pub fn foreign_cbor() -> Body {
 }
 
 fn json(value: &serde_json::Value) -> Body {
-    Body {
-        content_type: "application/x-amz-json-1.0",
-        bytes: value.to_string().into_bytes(),
-    }
+    Body { content_type: "application/x-amz-json-1.0", bytes: value.to_string().into_bytes() }
 }
 
 fn json_metric(name: &str) -> serde_json::Value {
@@ -197,10 +156,7 @@ fn json_metric(name: &str) -> serde_json::Value {
 }
 
 fn xml(text: String) -> Body {
-    Body {
-        content_type: "text/xml",
-        bytes: text.into_bytes(),
-    }
+    Body { content_type: "text/xml", bytes: text.into_bytes() }
 }
 
 fn xml_metrics(names: &[&str], request_id: &str) -> Body {
@@ -241,9 +197,7 @@ fn cbor_text(bytes: &[u8], wanted: &str) -> Option<String> {
 }
 
 fn form_field(form: &str, name: &str) -> Option<String> {
-    let value = form
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let value = form.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     let mut decoded = Vec::new();
     let mut bytes = value.bytes();
     while let Some(byte) = bytes.next() {

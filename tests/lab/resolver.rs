@@ -43,19 +43,11 @@ impl Setup {
         if faults.has_any(&[Fault::DnsTruncated, Fault::DnsTruncatedNoTcp]) {
             options += "max-udp-size: 256\n";
         }
-        let access = if faults.has(Fault::DnsRefused) {
-            "refuse"
-        } else {
-            "allow"
-        };
+        let access = if faults.has(Fault::DnsRefused) { "refuse" } else { "allow" };
         options += &format!("access-control: 0.0.0.0/0 {access}\naccess-control: ::/0 {access}\n");
         Self {
             host: Host::Router,
-            addresses: vec![
-                RESOLVER.into(),
-                RESOLVER_LINK_LOCAL.into(),
-                RESOLVER_V6.into(),
-            ],
+            addresses: vec![RESOLVER.into(), RESOLVER_LINK_LOCAL.into(), RESOLVER_V6.into()],
             zone: zone::vpc(faults),
             options,
             slow: faults.has(Fault::DnsSlow),
@@ -113,14 +105,11 @@ impl Resolver {
             let directory = format!("/run/unbound-{name}");
             let unbound = launch(&setup, &directory)
                 .map_err(|error| subject(format!("{error}; is unbound installed?")))?;
-            let mut started = Self {
-                unbound,
-                slow: None,
-            };
+            let mut started = Self { unbound, slow: None };
             started.wait_until_it_answers(&directory).map_err(subject)?;
             if setup.slow {
-                let slow = SlowResolver::start(&setup.addresses)
-                    .map_err(|error| subject(error.to_string()))?;
+                let slow =
+                    SlowResolver::start(&setup.addresses).map_err(|error| subject(error.to_string()))?;
                 started.slow = Some(slow);
             }
             Ok(started)
@@ -139,10 +128,7 @@ impl Resolver {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        Err(format!(
-            "no answer within {START_TIMEOUT:?}; unbound said:\n{}",
-            log()
-        ))
+        Err(format!("no answer within {START_TIMEOUT:?}; unbound said:\n{}", log()))
     }
 }
 
@@ -173,8 +159,7 @@ fn launch(setup: &Setup, directory: &str) -> io::Result<Child> {
 /// Asks for a name over loopback. Any answer will do: the one before was stopped
 /// before this one was started.
 fn answers() -> bool {
-    const QUERY: &[u8] =
-        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02ns\x03lab\x00\x00\x01\x00\x01";
+    const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x02ns\x03lab\x00\x00\x01\x00\x01";
     let ask = || -> io::Result<usize> {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(100)))?;

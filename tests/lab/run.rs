@@ -50,17 +50,12 @@ impl Run {
     }
 
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.arguments.extend(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -87,24 +82,14 @@ impl Run {
     pub(super) fn start(&self) -> io::Result<Child> {
         let mut command = self.command();
         if !self.terminal {
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let started = Instant::now();
         let mut process = command.spawn()?;
         let stdout = process.stdout.take().map(Capture::start);
         let stderr = process.stderr.take().map(Capture::start);
         let timeout = (!self.terminal).then_some(self.timeout);
-        Ok(Child {
-            process,
-            started,
-            timeout,
-            stdout,
-            stderr,
-            peak_rss: None,
-        })
+        Ok(Child { process, started, timeout, stdout, stderr, peak_rss: None })
     }
 
     fn command(&self) -> Command {
@@ -113,22 +98,13 @@ impl Run {
             command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
             command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]);
         }
-        command
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(&self.program)
-            .args(&self.arguments);
-        let path = env::var("PATH").map_or_else(
-            |_| TOOL_PATH.to_owned(),
-            |path| format!("{path}:{TOOL_PATH}"),
-        );
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(&self.arguments);
+        let path =
+            env::var("PATH").map_or_else(|_| TOOL_PATH.to_owned(), |path| format!("{path}:{TOOL_PATH}"));
         command.env_clear().env("PATH", path).env("HOME", HOME);
         if self.terminal {
             let shown = ["TERM", "COLORTERM", "NO_COLOR"];
-            command.envs(
-                shown
-                    .iter()
-                    .filter_map(|name| Some((name, env::var_os(name)?))),
-            );
+            command.envs(shown.iter().filter_map(|name| Some((name, env::var_os(name)?))));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -185,9 +161,7 @@ impl Child {
     /// The most memory that it held so far, in bytes.
     pub fn peak_rss(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kibibytes * 1024)
     }
@@ -202,10 +176,7 @@ impl Child {
                 Err(error) => panic!("cannot wait for a program on the instance: {error}"),
             }
             self.peak_rss = self.peak_rss().or(self.peak_rss);
-            if self
-                .timeout
-                .is_some_and(|timeout| self.started.elapsed() > timeout)
-            {
+            if self.timeout.is_some_and(|timeout| self.started.elapsed() > timeout) {
                 timed_out = true;
                 self.signal(Signal::SIGKILL);
             }
@@ -246,18 +217,14 @@ impl Capture {
         let reader = thread::spawn(move || {
             let mut buffer = [0; 8192];
             while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-                filled
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .extend(&buffer[..length]);
+                filled.lock().unwrap_or_else(PoisonError::into_inner).extend(&buffer[..length]);
             }
         });
         Self { bytes, reader }
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
-            .into_owned()
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
     /// All of it. A grandchild that outlives the program may hold the pipe open, so

@@ -57,9 +57,7 @@ pub fn verify(request: &Parts, body: &[u8], now: Moment) -> Signature {
         return Signature::Absent;
     };
     match check(request, body, authorization, now) {
-        Ok(()) => Signature::Valid {
-            access_key: ACCESS_KEY.to_owned(),
-        },
+        Ok(()) => Signature::Valid { access_key: ACCESS_KEY.to_owned() },
         Err(why) => Signature::Invalid { why },
     }
 }
@@ -77,16 +75,11 @@ fn check(request: &Parts, body: &[u8], authorization: &str, now: Moment) -> Resu
     }
     let payload_hash = hex(&Sha256::digest(body));
     if header(request, "x-amz-content-sha256").is_some_and(|claimed| claimed != payload_hash) {
-        return Err(mismatch(
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-        ));
+        return Err(mismatch("The provided 'x-amz-content-sha256' header does not match what was computed."));
     }
     let canonical = canonical_request(request, &claim, &payload_hash);
     let scope = format!("{}/{REGION}/{SERVICE}/aws4_request", claim.day);
-    let text = format!(
-        "AWS4-HMAC-SHA256\n{date}\n{scope}\n{}",
-        hex(&Sha256::digest(canonical))
-    );
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
     if hex(&hmac(&signing_key(&claim.day), &text)) != claim.signature {
         return Err(mismatch(
             "The request signature we calculated does not match the signature you provided. \
@@ -111,24 +104,14 @@ impl Claim {
     fn parse(authorization: &str) -> Result<Self, Flaw> {
         let rest = authorization
             .strip_prefix("AWS4-HMAC-SHA256 ")
-            .ok_or_else(|| {
-                incomplete("Unsupported AWS 'algorithm' in the Authorization header.")
-            })?;
+            .ok_or_else(|| incomplete("Unsupported AWS 'algorithm' in the Authorization header."))?;
         let part = |name: &str| {
-            let found = rest
-                .split(',')
-                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
-            found.ok_or_else(|| {
-                incomplete(&format!(
-                    "Authorization header requires '{name}' parameter."
-                ))
-            })
+            let found = rest.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+            found.ok_or_else(|| incomplete(&format!("Authorization header requires '{name}' parameter.")))
         };
         let credential: Vec<&str> = part("Credential")?.split('/').collect();
         let &[access_key, day, region, service, terminator] = credential.as_slice() else {
-            return Err(incomplete(
-                "Credential must have exactly 5 slash-delimited elements.",
-            ));
+            return Err(incomplete("Credential must have exactly 5 slash-delimited elements."));
         };
         Ok(Self {
             access_key: access_key.to_owned(),
@@ -136,20 +119,14 @@ impl Claim {
             region: region.to_owned(),
             service: service.to_owned(),
             terminator: terminator.to_owned(),
-            signed_headers: part("SignedHeaders")?
-                .split(';')
-                .map(str::to_owned)
-                .collect(),
+            signed_headers: part("SignedHeaders")?.split(';').map(str::to_owned).collect(),
             signature: part("Signature")?.to_owned(),
         })
     }
 
     fn check_scope(&self, date: &str) -> Result<(), Flaw> {
         if self.region != REGION {
-            let message = format!(
-                "Credential should be scoped to a valid Region, not '{}'.",
-                self.region
-            );
+            let message = format!("Credential should be scoped to a valid Region, not '{}'.", self.region);
             return Err(mismatch(&message));
         }
         if self.service != SERVICE {
@@ -178,17 +155,11 @@ impl Claim {
 /// names must be there, sorted.
 fn check_signed_headers(request: &Parts, claim: &Claim) -> Result<(), Flaw> {
     let is_signed = |name: &str| claim.signed_headers.iter().any(|signed| signed == name);
-    let must_be_signed = request
-        .headers
-        .keys()
-        .map(hyper::header::HeaderName::as_str);
-    let must_be_signed =
-        must_be_signed.filter(|name| *name == "host" || name.starts_with("x-amz-"));
+    let must_be_signed = request.headers.keys().map(hyper::header::HeaderName::as_str);
+    let must_be_signed = must_be_signed.filter(|name| *name == "host" || name.starts_with("x-amz-"));
     let forgotten: Vec<&str> = must_be_signed.filter(|name| !is_signed(name)).collect();
     if !is_signed("host") {
-        return Err(mismatch(
-            "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",
-        ));
+        return Err(mismatch("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."));
     }
     if !forgotten.is_empty() {
         let message = format!(
@@ -197,29 +168,20 @@ fn check_signed_headers(request: &Parts, claim: &Claim) -> Result<(), Flaw> {
         );
         return Err(mismatch(&message));
     }
-    if let Some(missing) = claim
-        .signed_headers
-        .iter()
-        .find(|name| !request.headers.contains_key(name.as_str()))
+    if let Some(missing) =
+        claim.signed_headers.iter().find(|name| !request.headers.contains_key(name.as_str()))
     {
-        return Err(mismatch(&format!(
-            "The signed header '{missing}' is not in the request."
-        )));
+        return Err(mismatch(&format!("The signed header '{missing}' is not in the request.")));
     }
     if !claim.signed_headers.is_sorted() {
-        return Err(mismatch(
-            "The signed headers are not in alphabetical order.",
-        ));
+        return Err(mismatch("The signed headers are not in alphabetical order."));
     }
     Ok(())
 }
 
 fn check_date(date: &str, now: Moment) -> Result<(), Flaw> {
-    let signed = Moment::from_basic(date).ok_or_else(|| {
-        incomplete(&format!(
-            "Date must be in ISO-8601 'basic format'. Got '{date}'."
-        ))
-    })?;
+    let signed = Moment::from_basic(date)
+        .ok_or_else(|| incomplete(&format!("Date must be in ISO-8601 'basic format'. Got '{date}'.")))?;
     let (earliest, latest) = (now.plus(-TOLERANCE_SECONDS), now.plus(TOLERANCE_SECONDS));
     if signed < earliest {
         let message = format!(
@@ -241,31 +203,18 @@ fn check_date(date: &str, now: Moment) -> Result<(), Flaw> {
 }
 
 fn canonical_request(request: &Parts, claim: &Claim, payload_hash: &str) -> String {
-    let mut query: Vec<&str> = request
-        .uri
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .collect();
+    let mut query: Vec<&str> =
+        request.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()).collect();
     query.sort_unstable();
     let query: Vec<String> = query
         .iter()
-        .map(|pair| {
-            if pair.contains('=') {
-                (*pair).to_owned()
-            } else {
-                format!("{pair}=")
-            }
-        })
+        .map(|pair| if pair.contains('=') { (*pair).to_owned() } else { format!("{pair}=") })
         .collect();
     let mut headers = String::new();
     for name in &claim.signed_headers {
         let values = request.headers.get_all(name.as_str());
-        let values: Vec<String> = values
-            .iter()
-            .map(|value| trimmed(&String::from_utf8_lossy(value.as_bytes())))
-            .collect();
+        let values: Vec<String> =
+            values.iter().map(|value| trimmed(&String::from_utf8_lossy(value.as_bytes()))).collect();
         headers += &format!("{name}:{}\n", values.join(","));
     }
     format!(
@@ -297,9 +246,7 @@ fn encoded_path(path: &str) -> String {
 
 fn signing_key(day: &str) -> Vec<u8> {
     let secret = format!("AWS4{SECRET_KEY}");
-    [day, REGION, SERVICE, "aws4_request"]
-        .iter()
-        .fold(secret.into_bytes(), |key, text| hmac(&key, text))
+    [day, REGION, SERVICE, "aws4_request"].iter().fold(secret.into_bytes(), |key, text| hmac(&key, text))
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {

@@ -36,9 +36,7 @@ impl SlowResolver {
             let connections = TcpListener::bind(SocketAddr::new(*address, 53))?;
             connections.set_nonblocking(true)?;
             let stopped = Arc::clone(&stop);
-            threads.push(thread::spawn(move || {
-                relay_connections(&connections, &stopped)
-            }));
+            threads.push(thread::spawn(move || relay_connections(&connections, &stopped)));
         }
         Ok(Self { stop, threads })
     }

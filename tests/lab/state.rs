@@ -25,10 +25,7 @@ pub struct Wish {
 
 impl Default for Wish {
     fn default() -> Self {
-        Self {
-            faults: Faults::default(),
-            ping_groups: EVERYONE,
-        }
+        Self { faults: Faults::default(), ping_groups: EVERYONE }
     }
 }
 
@@ -49,11 +46,7 @@ pub struct Derived {
 impl Derived {
     pub fn of(wish: &Wish) -> Self {
         let faults = &wish.faults;
-        let (low, high) = if faults.has(Fault::PingForbidden) {
-            (1, 0)
-        } else {
-            wish.ping_groups
-        };
+        let (low, high) = if faults.has(Fault::PingForbidden) { (1, 0) } else { wish.ping_groups };
         Self {
             router_firewall: firewall::router(faults),
             internet_firewall: firewall::internet(faults),
@@ -89,21 +82,9 @@ impl State {
         let old = self.in_force.take();
         peers.behave(new.behaviour.clone());
         for (host, rules, before) in [
-            (
-                Host::Router,
-                &new.router_firewall,
-                old.as_ref().map(|old| &old.router_firewall),
-            ),
-            (
-                Host::Internet,
-                &new.internet_firewall,
-                old.as_ref().map(|old| &old.internet_firewall),
-            ),
-            (
-                Host::Instance,
-                &new.instance_firewall,
-                old.as_ref().map(|old| &old.instance_firewall),
-            ),
+            (Host::Router, &new.router_firewall, old.as_ref().map(|old| &old.router_firewall)),
+            (Host::Internet, &new.internet_firewall, old.as_ref().map(|old| &old.internet_firewall)),
+            (Host::Instance, &new.instance_firewall, old.as_ref().map(|old| &old.instance_firewall)),
         ] {
             if before != Some(rules) {
                 let rules = rules.clone();
@@ -117,12 +98,7 @@ impl State {
         Ok(())
     }
 
-    fn change_instance(
-        &self,
-        new: &Derived,
-        old: Option<&Derived>,
-        hosts: &Hosts,
-    ) -> Result<(), String> {
+    fn change_instance(&self, new: &Derived, old: Option<&Derived>, hosts: &Hosts) -> Result<(), String> {
         if old.map(|old| &old.instance_network) != Some(&new.instance_network) {
             let network = new.instance_network.clone();
             hosts.on(Host::Instance, move || topology::apply_instance(&network))?;
@@ -133,9 +109,7 @@ impl State {
         }
         if old.map(|old| &old.ping_groups) != Some(&new.ping_groups) {
             let groups = new.ping_groups.clone();
-            hosts.on(Host::Instance, move || {
-                sysctl("net/ipv4/ping_group_range", &groups)
-            })?;
+            hosts.on(Host::Instance, move || sysctl("net/ipv4/ping_group_range", &groups))?;
         }
         Ok(())
     }

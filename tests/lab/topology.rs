@@ -4,9 +4,8 @@
 
 use super::address::{
     CORPORATE_DNS, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE,
-    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6,
-    RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6,
-    VPC_CIDRS,
+    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6, RESOLVER,
+    RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6, VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -26,10 +25,7 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
     let mut cables = String::new();
     for host in Host::LEAVES {
         let id = hosts.on(host, thread_id)?;
-        cables += &format!(
-            "link add {} type veth peer name eth0 netns {id}\n",
-            host.name()
-        );
+        cables += &format!("link add {} type veth peer name eth0 netns {id}\n", host.name());
     }
     hosts.on(Host::Router, move || {
         sysctl("net/ipv4/ip_forward", "1")?;
@@ -45,13 +41,9 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
     let pending = [
         hosts.thread(Host::EndpointA).submit(|| ip(&endpoint_a())),
         hosts.thread(Host::EndpointB).submit(|| ip(&endpoint_b())),
-        hosts
-            .thread(Host::CorporateDns)
-            .submit(|| ip(&corporate_dns())),
+        hosts.thread(Host::CorporateDns).submit(|| ip(&corporate_dns())),
         hosts.thread(Host::Internet).submit(internet),
-        hosts
-            .thread(Host::Instance)
-            .submit(|| ip(&format!("{}link set eth0 address {MAC}\n", cable()))),
+        hosts.thread(Host::Instance).submit(|| ip(&format!("{}link set eth0 address {MAC}\n", cable()))),
     ];
     pending.into_iter().try_for_each(super::host::Pending::wait)
 }
@@ -59,8 +51,7 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
 /// The instance's addresses and routes under these faults.
 pub fn instance(faults: &Faults) -> String {
     let default_route = !faults.has(Fault::NoDefaultRoute);
-    let mut batch =
-        format!("addr add {INSTANCE}/24 dev eth0\naddr add fe80::2/64 dev eth0 nodad\n");
+    let mut batch = format!("addr add {INSTANCE}/24 dev eth0\naddr add fe80::2/64 dev eth0 nodad\n");
     for cidr in VPC_CIDRS {
         batch += &format!("route add {cidr} via {ROUTER_A}\n");
     }
@@ -123,14 +114,14 @@ fn router() -> String {
     );
     // What leads nowhere goes to the internet's cable, where the firewall drops it:
     // without a route the router would answer "unreachable", which a VPC never does.
-    batch += &format!(
-        "route add default via {INTERNET_INSIDE}\nroute add default via fe80::2 dev internet\n"
-    );
+    batch +=
+        &format!("route add default via {INTERNET_INSIDE}\nroute add default via fe80::2 dev internet\n");
     batch
 }
 
 fn cable() -> String {
-    "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n".to_owned()
+    "link set lo up\nlink set eth0 addrgenmode none\nlink set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n"
+        .to_owned()
 }
 
 fn endpoint_a() -> String {
@@ -158,10 +149,7 @@ fn endpoint_b() -> String {
 }
 
 fn corporate_dns() -> String {
-    format!(
-        "{}addr add {CORPORATE_DNS}/24 dev eth0\nroute add default via {ROUTER_A}\n",
-        cable()
-    )
+    format!("{}addr add {CORPORATE_DNS}/24 dev eth0\nroute add default via {ROUTER_A}\n", cable())
 }
 
 /// The internet host is every public address there is: all but the way back to the
@@ -183,22 +171,13 @@ fn internet() -> Result<(), String> {
         cable()
     ))?;
     for cidr in VPC_CIDRS {
-        ip(&format!(
-            "route add {cidr} via {ROUTER_OUTSIDE} src {INTERNET} table local\n"
-        ))?;
+        ip(&format!("route add {cidr} via {ROUTER_OUTSIDE} src {INTERNET} table local\n"))?;
     }
     // What the firewall marks is sent on instead, past the local addresses, so that
     // the forward chain can reject it.
     for family in ["-4", "-6"] {
-        for rule in [
-            "add pref 5 fwmark 1 lookup 100",
-            "add pref 10 lookup local",
-            "del pref 0",
-        ] {
-            let arguments: Vec<&str> = [family, "rule"]
-                .into_iter()
-                .chain(rule.split(' '))
-                .collect();
+        for rule in ["add pref 5 fwmark 1 lookup 100", "add pref 10 lookup local", "del pref 0"] {
+            let arguments: Vec<&str> = [family, "rule"].into_iter().chain(rule.split(' ')).collect();
             tool("ip", &arguments, "")?;
         }
     }

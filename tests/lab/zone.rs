@@ -10,15 +10,7 @@ use super::fault::{Fault, Faults};
 pub const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
 
 /// Other services with an endpoint in the VPC; no fault touches their names.
-pub const OTHER_SERVICES: [&str; 7] = [
-    "ssm",
-    "ssmmessages",
-    "ec2messages",
-    "logs",
-    "kms",
-    "sts",
-    "api.ecr",
-];
+pub const OTHER_SERVICES: [&str; 7] = ["ssm", "ssmmessages", "ec2messages", "logs", "kms", "sts", "api.ecr"];
 
 /// The zone as the VPC resolver has it.
 pub fn vpc(faults: &Faults) -> String {
@@ -60,18 +52,12 @@ fn cloudwatch_a(faults: &Faults) -> Vec<String> {
         Some(Answer::Special) => vec!["127.0.0.1".to_owned()],
         Some(Answer::Many) => many_addresses(),
     };
-    addresses
-        .iter()
-        .map(|address| format!("A {address}"))
-        .collect()
+    addresses.iter().map(|address| format!("A {address}")).collect()
 }
 
 fn cloudwatch_aaaa(faults: &Faults) -> Vec<String> {
     if faults.has(Fault::DnsAaaa) {
-        return vec![
-            format!("AAAA {ENDPOINT_A_V6}"),
-            format!("AAAA {ENDPOINT_B_V6}"),
-        ];
+        return vec![format!("AAAA {ENDPOINT_A_V6}"), format!("AAAA {ENDPOINT_B_V6}")];
     }
     if faults.has(Fault::DnsAaaaPublic) {
         return vec![format!("AAAA {PUBLIC_CLOUDWATCH_V6}")];
@@ -83,10 +69,7 @@ fn cloudwatch_aaaa(faults: &Faults) -> Vec<String> {
 fn many_addresses() -> Vec<String> {
     let zone_a = (56..63).map(|last| format!("10.0.1.{last}"));
     let zone_b = (112..119).map(|last| format!("10.0.2.{last}"));
-    zone_a
-        .chain(zone_b)
-        .chain([ENDPOINT_SECOND_CIDR.to_string()])
-        .collect()
+    zone_a.chain(zone_b).chain([ENDPOINT_SECOND_CIDR.to_string()]).collect()
 }
 
 fn zone(cloudwatch: &[String]) -> String {
