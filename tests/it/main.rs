@@ -14,11 +14,19 @@
     reason = "tests read clocks, print and lay bytes by hand"
 )]
 
-mod daemon;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+
+mod agent;
+mod daemon;
+mod endurance;
+mod golden;
+mod pool;
+mod report;
 mod served;
+mod state;
+mod states;
 mod structure;
 mod truth;
