@@ -101,8 +101,10 @@ fn dns(observation: &Observation, seen: &DnsSeen) -> String {
 
 fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
     let host = &seen.host;
+    let (unusable, judged): (Vec<&Address>, Vec<&Address>) =
+        observation.addresses.iter().partition(|address| address.outcome.state() == State::Skipped);
     let (inside, outside): (Vec<&Address>, Vec<&Address>) =
-        observation.addresses.iter().partition(|address| address.scope.is_inside());
+        judged.into_iter().partition(|address| address.scope.is_inside());
     let ips = |addresses: &[&Address]| list(addresses.iter().map(|address| address.ip));
     let special = outside.iter().all(|address| address.scope == Scope::Special);
     let beyond = if special { "where no endpoint can be" } else { "outside the VPC" };
@@ -120,7 +122,11 @@ fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
         (true, false) => format!("{}, {beyond}", ips(&outside)),
         (false, false) => format!("{}, inside the VPC, and {}, {beyond}", ips(&inside), ips(&outside)),
     };
-    format!("{host} resolved to {text}{by_file}")
+    let beside = match unusable.as_slice() {
+        [] => String::new(),
+        unusable => format!("; {} is of a family that the instance lacks", ips(unusable)),
+    };
+    format!("{host} resolved to {text}{by_file}{beside}")
 }
 
 fn addresses_of(reply: &Reply) -> &[IpAddr] {
