@@ -1,0 +1,1 @@
+//! The packages as files: what is in them, and what their own tools think of them.

@@ -1,0 +1,1 @@
+//! The rpm package in the hands of rpm, on a booted systemd.
