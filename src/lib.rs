@@ -47,7 +47,10 @@
 //! - A new service: a line in [`catalogue`].
 //! - A new kind of check: evidence and outcome first, then a probe, and its step in [`attempt`].
 
-#![allow(rustdoc::private_intra_doc_links, reason = "the architecture is for those who see the private modules")]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the architecture is for those who see the private modules"
+)]
 
 mod app;
 mod attempt;
