@@ -151,8 +151,12 @@ impl Drop for Machine {
             nspawn.wait();
         }
         for cgroup in &self.cgroups {
-            // Folders of control groups are removed from the innermost outwards.
-            let _ = Command::new("find").arg(cgroup).args(["-depth", "-type", "d", "-delete"]).output();
+            // The last processes take a moment to be gone, and then the folders can go.
+            let deadline = Instant::now() + PATIENCE;
+            while cgroup.exists() && Instant::now() < deadline {
+                let _ = Command::new("find").arg(cgroup).args(["-depth", "-type", "d", "-delete"]).output();
+                thread::sleep(POLL);
+            }
         }
     }
 }

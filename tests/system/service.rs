@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::lab::{Fault, Host};
@@ -191,18 +192,24 @@ fn raw_sockets_are_for_where_ping_sockets_are_closed() {
     machine.say("systemd-analyze security --no-pager --threshold=15 linkproof.service");
 }
 
-#[test]
-fn raw_sockets_tell_who_rejected() {
-    let machine = installed();
-    machine.lab().inject(Fault::EgressRejectedInside);
-    machine.say("systemctl restart linkproof");
-    let rejected = "linkproof_check_reason{check=\"egress/ipv4\",target=\"ipv4\",reason=\"rejected\"} 1";
-    machine.until("nobody knows who rejected", ROUNDS, || scrape(&machine).contains(rejected));
+/// Pings get out, and what comes back is an error from out there: no reply, and yet a way out.
+const REFUSED_OUTSIDE: &str = "table inet refuse { chain input { type filter hook input priority -10; \
+     icmp type echo-request reject with icmp type admin-prohibited; } }";
 
+#[test]
+fn raw_sockets_tell_a_rejection_from_silence() {
+    let machine = installed();
+    let socket = |mode| format!("linkproof_icmp_socket_info{{check=\"egress/ipv4\",mode=\"{mode}\"}} 1");
+    machine.until("a first round is done", ROUNDS, || scrape(&machine).contains(&socket("dgram")));
+
+    machine.lab().inject(Fault::NatOpenIcmpOnly);
+    let refuse = || Command::new("/usr/sbin/nft").arg(REFUSED_OUTSIDE).status();
+    assert!(machine.lab().on(Host::Internet, refuse).unwrap().success());
     machine.say(RAW_SOCKETS);
     machine.say("systemctl restart linkproof");
-    let passed = "linkproof_check_success{check=\"egress/ipv4\",target=\"ipv4\"} 1";
-    machine.until("the router of the VPC did", ROUNDS, || scrape(&machine).contains(passed));
+    let leak = "linkproof_check_reason{check=\"egress/ipv4\",target=\"ipv4\",reason=\"error_from_outside\"} 1";
+    machine.until("the way out is seen", ROUNDS, || scrape(&machine).contains(leak));
+    assert!(scrape(&machine).contains(&socket("raw")));
 }
 
 const AFTER_THE_PROOF: &str = "[Unit]\nRequires=linkproof-once.service\nAfter=linkproof-once.service\n\
