@@ -9,7 +9,7 @@ mkdir -p "$folder"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-platforms= files= version=
+platforms='' files='' version=''
 for package; do
     file=${package##*/}
     case $file in
@@ -47,7 +47,8 @@ for package; do
     files="$files${files:+, }\"$file.zip\": {\"checksums\": {\"sha256\": \"$sum\"}}"
 done
 
-for system in $(cut -d ' ' -f 1 "$work/platforms" | sort -u); do
+for system in amazon debian redhat ubuntu; do
+    grep -q "^$system " "$work/platforms" || continue
     architectures=$(sed -n "s/^$system \(.*\) \(.*\)/\"\1\": {\"file\": \"\2\"}, /p" "$work/platforms" | tr -d '\n')
     platforms="$platforms${platforms:+, }\"$system\": {\"_any\": {${architectures%, }}}"
 done

@@ -19,3 +19,4 @@ mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
 mod structure;
+mod units;

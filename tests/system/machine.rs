@@ -166,7 +166,8 @@ fn furnish(lower: &Path) -> io::Result<()> {
     for folder in ["root", "disk", "work"] {
         fs::create_dir_all(Path::new("/run/instance").join(folder))?;
     }
-    let layers = format!("lowerdir={},upperdir=/run/instance/disk,workdir=/run/instance/work", lower.display());
+    let layers =
+        format!("lowerdir={},upperdir=/run/instance/disk,workdir=/run/instance/work", lower.display());
     let none = None::<&str>;
     mount(Some("overlay"), ROOT, Some("overlay"), MsFlags::empty(), Some(layers.as_str()))?;
     for file in ["resolv.conf", "nsswitch.conf", "hosts"] {

@@ -12,6 +12,7 @@ mod lab;
 mod machine;
 mod manual;
 mod packages;
+mod provisioning;
 mod rpm;
 mod service;
 

@@ -47,7 +47,8 @@ fn the_manual_page_is_well_formed_and_tells_every_option_and_exit_code() {
         .filter(|(at, letter)| **letter != '\u{8}' && struck.get(at + 1) != Some(&'\u{8}'))
         .map(|(_, letter)| *letter)
         .collect();
-    for word in OPTIONS.iter().chain(&["EXIT STATUS", "64", "78", "SIGHUP", "runbook.md", "raw-sockets.conf"]) {
+    for word in OPTIONS.iter().chain(&["EXIT STATUS", "64", "78", "SIGHUP", "runbook.md", "raw-sockets.conf"])
+    {
         assert!(page.contains(word), "{word} is missing:\n{page}");
     }
     assert!(fs::metadata(file("linkproof.1.gz")).unwrap().len() > 0);

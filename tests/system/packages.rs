@@ -13,11 +13,11 @@ const OLDEST_GLIBC: (u32, u32) = (2, 28);
 
 /// What rpmlint wants of a distribution's own packages, or of rpmbuild.
 const BESIDE_THE_POINT: &[&str] = &[
-    "no-buildhost-tag",      // it would differ from build to build
-    "no-changelogname-tag",  // the log of changes is the repository's
-    "no-group-tag",          // obsolete
-    "no-packager-tag",       // likewise
-    "no-signature",          // signed by whoever publishes
+    "no-buildhost-tag",            // it would differ from build to build
+    "no-changelogname-tag",        // the log of changes is the repository's
+    "no-group-tag",                // obsolete
+    "no-packager-tag",             // likewise
+    "no-signature",                // signed by whoever publishes
     "not-listed-as-documentation", // minimal images leave documentation out, and reports name the runbook
 ];
 
@@ -91,7 +91,9 @@ fn everything_for_users_is_packaged() {
             let file = path.strip_prefix(root).unwrap().display().to_string();
             let is_for_building =
                 ["packaging/deb", "packaging/rpm", "packaging/manual.rs", "packaging/LICENSE"];
-            if is_for_building.iter().any(|start| file.starts_with(start)) || file.ends_with("linkproof.service") {
+            if is_for_building.iter().any(|start| file.starts_with(start))
+                || file.ends_with("linkproof.service")
+            {
                 continue;
             }
             if path.is_dir() {
@@ -131,10 +133,12 @@ fn the_binary_for_graviton_proves_the_subnet() {
     let folder = unpacked("_arm64.deb");
     let library = built("rust-arm64/arm64", ".ci/rust-arm64");
     let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
-    let seen = lab.run(
-        &Run::new("qemu-aarch64-static")
-            .args(["-L", path(&library), path(&folder.path().join("usr/bin/linkproof")), "--once"]),
-    );
+    let seen = lab.run(&Run::new("qemu-aarch64-static").args([
+        "-L",
+        path(&library),
+        path(&folder.path().join("usr/bin/linkproof")),
+        "--once",
+    ]));
     assert_eq!(seen.status.code(), Some(0), "{seen:?}");
     assert!(seen.stdout.contains("ListMetrics answered on 2 of 2"), "{seen:?}");
 }

@@ -187,14 +187,18 @@ fn raw_sockets_are_for_where_ping_sockets_are_closed() {
     machine.until("the subnet is proven", ROUNDS, || passes(&machine));
     let process = machine.say(&format!("cat /proc/{}/status", machine.property("MainPID")));
     for capabilities in ["CapPrm", "CapEff", "CapBnd"] {
-        assert!(process.contains(&format!("{capabilities}:\t0000000000002000\n")), "CAP_NET_RAW alone: {process}");
+        assert!(
+            process.contains(&format!("{capabilities}:\t0000000000002000\n")),
+            "CAP_NET_RAW alone: {process}"
+        );
     }
     machine.say("systemd-analyze security --no-pager --threshold=15 linkproof.service");
 }
 
 /// Pings get out, and what comes back is an error from out there: no reply, and yet a way out.
-const REFUSED_OUTSIDE: &str = "table inet refuse { chain input { type filter hook input priority -10; \
-     icmp type echo-request reject with icmp type admin-prohibited; } }";
+const REFUSED_OUTSIDE: &str = "add table inet refuse; \
+     add chain inet refuse input { type filter hook input priority -10; }; \
+     add rule inet refuse input icmp type echo-request reject with icmp admin-prohibited";
 
 #[test]
 fn raw_sockets_tell_a_rejection_from_silence() {
@@ -207,7 +211,8 @@ fn raw_sockets_tell_a_rejection_from_silence() {
     assert!(machine.lab().on(Host::Internet, refuse).unwrap().success());
     machine.say(RAW_SOCKETS);
     machine.say("systemctl restart linkproof");
-    let leak = "linkproof_check_reason{check=\"egress/ipv4\",target=\"ipv4\",reason=\"error_from_outside\"} 1";
+    let leak =
+        "linkproof_check_reason{check=\"egress/ipv4\",target=\"ipv4\",reason=\"error_from_outside\"} 1";
     machine.until("the way out is seen", ROUNDS, || scrape(&machine).contains(leak));
     assert!(scrape(&machine).contains(&socket("raw")));
 }
