@@ -1,6 +1,8 @@
 //! Writes the manual page and the shell completions of linkproof into a directory, from the
 //! definition of the command line, so that they cannot say anything else.
 
+#![allow(clippy::print_stderr, reason = "a tool of the build says what is wrong")]
+
 #[path = "../src/cli.rs"]
 #[expect(dead_code, reason = "only the definition is of use here")]
 mod cli;

@@ -47,6 +47,7 @@ impl Plan {
     }
 
     /// Every check with its interval, in the order of the report.
+    #[cfg(test)]
     pub fn checks(&self) -> Vec<(CheckId, Duration)> {
         let mut checks: Vec<(CheckId, Duration)> = self.items.iter().flat_map(Item::checks).collect();
         checks.sort();

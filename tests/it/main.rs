@@ -18,5 +18,16 @@
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+
+mod agent;
+mod daemon;
+mod endurance;
+mod golden;
+mod pool;
+mod report;
+mod served;
+mod state;
+mod states;
 mod structure;
+mod truth;
 mod units;

@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::observation::{Heard, Outgoing};
+use crate::wire::datagram::receive;
 
 pub const DNS: u16 = 53;
 
@@ -47,7 +48,7 @@ pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
         }
         let patience =
             if sent < DATAGRAMS { deadline.min(Instant::now() + BETWEEN_DATAGRAMS) } else { deadline };
-        match timeout_at(patience, socket.recv(&mut buffer)).await {
+        match timeout_at(patience, receive(&socket, &mut buffer)).await {
             Ok(Ok(_)) => return (sent, Heard::Answer { replies: 1, after: begun.elapsed() }),
             Ok(Err(error)) => return (sent, failure(&socket, &error, sent)),
             Err(_) if Instant::now() >= deadline => return (sent, Heard::Silence),
