@@ -10,7 +10,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("network", &[]),
     ("observation", &["check", "network"]),
     ("catalogue", &[]),
-    ("config", &["catalogue", "check", "network"]),
+    ("config", &["catalogue", "check", "network", "observation"]),
     ("plan", &["catalogue", "check", "config", "network", "observation"]),
     ("verdict", &["check", "network", "observation", "plan"]),
     ("diagnosis", &["catalogue", "check", "network", "observation"]),

@@ -35,11 +35,8 @@ states! {
         .inconclusive(IPV6, "rejected")
         .because("egress_rejected", &[IPV4, IPV6]);
     egress_tcp_reset_accepted: state([EgressTcpReset]).config(ACCEPT_REJECT).as_configured();
-    egress_rejected_inside: state([EgressRejectedInside])
-        .inconclusive(IPV4, "rejected")
-        .inconclusive(IPV6, "rejected")
-        .because("egress_rejected", &[IPV4, IPV6]);
-    egress_rejected_inside_accepted: state([EgressRejectedInside]).config(ACCEPT_REJECT);
+    // A router of the VPC says so itself: as good as silence.
+    egress_rejected_inside: state([EgressRejectedInside]);
     egress_rejected_outside: state([EgressRejectedOutside])
         .fails(IPV4, "error_from_outside")
         .fails(IPV6, "error_from_outside")
