@@ -30,3 +30,4 @@ mod state;
 mod states;
 mod structure;
 mod truth;
+mod units;

@@ -91,8 +91,10 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
         Family::Ipv4 => ICMP::V4,
         Family::Ipv6 => ICMP::V6,
     };
-    // The hint is a datagram socket, which needs no privilege; surge-ping tries a raw one next.
-    let client = match Client::new(&Config::builder().kind(kind).build()) {
+    // A raw socket where it is permitted, since it hears ICMP errors and who sent them; surge-ping
+    // tries a datagram one next, which needs no privilege.
+    let config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW).build();
+    let client = match Client::new(&config) {
         Ok(client) => client,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return failed(IcmpSocket::None, burst.targets.len(), &Outgoing::NotPermitted);
