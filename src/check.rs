@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn ids_read_as_documented_and_sort_as_reported() {
-        let mut ids = vec![
+        let mut ids = [
             CheckId::Egress(Family::Ipv6),
             CheckId::Endpoint("monitoring".into(), Rung::Call),
             CheckId::Egress(Family::Ipv4),

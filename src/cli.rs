@@ -116,7 +116,7 @@ mod tests {
             assert!(read(line).is_err(), "{line}");
         }
         let args = read("--once --wait 5m --format json --output report.json").unwrap();
-        assert_eq!((args.wait, args.format), (Some(Duration::from_secs(300)), Format::Json));
+        assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), Format::Json));
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What systemd is told: readiness, a line on the state, and that the engine turns.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
 use tracing::warn;
 
@@ -28,11 +26,6 @@ pub fn reloading() {
         Ok(since) => send(&[NotifyState::Reloading, since]),
         Err(error) => warn!(%error, "systemd could not be told of the reload"),
     }
-}
-
-/// How often `alive` is expected, where a watchdog watches.
-pub fn watchdog() -> Option<Duration> {
-    sd_notify::watchdog_enabled()
 }
 
 fn send(states: &[NotifyState<'_>]) {

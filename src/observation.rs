@@ -102,8 +102,6 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub const ALL: [Self; 5] = [Self::Query, Self::Tcp, Self::Tls, Self::Response, Self::Rtt];
-
     pub fn code(self) -> &'static str {
         match self {
             Self::Query => "query",

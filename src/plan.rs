@@ -220,7 +220,7 @@ mod tests {
             call: Some(Call {
                 region: Some("us-east-1".into()),
                 namespace: "AWS/EC2".into(),
-                interval: Duration::from_secs(300),
+                interval: Duration::from_mins(5),
             }),
             network: network.clone(),
             pace: pace(30, 3),
@@ -232,7 +232,7 @@ mod tests {
             udp_dns: true,
             accept_reject: false,
             window: Duration::from_secs(1),
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
             network: network.clone(),
             promised: vec![Family::Ipv4],
         };
@@ -329,7 +329,7 @@ mod tests {
         let partner = Call {
             region: Some("cn-north-1".into()),
             namespace: "Partner".into(),
-            interval: Duration::from_secs(300),
+            interval: Duration::from_mins(5),
         };
         let items = vec![
             Item::Credentials(pace(60, 3)),

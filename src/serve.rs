@@ -25,7 +25,7 @@ use crate::report::Report;
 pub struct Site {
     pub report: watch::Receiver<Arc<Report>>,
     /// Renders the metrics of a report, in the format that an `Accept` header prefers.
-    pub metrics: Box<dyn Fn(&Report, &str) -> Page + Send + Sync>,
+    pub metrics: Box<Render>,
     /// Or why the engine is stuck.
     pub healthy: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Whether the checks are scheduled.
@@ -33,6 +33,8 @@ pub struct Site {
     /// `None` where reloading over HTTP is turned off.
     pub reload: Option<mpsc::Sender<Reload>>,
 }
+
+type Render = dyn Fn(&Report, &str) -> Page + Send + Sync;
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -94,6 +94,7 @@ fn endpoint(name: &str, host: HostConfig) -> EndpointConfig {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one whole value, compared")]
 fn every_key_reaches_the_configuration() {
     let config = parse(
         r#"

@@ -109,7 +109,7 @@ fn name(probe: Probe) -> &'static str {
 
 fn nat64(out: &[&Shot]) -> Option<String> {
     let translated = |shot: &&Shot| shot.ip.is_ipv6() && embedded_ipv4(shot.ip) != shot.ip;
-    out.iter().any(|shot| translated(&shot)).then(|| {
+    out.iter().any(translated).then(|| {
         "NAT64 leads out: remove 64:ff9b::/96 to nat- from the subnet's route table, and turn off DNS64 on the subnet."
             .to_owned()
     })

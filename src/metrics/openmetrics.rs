@@ -29,7 +29,7 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     let labels = metric.get_label();
     match kind {
         MetricType::COUNTER => {
-            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()))
+            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()));
         }
         MetricType::GAUGE => sample(page, name, "", labels, None, number(metric.get_gauge().get_value())),
         MetricType::HISTOGRAM => {
@@ -47,6 +47,7 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "every caller has just made it")]
 fn sample(
     page: &mut String,
     name: &str,

@@ -242,8 +242,6 @@ pub enum IcmpSocket {
 }
 
 impl IcmpSocket {
-    pub const ALL: [Self; 3] = [Self::Dgram, Self::Raw, Self::None];
-
     pub fn code(self) -> &'static str {
         match self {
             Self::Dgram => "dgram",

@@ -11,6 +11,7 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name,)* }
 
         impl Reason {
+            #[cfg(test)]
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             pub fn code(self) -> &'static str {

@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
 use super::clock::skew;
-use crate::observation::{AwsError, CallSeen, Reason, Trouble};
+use crate::observation::{AwsError, CallSeen, Reason};
 use crate::wire::direct::{Direct, Trace};
 use crate::wire::trust::Trust;
 

@@ -93,7 +93,7 @@ fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
     if !diagnosis.explains.is_empty() {
         text += &wrapped(&list(&diagnosis.explains), "  Explains  ", "            ");
     }
-    text + &wrapped(&cause.runbook().to_string(), "  Runbook   ", "            ")
+    text + &wrapped(cause.runbook(), "  Runbook   ", "            ")
 }
 
 /// Whatever no known cause explains, and what the table had to cut short.
@@ -152,7 +152,7 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
             let fits = WIDTH - line.chars().count();
             line.extend(word.drain(..fits));
             lines += &(line + "\n");
-            line = rest.to_owned();
+            line = String::from(rest);
         }
         line.extend(word);
         empty = false;

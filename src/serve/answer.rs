@@ -106,8 +106,7 @@ fn gzip(text: &str) -> Option<Vec<u8>> {
 
 async fn reload(site: &Site) -> Answer {
     let Some(requests) = &site.reload else {
-        let why =
-            "reloading over HTTP is turned off: start with --web.enable-lifecycle, or send the process SIGHUP";
+        let why = "reloading over HTTP is turned off: start with --web.enable-lifecycle, or send the process SIGHUP";
         return text(StatusCode::FORBIDDEN, why);
     };
     let (reply, outcome) = oneshot::channel();

@@ -71,7 +71,7 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
         escape(diagnosis.cause.title()),
         escape(&diagnosis.evidence),
         escape(&diagnosis.remedy),
-        runbook(&diagnosis.cause.runbook().to_string())
+        runbook(diagnosis.cause.runbook())
     )
 }
 
@@ -128,9 +128,12 @@ mod tests {
         let chunk = |chunk: &[u8]| {
             let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
                 << (8 * (3 - chunk.len()));
-            let digit = |n: usize| match n <= chunk.len() {
-                true => char::from(ALPHABET[(bits >> (18 - 6 * n) & 63) as usize]),
-                false => '=',
+            let digit = |n: usize| {
+                if n <= chunk.len() {
+                    char::from(ALPHABET[(bits >> (18 - 6 * n) & 63) as usize])
+                } else {
+                    '='
+                }
             };
             (0..4).map(digit).collect::<String>()
         };

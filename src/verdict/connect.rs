@@ -125,7 +125,8 @@ mod tests {
             (unknown, answered(INSIDE), unknown),
             (unknown, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
         ] {
-            let judgement = connect(&[resolved(INSIDE, outcome)], &[connection.clone()], &[], &ladder());
+            let judgement =
+                connect(&[resolved(INSIDE, outcome)], std::slice::from_ref(&connection), &[], &ladder());
             assert_eq!(judgement.outcome, judged, "{outcome:?} {connection:?}");
         }
         for connection in [answered(PUBLIC), timeout(PUBLIC)] {

@@ -140,7 +140,7 @@ mod tests {
             udp_dns: true,
             accept_reject: false,
             window: Duration::from_secs(1),
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
             network: network(),
             promised: vec![Family::Ipv4],
         }

@@ -118,8 +118,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 mod tests {
     use super::*;
 
-    fn reason_of(stage: Stage, error: io::Error) -> Reason {
-        trouble(stage, &error).reason
+    fn reason_of(stage: Stage, error: &io::Error) -> Reason {
+        trouble(stage, error).reason
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
             (Stage::Body, ErrorKind::UnexpectedEof, Reason::ResponseCut),
             (Stage::Body, ErrorKind::TimedOut, Reason::ResponseTimeout),
         ] {
-            assert_eq!(reason_of(stage, kind.into()), expected, "{stage:?} {kind:?}");
+            assert_eq!(reason_of(stage, &kind.into()), expected, "{stage:?} {kind:?}");
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
             (CertificateError::UnknownIssuer, Reason::CertificateUntrusted),
             (CertificateError::BadSignature, Reason::CertificateUntrusted),
         ] {
-            assert_eq!(reason_of(Stage::Tls, hidden(certificate)), expected);
+            assert_eq!(reason_of(Stage::Tls, &hidden(certificate)), expected);
         }
     }
 }

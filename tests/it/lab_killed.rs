@@ -13,12 +13,7 @@ use crate::lab::{Fault, Run};
 #[test]
 fn a_killed_process_leaves_nothing_behind() {
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "lab_itself::killed::hold_a_lab_until_killed",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "lab_itself::killed::hold_a_lab_until_killed"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -29,16 +24,8 @@ fn a_killed_process_leaves_nothing_behind() {
     );
     let children = children(holder.id());
     let namespaces = namespaces(holder.id());
-    assert_eq!(
-        children.len(),
-        3,
-        "two resolvers and a program on the instance"
-    );
-    assert_eq!(
-        namespaces.len(),
-        7,
-        "six hosts, and where the process itself is"
-    );
+    assert_eq!(children.len(), 3, "two resolvers and a program on the instance");
+    assert_eq!(namespaces.len(), 7, "six hosts, and where the process itself is");
 
     holder.kill().unwrap();
     holder.wait().unwrap();
@@ -52,10 +39,8 @@ fn a_killed_process_leaves_nothing_behind() {
     let own = namespaces_of_thread("self");
     for process in processes() {
         let used = self::namespaces(process);
-        let leftover: Vec<_> = used
-            .iter()
-            .filter(|used| namespaces.contains(*used) && Some(*used) != own.as_ref())
-            .collect();
+        let leftover: Vec<_> =
+            used.iter().filter(|used| namespaces.contains(*used) && Some(*used) != own.as_ref()).collect();
         assert!(leftover.is_empty(), "process {process} keeps {leftover:?}");
     }
 }
@@ -67,32 +52,24 @@ fn hold_a_lab_until_killed() {
     lab.inject(Fault::SystemResolverDiffers);
     let _sleeper = lab.spawn(&Run::new("sleep").arg("600"));
     println!("the lab is up");
-    thread::sleep(Duration::from_secs(600));
+    thread::sleep(Duration::from_mins(10));
 }
 
 fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn children(parent: u32) -> Vec<u32> {
     let is_child = |process: &u32| {
         let stat = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        stat.lines().any(|line| {
-            line.strip_prefix("PPid:")
-                .is_some_and(|id| id.trim() == parent.to_string())
-        })
+        stat.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|id| id.trim() == parent.to_string()))
     };
     processes().into_iter().filter(is_child).collect()
 }
 
 fn namespaces(process: u32) -> BTreeSet<String> {
-    let threads = fs::read_dir(format!("/proc/{process}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     threads
         .filter_map(|thread| {
             namespaces_of_thread(&format!("{process}/task/{}", thread.file_name().to_str()?))

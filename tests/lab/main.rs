@@ -1,5 +1,19 @@
 //! The lab from the command line: a demonstration of a program in one state of the
 //! subnet, and a shell on the instance.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::struct_excessive_bools,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::unused_self,
+    clippy::unwrap_used,
+    reason = "tests read clocks, print and lay bytes by hand"
+)]
 
 #[path = "mod.rs"]
 mod lab;

@@ -116,7 +116,7 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
     let mut heard = running.join_all().await;
     heard.sort_by_key(|(place, _)| *place);
     let mut heard: Vec<(u32, Heard)> = heard.into_iter().map(|(_, heard)| heard).collect();
-    let control = control(heard.pop());
+    let control = control(heard.pop().as_ref());
     (Echoes { socket, heard }, control)
 }
 
@@ -125,7 +125,7 @@ fn failed(socket: IcmpSocket, targets: usize, outgoing: &Outgoing) -> (Echoes, C
     (Echoes { socket, heard }, control(None))
 }
 
-fn control(heard: Option<(u32, Heard)>) -> Control {
+fn control(heard: Option<&(u32, Heard)>) -> Control {
     let passed = matches!(heard, Some((_, Heard::Answer { .. })));
     let detail = if passed {
         "the ICMP socket heard itself on loopback"

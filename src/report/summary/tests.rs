@@ -58,13 +58,13 @@ fn names_tell_where_they_led() {
         ),
         (
             answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |seen| {
-                seen.hosts_file = vec![ip("127.0.0.1")]
+                seen.hosts_file = vec![ip("127.0.0.1")];
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1, where no endpoint can be (/etc/hosts has it)",
         ),
         (
             answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |seen| {
-                seen.answers[2].reply = addresses(&["10.0.1.57"])
+                seen.answers[2].reply = addresses(&["10.0.1.57"]);
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; the VPC's resolver says 10.0.1.57",
         ),
@@ -115,7 +115,7 @@ fn names_without_an_address_tell_who_said_what() {
         ),
         (
             answers(said(Reply::Servfail), |seen| {
-                seen.answers = vec![question(Resolver::Vpc, Question::A, addresses(&["10.0.1.57"]))]
+                seen.answers = vec![question(Resolver::Vpc, Question::A, addresses(&["10.0.1.57"]))];
             }),
             "the VPC's resolver says 10.0.1.57",
         ),
@@ -212,6 +212,7 @@ fn calls_tell_what_aws_said() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_window_tells_what_was_heard() {
     let heard = |outcome, index: usize, heard: Heard| {
         let mut shots = silent_shots();
@@ -223,7 +224,9 @@ fn the_window_tells_what_was_heard() {
     let by = |text: &str| Heard::Rejection { by: Some(ip(text)), how: "host unreachable".into() };
     let reset = Heard::Rejection { by: None, how: "RST".into() };
     let mut unrouted = silent_shots();
-    unrouted.iter_mut().for_each(|shot| shot.heard = Heard::Unsent(Outgoing::NoRoute));
+    for shot in &mut unrouted {
+        shot.heard = Heard::Unsent(Outgoing::NoRoute);
+    }
     let named = |shot: &mut crate::observation::Shot| shot.host = Some("www.amazon.com".into());
     let mut by_name = shot(Probe::Tcp, "203.0.113.80", 1, Heard::Answer { replies: 1, after });
     named(&mut by_name);

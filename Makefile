@@ -1,0 +1,26 @@
+# demo  linkproof --once on an instance of the lab; FAULT=nat-open breaks something, FAULT=help lists what
+# test  everything: format, lints, tests in the lab, limits of the release build
+CARGO ?= cargo
+# The lab makes network namespaces, which takes root.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
+RUNNER := CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)"
+
+.PHONY: demo test lint
+
+demo:
+	@.ci/install build lab
+	@$(CARGO) build --quiet --bin linkproof --example lab
+	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT)
+
+test: lint
+	.ci/install build lab
+	$(CARGO) build --release --bin linkproof
+	$(CARGO) build --bin linkproof --example lab
+	$(CARGO) test --lib
+	LINKPROOF_RELEASE=$(CURDIR)/target/release/linkproof $(RUNNER) $(CARGO) test --test it
+
+lint:
+	.ci/install build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
