@@ -14,8 +14,10 @@
     reason = "tests read clocks, print and lay bytes by hand"
 )]
 
+mod alerts;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+mod prometheus;
 mod structure;
