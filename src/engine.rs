@@ -1,5 +1,6 @@
 //! The one owner of what is known: observations come in, the report goes out.
 
+mod history;
 mod state;
 
 use std::sync::Arc;

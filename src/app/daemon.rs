@@ -120,6 +120,7 @@ fn site(
     let metrics = Arc::clone(metrics);
     Site {
         report,
+        now,
         metrics: Box::new(move |report, accept| {
             let page = metrics.page(report, accept);
             Page { content_type: page.content_type, body: page.body }

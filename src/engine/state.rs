@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
+use super::history::History;
 use crate::check::{CheckId, EndpointName, Rung};
 use crate::diagnosis::diagnose;
 use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, State as Kind};
@@ -15,6 +16,7 @@ pub struct State {
     proxy_variables: Vec<String>,
     checks: BTreeMap<CheckId, CheckReport>,
     gateways: BTreeSet<EndpointName>,
+    history: History,
     pub instance: Option<Instance>,
 }
 
@@ -34,6 +36,7 @@ impl State {
             proxy_variables,
             checks: BTreeMap::new(),
             gateways: BTreeSet::new(),
+            history: History::default(),
             instance: None,
         };
         state.adopt(plan);
@@ -60,6 +63,7 @@ impl State {
                 (id, check)
             })
             .collect();
+        self.history.retain(|id| self.checks.contains_key(id));
         self.gateways = plan
             .items
             .iter()
@@ -85,6 +89,7 @@ impl State {
             Outcome::Inconclusive(_) => check.inconclusive += 1,
             Outcome::Skipped(_) => {}
         }
+        self.history.add(&observation);
         let before = check.last.replace(observation.clone()).map(|last| last.outcome);
         (before != Some(observation.outcome)).then(|| Transition {
             check: observation.check,
@@ -105,6 +110,7 @@ impl State {
             instance: self.instance.clone(),
             checks,
             diagnoses,
+            episodes: self.history.episodes(),
             proxy_variables: self.proxy_variables.clone(),
         }
     }

@@ -19,5 +19,6 @@ mod alerts;
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+mod page;
 mod prometheus;
 mod structure;
