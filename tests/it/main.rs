@@ -15,6 +15,7 @@
 )]
 
 mod alerts;
+mod dashboard;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "lab.rs"]

@@ -212,7 +212,7 @@ fn alertmanager(lab: &Lab, scratch: &Scratch, receiver: &Receiver) -> Child {
 }
 
 /// The shipped rules, with the ten minutes that a leak is remembered cut to five seconds.
-fn rules(scratch: &Scratch) -> String {
+pub fn rules(scratch: &Scratch) -> String {
     let shipped = fs::read_to_string(packaged("prometheus/alerts.yml")).unwrap();
     assert!(shipped.contains("[10m]"));
     let alerts = scratch.write("alerts.yml", &shipped.replace("[10m]", "[5s]"));
