@@ -20,6 +20,7 @@ mod dashboard;
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+mod metrics;
 mod page;
 mod prometheus;
 mod structure;
