@@ -3,6 +3,8 @@
 
 mod egress;
 mod ladder;
+#[cfg(test)]
+pub mod scripted;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -45,8 +47,7 @@ pub trait Probes: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Connection> + Send;
 
-    /// `None` where there are no credentials to sign with.
-    fn call(&self, call: Signed, limit: Duration) -> impl Future<Output = Option<CallSeen>> + Send;
+    fn call(&self, call: Signed, limit: Duration) -> impl Future<Output = Result<CallSeen, Unsigned>> + Send;
 
     /// The addresses that a name leads to, or why there are none.
     fn addresses(
@@ -70,6 +71,15 @@ pub struct Signed {
     pub peer: SocketAddr,
     pub region: String,
     pub namespace: String,
+}
+
+/// Why a call could not be signed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unsigned {
+    /// The `credentials` check has failed, and says why.
+    NoCredentials,
+    /// They were still being looked for when the time was over: nothing is known.
+    StillSought,
 }
 
 /// What the egress window of one family aims at besides its literals.

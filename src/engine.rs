@@ -53,7 +53,7 @@ pub async fn run(
             observation = observations.recv() => {
                 let Some(observation) = observation else { return };
                 audience.observed(&observation);
-                log(&state.fold(observation));
+                log(state.fold(observation, Instant::now()));
                 published.instance.send_if_modified(|known| {
                     let news = *known != state.instance;
                     if news { known.clone_from(&state.instance); }
@@ -64,7 +64,9 @@ pub async fn run(
             _ = beat.tick() => {
                 published.heartbeat.send_replace(Instant::now());
                 audience.turned();
-                continue;
+                let expired = state.expire(Instant::now());
+                if expired.is_empty() { continue }
+                log(expired);
             }
         }
         let report = state.report(now());
@@ -74,8 +76,13 @@ pub async fn run(
 }
 
 /// One line for each change of an outcome; a check that goes on as before is silent.
-fn log(transition: &Option<Transition>) {
-    let Some(Transition { check, outcome, reason, summary }) = transition else { return };
+fn log(transitions: impl IntoIterator<Item = Transition>) {
+    for transition in transitions {
+        tell(&transition);
+    }
+}
+
+fn tell(Transition { check, outcome, reason, summary }: &Transition) {
     let reason = reason.map_or("", |reason| reason.code());
     match outcome {
         Outcome::Pass | Outcome::Skipped => info!(%check, outcome = outcome.code(), reason, "{summary}"),

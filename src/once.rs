@@ -53,7 +53,7 @@ impl<P: Probes> Run<'_, P> {
         let plan = Plan::new(self.config, instance.as_ref());
         let mut state = State::new(&plan, started_at, self.proxy_variables.clone());
         for observation in facts {
-            state.fold(observation);
+            state.fold(observation, Instant::now());
         }
         let mut running = JoinSet::new();
         for item in plan.items.iter().filter(|item| !matches!(item, Item::Instance(_))) {
@@ -62,12 +62,12 @@ impl<P: Probes> Run<'_, P> {
         }
         loop {
             tokio::select! {
-                Some(observation) = self.observations.recv() => { state.fold(observation); }
+                Some(observation) = self.observations.recv() => { state.fold(observation, Instant::now()); }
                 ended = running.join_next() => if ended.is_none() { break },
             }
         }
         while let Ok(observation) = self.observations.try_recv() {
-            state.fold(observation);
+            state.fold(observation, Instant::now());
         }
         Finished { report: state.report(now()), region_missing: needs_region(&plan) }
     }
@@ -82,7 +82,7 @@ impl<P: Probes> Run<'_, P> {
         let mut state = State::new(&plan, now(), Vec::new());
         let mut seen = Vec::new();
         while let Ok(observation) = self.observations.try_recv() {
-            state.fold(observation.clone());
+            state.fold(observation.clone(), Instant::now());
             seen.push(observation);
         }
         (seen, state.instance)

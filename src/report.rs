@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
-use crate::observation::{Instance, Observation, State};
+use crate::observation::{Instance, Observation, Outcome, Reason, State};
 
 pub use detail::lines as detail;
 
@@ -84,6 +84,20 @@ impl CheckReport {
         (silent > self.interval * 3 + SLACK).then_some(silent)
     }
 
+    /// What it counts as in the run. A check that had to leave its turn to another is not proven,
+    /// whatever became of the other; one that does not apply here is no matter.
+    fn weight(&self) -> State {
+        match self.last.as_ref().map(|last| last.outcome) {
+            Some(Outcome::Skipped(Reason::PrerequisiteFailed)) => State::Inconclusive,
+            Some(_) | None => self.state(),
+        }
+    }
+
+    /// The same, as short as a table wants it.
+    pub fn headline(&self) -> String {
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::headline::headline)
+    }
+
     /// One plain sentence: what was seen.
     pub fn summary(&self) -> String {
         self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::summary)
@@ -97,7 +111,7 @@ const NOT_RUN: &str = "has not run yet";
 
 impl Report {
     pub fn state(&self) -> State {
-        verdict(self.checks.iter().map(CheckReport::state))
+        verdict(self.checks.iter().map(CheckReport::weight))
     }
 
     /// The verdict in one line, with the checks that decide it.
@@ -115,17 +129,16 @@ impl Report {
             State::Pass => {
                 format!("PASS: {passed} of {} passed, skipped: {}", checks(total), ids(State::Skipped))
             }
-            State::Inconclusive | State::Skipped => match of(State::Inconclusive).count() {
-                0 if total == 0 => "NOT PROVEN: there are no checks".to_owned(),
-                0 => format!("NOT PROVEN: nothing passed, {} skipped", checks(total)),
-                unseen => {
-                    format!(
-                        "NOT PROVEN: {unseen} of {} inconclusive: {}",
-                        checks(total),
-                        ids(State::Inconclusive)
-                    )
+            State::Inconclusive | State::Skipped => {
+                let owed: Vec<&CheckReport> =
+                    self.checks.iter().filter(|check| check.weight() == State::Inconclusive).collect();
+                let ids = listed(owed.iter().map(|check| check.id.to_string()));
+                match owed.len() {
+                    0 if total == 0 => "NOT PROVEN: there are no checks".to_owned(),
+                    0 => format!("NOT PROVEN: nothing passed, {} skipped", checks(total)),
+                    unseen => format!("NOT PROVEN: {unseen} of {}: {ids}", checks(total)),
                 }
-            },
+            }
         }
     }
 }
@@ -203,6 +216,15 @@ mod tests {
         assert_eq!(names(0), "");
         assert_eq!(names(5), "n1, n2, n3, n4, n5");
         assert_eq!(names(7), "n1, n2, n3, n4, n5 and 2 more");
+    }
+
+    #[test]
+    fn a_check_that_left_its_turn_to_another_is_owed() {
+        let mut report = fixture::healthy();
+        let last = report.checks[4].last.as_mut().unwrap();
+        last.outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
+        assert_eq!(report.state(), State::Inconclusive);
+        assert_eq!(report.verdict_line(), "NOT PROVEN: 1 of 7 checks: monitoring/call");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::StartError;
-use crate::attempt::{Aim, Known, Probes, Signed};
+use crate::attempt::{Aim, Known, Probes, Signed, Unsigned};
 use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{CallSeen, Connection, CredentialsSeen, DnsSeen, EgressSeen, InstanceSeen};
@@ -81,15 +81,16 @@ impl Probes for Edges {
         connect::connect(&self.trust(), host, peer, limit).await
     }
 
-    async fn call(&self, call: Signed, limit: Duration) -> Option<CallSeen> {
+    async fn call(&self, call: Signed, limit: Duration) -> Result<CallSeen, Unsigned> {
         let mut slot = self.credentials.subscribe();
         let found = timeout(limit, slot.wait_for(|slot| !matches!(slot, Slot::Sought))).await;
-        let credentials = match found.ok()?.ok()?.clone() {
-            Slot::Held(credentials) => credentials,
-            Slot::Absent | Slot::Sought => return None,
+        let credentials = match found.map(|found| found.map(|slot| slot.clone())) {
+            Ok(Ok(Slot::Held(credentials))) => credentials,
+            Ok(Ok(Slot::Absent)) => return Err(Unsigned::NoCredentials),
+            Ok(Ok(Slot::Sought) | Err(_)) | Err(_) => return Err(Unsigned::StillSought),
         };
         let to = Destination { peer: call.peer, host: &call.host, region: &call.region, limit };
-        Some(call::list_metrics(&self.trust(), credentials, to, &call.namespace).await)
+        Ok(call::list_metrics(&self.trust(), credentials, to, &call.namespace).await)
     }
 
     async fn addresses(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
@@ -107,7 +108,7 @@ impl Probes for Edges {
             udp_dns: egress.udp_dns,
             window: egress.window,
         };
-        let controls = Controls { endpoints: known, resolvers: dns::system_resolvers() };
+        let controls = Controls { endpoints: known, resolvers: dns::off_host_resolvers(&own) };
         egress::attempt(&self.pinger, own, aim, controls).await
     }
 }

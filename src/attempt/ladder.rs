@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 
-use super::{Attempts, Clock, Probes, Signed};
+use super::{Attempts, Clock, Probes, Signed, Unsigned};
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
 use crate::observation::{
@@ -94,14 +94,8 @@ impl<P: Probes> Attempts<P> {
             return self.not_called(clock, ladder, connected, because).await;
         }
         let Some(region) = call.region.clone() else {
-            let judgement = Judgement {
-                outcome: Outcome::Inconclusive(Reason::PrerequisiteFailed),
-                addresses: connected,
-            };
             let because = "no region is known to sign for".to_owned();
-            return self
-                .tell(clock, id(ladder, Rung::Call), judgement, vec![], Evidence::NotAttempted { because })
-                .await;
+            return self.not_known(clock, ladder, connected, because).await;
         };
         let mut calls = Vec::new();
         for address in verified {
@@ -110,10 +104,17 @@ impl<P: Probes> Attempts<P> {
             let signed = Signed { host, peer, region, namespace: call.namespace.clone() };
             calls.push(self.probes.call(signed, ladder.pace.timeout));
         }
-        let calls: Option<Vec<CallSeen>> = join_all(calls).await.into_iter().collect();
-        let Some(calls) = calls else {
-            let because = "there are no credentials to sign with".to_owned();
-            return self.not_called(clock, ladder, connected, because).await;
+        let calls: Result<Vec<CallSeen>, Unsigned> = join_all(calls).await.into_iter().collect();
+        let calls = match calls {
+            Ok(calls) => calls,
+            Err(Unsigned::NoCredentials) => {
+                let because = "there are no credentials to sign with".to_owned();
+                return self.not_called(clock, ladder, connected, because).await;
+            }
+            Err(Unsigned::StillSought) => {
+                let because = "credentials were still being looked for when the time was over".to_owned();
+                return self.not_known(clock, ladder, connected, because).await;
+            }
         };
         let judgement = verdict::call(&connected, &calls);
         let evidence = Evidence::Call { host: host.to_owned(), calls };
@@ -121,12 +122,26 @@ impl<P: Probes> Attempts<P> {
     }
 
     async fn not_called(&self, clock: Clock, ladder: &Ladder, connected: Vec<Address>, because: String) {
-        let skipped = Outcome::Skipped(Reason::PrerequisiteFailed);
-        let addresses = connected
-            .into_iter()
-            .map(|address| Address { outcome: skipped, phases: vec![], ..address })
-            .collect();
-        let judgement = Judgement { outcome: skipped, addresses };
+        let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
+        self.no_call(clock, ladder, connected, outcome, because).await;
+    }
+
+    async fn not_known(&self, clock: Clock, ladder: &Ladder, connected: Vec<Address>, because: String) {
+        let outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
+        self.no_call(clock, ladder, connected, outcome, because).await;
+    }
+
+    async fn no_call(
+        &self,
+        clock: Clock,
+        ladder: &Ladder,
+        connected: Vec<Address>,
+        outcome: Outcome,
+        because: String,
+    ) {
+        let addresses =
+            connected.into_iter().map(|address| Address { outcome, phases: vec![], ..address }).collect();
+        let judgement = Judgement { outcome, addresses };
         self.tell(clock, id(ladder, Rung::Call), judgement, vec![], Evidence::NotAttempted { because }).await;
     }
 

@@ -67,6 +67,7 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
         .user_agent(USER_AGENT)
         .build()
         .map_err(Unmade::Request)?;
+    marks.begun.get_or_init(Instant::now);
     let response =
         client.get(format!("https://{host}:{}/", peer.port())).send().await.map_err(Unmade::Request)?;
     marks.answered.get_or_init(Instant::now);

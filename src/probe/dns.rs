@@ -71,9 +71,13 @@ pub async fn addresses(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Str
     }
 }
 
-/// The first resolver of the system: the nearest thing off the host that should answer.
-pub fn system_resolvers() -> Vec<SocketAddr> {
-    system::resolvers()
+/// Resolvers that are reached over the network. A stub on this machine (127.0.0.53) answers
+/// whether or not anything leaves it.
+pub fn off_host_resolvers(own: &[IpAddr]) -> Vec<SocketAddr> {
+    let mut resolvers = system::resolvers();
+    resolvers.extend([VPC_RESOLVER, VPC_RESOLVER_IPV6]);
+    resolvers.retain(|resolver| !resolver.ip().is_loopback() && !own.contains(&resolver.ip()));
+    resolvers
 }
 
 /// As the C library does it: in the order of `resolv.conf`, on to the next server when one is

@@ -185,17 +185,27 @@ async fn endpoint(
 }
 
 async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
-    let peer = *nearest(resolvers, family).first()?;
-    let (_, heard) = sockets::udp_dns(peer.ip(), deadline).await;
-    let passed = matches!(heard, Heard::Answer { .. });
+    let mut running: JoinSet<_> = nearest(resolvers, family)
+        .into_iter()
+        .take(MOST_CONTROLS)
+        .map(|peer| async move { (peer, sockets::udp_dns(peer.ip(), deadline).await.1) })
+        .collect();
+    let mut last = None;
+    while let Some(Ok((peer, heard))) = running.join_next().await {
+        let passed = matches!(heard, Heard::Answer { .. });
+        last = Some((peer, passed));
+        if passed {
+            break;
+        }
+    }
+    let (peer, passed) = last?;
     let detail =
         if passed { format!("resolver {peer} answered") } else { format!("resolver {peer} did not answer") };
     Some(Control { control: ControlKind::Resolver, target: Some(peer), passed, detail })
 }
 
-/// Those of the family under test where there are any: they exercise the same stack.
-fn nearest(addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
-    let (same, other): (Vec<SocketAddr>, Vec<SocketAddr>) =
-        addresses.into_iter().partition(|address| Family::of(address.ip()) == family);
-    if same.is_empty() { other } else { same }
+/// Those of the family under test first: they exercise the same stack.
+fn nearest(mut addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
+    addresses.sort_by_key(|address| Family::of(address.ip()) != family);
+    addresses
 }

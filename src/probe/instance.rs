@@ -128,7 +128,7 @@ pub async fn credentials(
             reason: Reason::CredentialsTimeout,
             detail: format!("the provider chain did not end within {}", humantime::format_duration(limit)),
         }),
-        Ok(Err(error)) => Some(Trouble { reason: Reason::NoCredentials, detail: told(error) }),
+        Ok(Err(error)) => Some(absence(error, http.trace().error.map(|error| error.reason))),
     };
     let credentials = resolved.ok().and_then(Result::ok);
     let seen = CredentialsSeen {
@@ -140,9 +140,33 @@ pub async fn credentials(
     (seen, credentials)
 }
 
+/// A chain that ended in silence has not shown that there are none.
+fn absence(error: &CredentialsError, transport: Option<Reason>) -> Trouble {
+    let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
+    let timed_out = transport.is_some_and(|reason| silent.contains(&reason));
+    let reason = if timed_out { Reason::CredentialsTimeout } else { Reason::NoCredentials };
+    Trouble { reason, detail: condensed(&told(error)) }
+}
+
+/// The chain lists every source that it tried; the last one is the one that was set up, or the
+/// instance's role.
+fn condensed(text: &str) -> String {
+    let last = text.lines().last().unwrap_or(text).trim();
+    last.replace("the credential provider was not enabled: ", "")
+}
+
 fn source(credentials: &Credentials) -> Option<String> {
     let features: &Vec<AwsCredentialFeature> = credentials.get_property()?;
-    features.last().map(|feature| format!("{feature:?}"))
+    let name = match features.last()? {
+        AwsCredentialFeature::CredentialsEnvVars => "the environment",
+        AwsCredentialFeature::CredentialsHttp => "the container's provider",
+        AwsCredentialFeature::CredentialsImds => "instance metadata",
+        AwsCredentialFeature::CredentialsProfile => "a profile",
+        AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken
+        | AwsCredentialFeature::CredentialsStsAssumeRoleWebId => "a web identity",
+        other => return Some(format!("{other:?}")),
+    };
+    Some(name.to_owned())
 }
 
 /// An error with what led to it; repeated words left out.

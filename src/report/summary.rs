@@ -1,6 +1,7 @@
 //! One plain sentence for each check: what was seen, out of the typed evidence.
 
 pub mod egress;
+pub mod headline;
 
 use std::cmp::Reverse;
 use std::net::IpAddr;

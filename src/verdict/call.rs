@@ -95,7 +95,7 @@ fn says_clock_is_off(message: &str) -> bool {
     ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words))
 }
 
-/// "because no <kind> allows the .. action" and "with an explicit deny in a <kind>": the kinds
+/// "because no KIND allows the .. action" and "with an explicit deny in a KIND": the kinds
 /// are those of IAM's guide to access denied messages.
 fn denying_policy(message: &str) -> Reason {
     let denies = |kind: &str| {
