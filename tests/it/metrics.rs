@@ -84,6 +84,10 @@ fn prometheus_reads_the_same_series_out_of_either_format() {
             let mut labels = labels.as_object().unwrap().clone();
             labels.remove("job");
             labels.remove("instance");
+            // OpenMetrics wants 1.0 where the older format has 1; Prometheus 3 stores either as 1.0.
+            if let Some(bound) = labels.get("le").and_then(|le| le.as_str()?.parse::<f64>().ok()) {
+                labels.insert("le".to_owned(), bound.to_string().into());
+            }
             (serde_json::Value::Object(labels).to_string(), value)
         };
         scraped.into_iter().map(named).collect()
