@@ -3,6 +3,7 @@
 mod daemon;
 mod edges;
 mod output;
+mod textfile;
 
 use std::env;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use tracing_subscriber::prelude::*;
 use crate::attempt::Attempts;
 use crate::cli::{self, Args, Format, Level, LogFormat};
 use crate::config::{Config, ConfigError};
+use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
 use crate::wire::trust::TrustError;
@@ -95,6 +97,7 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
         Format::Text => text::render(&report, text::Style { colour: args.output.is_none() && colour() }),
         Format::Json => report::json::render(&report).map_err(StartError::Json)?,
         Format::Junit => report::junit::render(&report),
+        Format::Prometheus => Metrics::of(&report).textfile(&report),
     };
     match &args.output {
         Some(path) => output::replace(path, &page).map_err(StartError::Output)?,

@@ -6,14 +6,6 @@ use crate::network::Scope;
 use crate::observation::{Evidence, Outcome, Phase, Probe, Reason};
 use crate::report::fixture;
 
-fn observed(report: &Report) -> Metrics {
-    let metrics = Metrics::new();
-    for check in &report.checks {
-        check.last.iter().for_each(|last| metrics.observe(last));
-    }
-    metrics
-}
-
 fn page(metrics: &Metrics, report: &Report, format: Format) -> String {
     encode(&metrics.families(report), format).body
 }
@@ -29,11 +21,11 @@ fn value(page: &str, series: &str) -> Option<String> {
 fn the_whole_page_is_as_committed() {
     for name in ["healthy", "endpoint_half_dead", "leak", "just_started"] {
         let report = fixture::named(name);
-        let metrics = observed(&report);
+        let metrics = Metrics::of(&report);
         fixture::golden(&format!("src/metrics/golden/{name}.prom"), &page(&metrics, &report, Format::Text));
     }
     let report = fixture::named("endpoint_half_dead");
-    let open = page(&observed(&report), &report, Format::OpenMetrics);
+    let open = page(&Metrics::of(&report), &report, Format::OpenMetrics);
     fixture::golden("src/metrics/golden/endpoint_half_dead.openmetrics", &open);
 }
 
@@ -48,7 +40,7 @@ fn no_report_makes_a_series_appear_twice() {
                 connections.extend(connections.clone());
             }
         }
-        let page = page(&observed(&report), &report, Format::Text);
+        let page = page(&Metrics::of(&report), &report, Format::Text);
         let mut series: Vec<&str> = page.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
         series.sort_unstable();
         let count = series.len();
@@ -74,7 +66,7 @@ fn what_has_not_run_has_its_series_at_zero() {
 #[test]
 fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
     let (broken, healthy) = (fixture::named("private_dns_off"), fixture::healthy());
-    let metrics = observed(&broken);
+    let metrics = Metrics::of(&broken);
     let reason =
         r#"linkproof_check_reason{check="monitoring/dns",target="monitoring",reason="public_address"}"#;
     let address =
@@ -90,7 +82,7 @@ fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
 #[test]
 fn a_check_that_is_removed_takes_its_series_along() {
     let mut report = fixture::healthy();
-    let metrics = observed(&report);
+    let metrics = Metrics::of(&report);
     report
         .checks
         .retain(|check| check.id != fixture::rung(Rung::Call) && check.id != CheckId::Egress(Family::Ipv4));
@@ -103,7 +95,7 @@ fn a_check_that_is_removed_takes_its_series_along() {
 #[test]
 fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     let report = fixture::healthy();
-    let metrics = observed(&report);
+    let metrics = Metrics::of(&report);
     metrics.observe(report.checks[5].last.as_ref().unwrap());
     let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",probe="icmp"}"#;
     let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",probe="tcp"}"#;
@@ -180,7 +172,7 @@ can make the page grow without bound.
 fn table() -> String {
     let mut families: BTreeMap<String, (String, String, BTreeSet<String>)> = BTreeMap::new();
     for (_, report) in fixture::all() {
-        let metrics = observed(&report);
+        let metrics = Metrics::of(&report);
         for family in metrics.families(&report).into_iter().chain(metrics.process.collect()) {
             let kind = format!("{:?}", family.get_field_type()).to_lowercase();
             let labels = &mut families
@@ -263,8 +255,17 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
     let healthy = fixture::healthy();
     let page = page(&metrics, &healthy, Format::Text);
     let left = page.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
-    let fresh = self::page(&observed(&healthy), &healthy, Format::Text);
+    let fresh = self::page(&Metrics::of(&healthy), &healthy, Format::Text);
     let before =
         fresh.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
     assert_eq!(left, before);
+}
+
+#[test]
+fn the_textfile_holds_nothing_that_node_exporter_says_of_itself() {
+    let report = fixture::healthy();
+    let page = Metrics::of(&report).textfile(&report);
+    let names = page.lines().filter(|line| !line.starts_with('#'));
+    assert!(page.contains("linkproof_check_success{") && names.clone().count() > 100);
+    assert_eq!(names.filter(|line| !line.starts_with("linkproof_")).collect::<Vec<_>>(), Vec::<&str>::new());
 }

@@ -20,7 +20,9 @@ mod dashboard;
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+mod log;
 mod metrics;
 mod page;
 mod prometheus;
 mod structure;
+mod textfile;

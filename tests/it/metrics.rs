@@ -35,7 +35,7 @@ fn serve(lab: &Lab, content_type: &'static str, body: Vec<u8>) -> SocketAddr {
     address
 }
 
-fn assert_clean(page: &str) {
+pub fn assert_clean(page: &str) {
     let mut promtool = Command::new(program("promtool", "prometheus"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
