@@ -5,14 +5,17 @@ use serde_json::Value;
 use crate::lab::{Child, Fault, Lab, Run};
 use crate::prometheus::{DAEMON, HASTY, Scratch, eventually, http, lab};
 
+/// What systemd tells a service whose standard error is the journal, and what is left of that in
+/// a program that the service started with another one.
+const JOURNAL: &str = "export JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2);";
+const INHERITED: &str = "export JOURNAL_STREAM=8:1;";
+
 /// The daemon, once all its checks pass.
-fn settled(lab: &Lab, scratch: &Scratch, options: &[&str], journal: bool) -> Child {
+fn settled(lab: &Lab, scratch: &Scratch, options: &[&str], journal: &str) -> Child {
     let config = scratch.write("linkproof.toml", HASTY);
-    let mut run = Run::new(env!("CARGO_BIN_EXE_linkproof")).arg("--config").arg(config).args(options);
-    if journal {
-        run = run.env("JOURNAL_STREAM", "8:1234");
-    }
-    let daemon = lab.spawn(&run);
+    let line = format!("{journal} exec \"$@\"");
+    let run = Run::new("bash").args(["-c", &line, "bash", env!("CARGO_BIN_EXE_linkproof"), "--config"]);
+    let daemon = lab.spawn(&run.arg(config).args(options));
     says(lab, "PASS");
     daemon
 }
@@ -42,7 +45,7 @@ fn json(line: &str) -> Value {
 #[test]
 fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
     let (lab, scratch) = (lab(), Scratch::new("log-json"));
-    let daemon = settled(&lab, &scratch, &["--log.format", "json"], false);
+    let daemon = settled(&lab, &scratch, &["--log.format", "json"], JOURNAL);
     let settled = daemon.stderr();
     rounds(&lab);
     assert_eq!(daemon.stderr(), settled, "nothing changed, and something was said");
@@ -73,29 +76,30 @@ fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
 }
 
 #[test]
-fn the_journal_gets_lines_without_a_time_and_without_colour() {
+fn the_journal_gets_lines_with_their_severity_and_without_a_time() {
     let (lab, scratch) = (lab(), Scratch::new("log-journal"));
-    let daemon = settled(&lab, &scratch, &[], true);
+    let daemon = settled(&lab, &scratch, &[], JOURNAL);
     lab.inject(Fault::NatOpen);
     says(&lab, "FAIL");
     let said = daemon.stderr();
     assert!(!said.contains('\u{1b}'), "{said}");
-    for line in said.lines() {
-        // The journal stamps each line itself.
-        assert!(["INFO", "WARN"].iter().any(|level| line.trim_start().starts_with(level)), "{line}");
-    }
+    // The journal stamps each line itself, and takes the severity off it.
+    assert!(said.starts_with("<6>Ready. listen="), "{said}");
+    assert!(said.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{said}");
     let leak: Vec<&str> =
         said.lines().filter(|line| line.contains("check=egress/ipv4 outcome=\"fail\"")).collect();
-    assert!(!leak.is_empty() && leak[0].contains("reason=\"icmp_reply\""), "{said}");
+    assert!(leak.len() == 1 && leak[0].starts_with("<4>"), "{said}");
+    assert!(leak[0].contains("reason=\"icmp_reply\""), "{said}");
 }
 
 #[test]
 fn the_level_decides_how_much_is_said() {
     let (lab, scratch) = (lab(), Scratch::new("log-level"));
-    let daemon = settled(&lab, &scratch, &["--log.level", "warn"], false);
-    assert!(!daemon.stderr().contains("Ready."), "{}", daemon.stderr());
+    let daemon = settled(&lab, &scratch, &["--log.level", "warn"], INHERITED);
+    assert_eq!(daemon.stderr(), "", "all is well");
     lab.inject(Fault::NatOpen);
     says(&lab, "FAIL");
+    assert!(!daemon.stderr().starts_with('<'), "this is no journal: {}", daemon.stderr());
     assert!(
         daemon.stderr().contains("internet_route_open") || daemon.stderr().contains("egress"),
         "{}",
@@ -103,7 +107,7 @@ fn the_level_decides_how_much_is_said() {
     );
     drop(daemon);
     lab.set([]);
-    let daemon = settled(&lab, &scratch, &["--log.level", "error"], false);
+    let daemon = settled(&lab, &scratch, &["--log.level", "error"], "");
     lab.inject(Fault::NatOpen);
     says(&lab, "FAIL");
     assert_eq!(daemon.stderr(), "", "a finding is no error of the agent");
