@@ -16,6 +16,7 @@
 
 mod alerts;
 mod dashboard;
+mod fleet;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "lab.rs"]

@@ -15,7 +15,7 @@ use crate::lab::{Child, Fault, Host, Lab, Run};
 
 /// In a namespace of its own a port is nobody else's.
 pub const DAEMON: SocketAddr = loopback(10042);
-const PROMETHEUS: SocketAddr = loopback(9090);
+pub const PROMETHEUS: SocketAddr = loopback(9090);
 const ALERTMANAGER: SocketAddr = loopback(9093);
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,6 +94,20 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// The shipped configuration's job, with targets that the lab has instead of EC2's.
+pub fn job(file: &str, target: impl std::fmt::Display) -> String {
+    let shipped = fs::read_to_string(packaged("prometheus").join(file)).unwrap();
+    let (_, job) = shipped.split_once("scrape_configs:\n").unwrap();
+    let (before, rest) = job.split_once("    ec2_sd_configs:\n").unwrap();
+    let (_, after) = rest.split_once("    relabel_configs:\n").unwrap();
+    let end =
+        ["    metric_relabel_configs:", "    sample_limit:"].iter().filter_map(|next| after.find(next)).min();
+    let after = &after[end.unwrap()..];
+    format!(
+        "{before}    static_configs: [{{targets: ['{target}'], labels: {{vpc: vpc-1, zone: use1-az1}}}}]\n{after}"
+    )
+}
+
 /// The daemon on the instance, with its first round done.
 pub fn daemon(lab: &Lab, scratch: &Scratch, config: &str) -> Child {
     let config = scratch.write("linkproof.toml", config);
@@ -108,26 +122,44 @@ pub fn daemon(lab: &Lab, scratch: &Scratch, config: &str) -> Child {
     daemon
 }
 
-/// A real Prometheus on the instance that scrapes and evaluates each second.
+/// A real Prometheus on the instance.
 pub struct Prometheus<'a> {
     lab: &'a Lab,
-    _process: Child,
+    process: Child,
 }
 
 impl<'a> Prometheus<'a> {
+    /// That scrapes and evaluates each second.
     pub fn start(lab: &'a Lab, scratch: &Scratch, jobs: &str, more: &str) -> Self {
+        Self::paced(1, lab, scratch, jobs, more)
+    }
+
+    pub fn paced(seconds: u64, lab: &'a Lab, scratch: &Scratch, jobs: &str, more: &str) -> Self {
+        let (each, timeout) = (format!("{seconds}s"), "1s");
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{more}\nscrape_configs:\n{jobs}"
+            "global: {{scrape_interval: {each}, scrape_timeout: {timeout}, evaluation_interval: {each}}}\n{more}\nscrape_configs:\n{jobs}"
         );
         let config = scratch.write("prometheus.yml", &config);
         let run = Run::new(program("prometheus", "prometheus"))
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", scratch.0.join("tsdb").display()))
-            .arg(format!("--web.listen-address={PROMETHEUS}"));
-        let process = lab.spawn(&run);
-        let ready = || (http::get(lab, PROMETHEUS, "/-/ready", "")?.status == 200).then_some(());
-        eventually("Prometheus to be ready", ready);
-        Self { lab, _process: process }
+            .arg(format!("--web.listen-address={PROMETHEUS}"))
+            .arg("--web.enable-remote-write-receiver");
+        let mut process = lab.spawn(&run);
+        eventually("Prometheus to be ready", || {
+            assert!(process.is_running(), "{}", process.stderr());
+            (http::get(lab, PROMETHEUS, "/-/ready", "")?.status == 200).then_some(())
+        });
+        Self { lab, process }
+    }
+
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The most memory that it held so far, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.process.peak_rss().unwrap_or_default()
     }
 
     /// The series that a query returns, each with its value. An error of the query is one of the test.

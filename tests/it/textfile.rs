@@ -8,9 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::{Fault, Run};
 use crate::metrics::assert_clean;
-use crate::prometheus::{
-    HASTY, Prometheus, Scratch, daemon, eventually, http, lab, packaged, program, rules,
-};
+use crate::prometheus::{HASTY, Prometheus, Scratch, daemon, eventually, http, job, lab, program, rules};
 
 const NODE_EXPORTER: &str = "127.0.0.1:9100";
 
@@ -33,14 +31,7 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
     assert!(page.contains("node_textfile_scrape_error 0"));
 
     // The shipped job, but for the way it finds its targets.
-    let shipped = fs::read_to_string(packaged("prometheus/textfile.yml")).unwrap();
-    let (_, job) = shipped.split_once("scrape_configs:\n").unwrap();
-    let (before, rest) = job.split_once("    ec2_sd_configs:\n").unwrap();
-    let (_, after) = rest.split_once("    relabel_configs:\n").unwrap();
-    let (_, relabelled) = after.split_once("    metric_relabel_configs:\n").unwrap();
-    let job = format!(
-        "{before}    static_configs: [{{targets: ['{NODE_EXPORTER}']}}]\n    metric_relabel_configs:\n{relabelled}"
-    );
+    let job = job("textfile.yml", NODE_EXPORTER);
     let prometheus = Prometheus::start(&lab, &scratch, &job, &format!("rule_files: {}", rules(&scratch)));
     prometheus.until(r#"instance:linkproof_proven:bool{job="linkproof"} == 1"#);
     assert_eq!(prometheus.query(r#"{job="linkproof",__name__=~"node_.+|process_.+"}"#), []);
