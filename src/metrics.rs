@@ -71,8 +71,8 @@ impl Metrics {
         encode(&families, accept::format(accept))
     }
 
-    /// The page for node_exporter's textfile collector: without what it says of its own process,
-    /// since two families of one name would make it refuse its whole page.
+    /// The page for node_exporter's textfile collector: without our process, since node_exporter
+    /// tells the same of its own, and series that come twice are an error to it.
     pub fn textfile(&self, report: &Report) -> String {
         encode(&self.families(report), Format::Text).body
     }

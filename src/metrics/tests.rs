@@ -269,3 +269,14 @@ fn the_textfile_holds_nothing_that_node_exporter_says_of_itself() {
     assert!(page.contains("linkproof_check_success{") && names.clone().count() > 100);
     assert_eq!(names.filter(|line| !line.starts_with("linkproof_")).collect::<Vec<_>>(), Vec::<&str>::new());
 }
+
+#[test]
+fn an_address_that_was_not_tried_has_neither_passed_nor_failed() {
+    let mut report = fixture::healthy();
+    let last = report.checks[3].last.as_mut().unwrap();
+    let skipped = Outcome::Skipped(Reason::FamilyUnavailable);
+    last.addresses.push(fixture::address("2001:db8::57", Scope::Vpc, skipped, vec![]));
+    let page = page(&Metrics::of(&report), &report, Format::Text);
+    assert!(!page.contains("2001:db8::57"));
+    assert_eq!(page.matches(r#"linkproof_address_success{check="monitoring/connect""#).count(), 2);
+}

@@ -25,8 +25,8 @@ fn says(lab: &Lab, verdict: &str) {
     eventually(&words, || http::get(lab, DAEMON, "/", "")?.text().contains(&words).then_some(()));
 }
 
-/// Lets every check run several times.
-fn rounds(lab: &Lab) {
+/// Lets every check run as many times more.
+pub fn rounds(lab: &Lab, more: u64) {
     let runs = || {
         let page = http::get(lab, DAEMON, "/metrics", "")?.text();
         let of = |line: &str| {
@@ -35,7 +35,7 @@ fn rounds(lab: &Lab) {
         page.lines().filter_map(|line| of(line).flatten()).min()
     };
     let now: u64 = eventually("the runs", runs);
-    eventually("three more rounds", || (runs()? >= now + 3).then_some(()));
+    eventually("more rounds", || (runs()? >= now + more).then_some(()));
 }
 
 fn json(line: &str) -> Value {
@@ -47,12 +47,12 @@ fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
     let (lab, scratch) = (lab(), Scratch::new("log-json"));
     let daemon = settled(&lab, &scratch, &["--log.format", "json"], JOURNAL);
     let settled = daemon.stderr();
-    rounds(&lab);
+    rounds(&lab, 3);
     assert_eq!(daemon.stderr(), settled, "nothing changed, and something was said");
 
     lab.inject(Fault::PrivateDnsOff);
     says(&lab, "FAIL");
-    rounds(&lab);
+    rounds(&lab, 3);
     lab.clear(Fault::PrivateDnsOff);
     says(&lab, "PASS");
     let said = daemon.stderr();

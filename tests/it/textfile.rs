@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use nix::sys::signal::Signal;
 
 use crate::lab::{Fault, Run};
+use crate::log::rounds;
 use crate::metrics::assert_clean;
 use crate::prometheus::{HASTY, Prometheus, Scratch, daemon, eventually, http, job, lab, program, rules};
 
@@ -20,7 +21,7 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
     let run = Run::new(program("prometheus-node-exporter", "prometheus-node-exporter"))
         .arg(format!("--collector.textfile.directory={}", scratch.0.display()))
         .arg(format!("--web.listen-address={NODE_EXPORTER}"));
-    let _node_exporter = lab.spawn(&run);
+    let node_exporter = lab.spawn(&run);
     let address: SocketAddr = NODE_EXPORTER.parse().unwrap();
     // Its whole page, so that names that both have would show.
     let page = eventually("node_exporter to have all of it", || {
@@ -29,6 +30,8 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
             .then_some(page)
     });
     assert!(page.contains("node_textfile_scrape_error 0"));
+    // It serves what is left where names collide, and complains.
+    assert!(!node_exporter.stderr().contains("collected before"), "{}", node_exporter.stderr());
 
     // The shipped job, but for the way it finds its targets.
     let job = job("textfile.yml", NODE_EXPORTER);
@@ -68,6 +71,8 @@ fn a_file_that_cannot_be_written_is_told_once() {
     let (lab, scratch) = (lab(), Scratch::new("no-textfile"));
     let config = format!("{HASTY}[web]\ntextfile = \"{}/absent/linkproof.prom\"\n", scratch.0.display());
     let daemon = daemon(&lab, &scratch, &config);
+    // It is tried again after five seconds.
+    rounds(&lab, 7);
     fs::create_dir(scratch.0.join("absent")).unwrap();
     eventually("the file to be written again", || {
         daemon.stderr().contains("The textfile is written again.").then_some(())
