@@ -24,21 +24,25 @@ impl<P: Probes> Attempts<P> {
             return self.without_region(ladder, with_call).await;
         };
         let own = self.probes.own_addresses();
-        let families: Vec<Family> = Family::BOTH
-            .into_iter()
-            .filter(|family| own.iter().any(|ip| Family::of(*ip) == *family))
-            .collect();
-        let resolved = self.resolve(ladder, host, &families).await;
-        let connected = self.connect(ladder, host, &resolved, &families).await;
+        let (families, lacking): (Vec<Family>, Vec<Family>) =
+            Family::BOTH.into_iter().partition(|family| own.iter().any(|ip| Family::of(*ip) == *family));
+        let resolved = self.resolve(ladder, host, &families, &lacking).await;
+        let connected = self.connect(ladder, host, &resolved, &lacking).await;
         if let (Some(call), true) = (&ladder.call, with_call) {
             self.call(ladder, host, call, connected).await;
         }
     }
 
-    async fn resolve(&self, ladder: &Ladder, host: &str, families: &[Family]) -> Vec<Address> {
+    async fn resolve(
+        &self,
+        ladder: &Ladder,
+        host: &str,
+        families: &[Family],
+        lacking: &[Family],
+    ) -> Vec<Address> {
         let clock = Clock::start();
         let seen = self.probes.resolve(host, families, ladder.pace.timeout).await;
-        let judgement = verdict::dns(&seen, ladder);
+        let judgement = verdict::dns(&seen, lacking, ladder);
         let resolved = judgement.addresses.clone();
         self.remember(ladder, &resolved);
         let phases = slowest(seen.answers.iter().filter(|answer| answer.resolver == Resolver::System));
@@ -60,21 +64,19 @@ impl<P: Probes> Attempts<P> {
         ladder: &Ladder,
         host: &str,
         resolved: &[Address],
-        families: &[Family],
+        lacking: &[Family],
     ) -> Vec<Address> {
         let clock = Clock::start();
         let mut connections = Vec::new();
         for address in resolved {
-            let tried = address.scope != Scope::Special && families.contains(&Family::of(address.ip));
+            let tried = address.scope != Scope::Special && !lacking.contains(&Family::of(address.ip));
             if tried && connections.len() < MOST_CONNECTIONS {
                 let peer = SocketAddr::new(address.ip, ladder.port);
                 connections.push(self.probes.connect(host, peer, ladder.pace.timeout));
             }
         }
         let connections: Vec<Connection> = join_all(connections).await;
-        let lacking: Vec<Family> =
-            Family::BOTH.into_iter().filter(|family| !families.contains(family)).collect();
-        let judgement = verdict::connect(resolved, &connections, &lacking, ladder);
+        let judgement = verdict::connect(resolved, &connections, lacking, ladder);
         let connected = judgement.addresses.clone();
         let evidence = if resolved.is_empty() {
             Evidence::NotAttempted { because: format!("{host} gave no address to connect to") }
@@ -117,7 +119,7 @@ impl<P: Probes> Attempts<P> {
             }
         };
         let judgement = verdict::call(&connected, &calls);
-        let evidence = Evidence::Call { host: host.to_owned(), calls };
+        let evidence = Evidence::Call { host: host.to_owned(), calls, proof: call.proof };
         self.tell(clock, id(ladder, Rung::Call), judgement, vec![], evidence).await;
     }
 

@@ -34,10 +34,15 @@ const LET_OUT: &str = "This host's own packet filter refuses to send. Let linkpr
 
 fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     let out: Vec<&Shot> = seen.shots.iter().filter(|shot| is_leak(scene, shot)).collect();
-    let kinds: BTreeSet<Probe> = out.iter().map(|shot| shot.probe).collect();
-    let closed: Vec<&str> =
-        Probe::ALL.into_iter().filter(|probe| is_silent(seen, *probe)).map(name).collect();
-    let cause = if !kinds.is_empty() && !closed.is_empty() {
+    let answered: BTreeSet<Probe> =
+        out.iter().filter(|shot| matches!(shot.heard, Heard::Answer { .. })).map(|shot| shot.probe).collect();
+    // Beside a rejection from outside, silence tells nothing: ping may not hear its own.
+    let closed: Vec<&str> = if answered.is_empty() {
+        vec![]
+    } else {
+        Probe::ALL.into_iter().filter(|probe| is_silent(seen, *probe)).map(name).collect()
+    };
+    let cause = if !closed.is_empty() {
         Cause::EgressFilteredByProtocol
     } else if seen.family == Family::Ipv4 {
         Cause::InternetRouteOpen

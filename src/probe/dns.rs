@@ -1,27 +1,25 @@
 //! Questions to resolvers, over hickory's `net` layer: one question goes to one known server
 //! and its raw answer comes back. Nothing is cached, coalesced, searched or answered locally.
 
+mod socket;
 mod system;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioRuntimeProvider};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::tcp::TcpClientStream;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::check::Family;
 use crate::observation::{Answer, DnsSeen, Question, Reply, Resolver, Transport};
+use socket::Sockets;
 
 /// The VPC's resolver, where every VPC has it ("Amazon DNS server" in the VPC user guide).
 const VPC_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253)), 53);
@@ -106,7 +104,7 @@ async fn ask(
     deadline: Instant,
 ) -> Answer {
     let started = Instant::now();
-    let provider = Connected::default();
+    let provider = Sockets::default();
     let mut transport = Transport::Udp;
     let mut reply = match query(host, question) {
         Ok((query, options)) => {
@@ -131,7 +129,7 @@ async fn ask(
         let detail = format!("{} addresses, more than {MOST_ADDRESSES}", addresses.len());
         reply = Reply::Invalid { detail };
     }
-    let retransmitted = provider.datagrams.load(Ordering::Relaxed) > 1;
+    let retransmitted = provider.opened() > 1;
     Answer { server, resolver, question, transport, retransmitted, took: started.elapsed(), reply }
 }
 
@@ -155,13 +153,13 @@ async fn ask_udp(
     query: Query,
     mut options: DnsRequestOptions,
     deadline: Instant,
-    provider: &Connected,
+    provider: &Sockets,
 ) -> Result<DnsResponse, NetError> {
     let left = deadline.saturating_duration_since(Instant::now());
     // A third of the time for the first datagram, two for the second: late answers to the
     // first are still heard.
     options.retry_interval = left / 3;
-    let exchange: DnsExchange<Connected> = UdpClientStream::builder(server, provider.clone())
+    let exchange: DnsExchange<Sockets> = UdpClientStream::builder(server, provider.clone())
         .with_timeout(Some(left))
         .with_max_retries(2) // Datagrams in all, whatever the name says.
         .with_retry_interval_floor(0)
@@ -230,6 +228,8 @@ fn read(response: &DnsResponse, host: &str, question: Question) -> Reply {
         shorten(record.ttl);
         addresses.push(address);
     }
+    // Servers rotate them, which says nothing.
+    addresses.sort_unstable();
     Reply::Addresses { addresses, ttl, aliases }
 }
 
@@ -241,44 +241,5 @@ fn reply_of(error: &NetError) -> Reply {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Reply::Servfail,
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Reply::Refused,
         other => Reply::Invalid { detail: other.to_string() },
-    }
-}
-
-/// Tokio's sockets, connected to the server, so that the kernel passes an ICMP error on
-/// instead of leaving the question to time out; and counted, since each datagram has its own.
-#[derive(Clone, Default)]
-struct Connected {
-    tokio: TokioRuntimeProvider,
-    datagrams: Arc<AtomicU32>,
-}
-
-type Opening<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
-
-impl RuntimeProvider for Connected {
-    type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
-    type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
-    type Udp = UdpSocket;
-    type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
-
-    fn create_handle(&self) -> Self::Handle {
-        self.tokio.create_handle()
-    }
-
-    fn connect_tcp(
-        &self,
-        server: SocketAddr,
-        bind: Option<SocketAddr>,
-        timeout: Option<Duration>,
-    ) -> Opening<Self::Tcp> {
-        self.tokio.connect_tcp(server, bind, timeout)
-    }
-
-    fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
-        self.datagrams.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move {
-            let socket = UdpSocket::bind(local).await?;
-            socket.connect(server).await?;
-            Ok(socket)
-        })
     }
 }

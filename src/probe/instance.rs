@@ -1,25 +1,24 @@
 //! What the machine is told about itself: instance metadata (IMDSv2 only) and credentials.
 
+mod credentials;
+
 use std::error::Error;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds::client::error::ImdsError;
-use aws_config::imds::client::{Client, EndpointMode};
+use aws_config::imds::client::{self, Client, EndpointMode};
 use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
-use aws_credential_types::credential_feature::AwsCredentialFeature;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::error::CredentialsError;
 use tokio::time::{Instant, timeout_at};
 
 use crate::check::Family;
 use crate::network::Cidr;
-use crate::observation::{CredentialsSeen, Instance, InstanceSeen, Reason, Trouble};
+use crate::observation::{Instance, InstanceSeen, Reason, Trouble};
 use crate::wire::direct::Direct;
 use crate::wire::trust::Trust;
+
+pub use credentials::credentials;
 
 /// Asks for the facts, over IPv6 only where the instance has no IPv4 address.
 pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceSeen {
@@ -27,13 +26,7 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
     let http = Direct::new(trust.clone(), None, deadline);
     let mode = if families.contains(&Family::Ipv4) { EndpointMode::IpV4 } else { EndpointMode::IpV6 };
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    let client = Client::builder()
-        .configure(&provider)
-        .endpoint_mode(mode)
-        .max_attempts(1)
-        .connect_timeout(limit)
-        .read_timeout(limit)
-        .build();
+    let client = asking_once(&provider, limit).endpoint_mode(mode).build();
     let facts = timeout_at(deadline, facts(&client)).await;
     let trace = http.trace();
     let error = match &facts {
@@ -49,7 +42,11 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
     InstanceSeen { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
 }
 
-async fn facts(client: &Client) -> Result<Instance, ImdsError> {
+fn asking_once(provider: &ProviderConfig, limit: Duration) -> client::Builder {
+    Client::builder().configure(provider).max_attempts(1).connect_timeout(limit).read_timeout(limit)
+}
+
+async fn facts(client: &Client) -> Result<Instance, Unanswered> {
     // The first question alone: it fetches the token that the others need.
     let region = text(client, "placement/region").await?;
     let mac = text(client, "mac").await?;
@@ -76,11 +73,46 @@ async fn facts(client: &Client) -> Result<Instance, ImdsError> {
 }
 
 /// `None` where metadata has no such thing, which is an answer too.
-async fn text(client: &Client, key: &str) -> Result<Option<String>, ImdsError> {
-    match client.get(format!("/latest/meta-data/{key}")).await {
-        Ok(value) => Ok(Some(value.as_ref().trim().to_owned()).filter(|value| !value.is_empty())),
-        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => Ok(None),
-        Err(error) => Err(error),
+async fn text(client: &Client, key: &str) -> Result<Option<String>, Unanswered> {
+    let value = match client.get(format!("/latest/meta-data/{key}")).await {
+        Ok(value) => value.as_ref().trim().to_owned(),
+        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => return Ok(None),
+        Err(error) => return Err(Unanswered::Imds(error)),
+    };
+    if !is_of_metadata(&value) {
+        return Err(Unanswered::Foreign { key: key.to_owned() });
+    }
+    Ok(Some(value).filter(|value| !value.is_empty()))
+}
+
+/// Ids, zones, addresses, ranges, a role, one a line: no page of something else. They become part
+/// of the next question's path, where the SDK panics at what does not belong there.
+fn is_of_metadata(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=,@\n".contains(&byte))
+}
+
+/// Why a document is not there.
+#[derive(Debug)]
+enum Unanswered {
+    Imds(ImdsError),
+    Foreign { key: String },
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Imds(error) => write!(f, "{error}"),
+            Self::Foreign { key } => write!(f, "what was answered for {key} is not from metadata"),
+        }
+    }
+}
+
+impl Error for Unanswered {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Imds(error) => error.source(),
+            Self::Foreign { .. } => None,
+        }
     }
 }
 
@@ -89,7 +121,7 @@ fn listed<T: std::str::FromStr>(lines: Option<String>) -> Vec<T> {
 }
 
 /// Metadata answered, but not with what was asked for; 403 is how it says that it is off.
-fn refusal(status: Option<u16>, error: &ImdsError) -> Trouble {
+fn refusal(status: Option<u16>, error: &Unanswered) -> Trouble {
     let reason = if status == Some(403) { Reason::MetadataDisabled } else { Reason::MetadataInvalid };
     Trouble { reason, detail: told(error) }
 }
@@ -106,69 +138,6 @@ fn unreached(error: &Trouble) -> Trouble {
     Trouble { reason, detail: error.detail.clone() }
 }
 
-/// The default chain, once; what it yields is kept for signing, what it showed is evidence.
-pub async fn credentials(
-    trust: &Trust,
-    region: Option<String>,
-    limit: Duration,
-) -> (CredentialsSeen, Option<Credentials>) {
-    let deadline = Instant::now() + limit;
-    let http = Direct::new(trust.clone(), None, deadline);
-    let provider = ProviderConfig::without_region()
-        .with_region(region.map(Region::new))
-        .with_behavior_version(Some(BehaviorVersion::latest()))
-        .with_http_client(http.clone());
-    let resolving = async {
-        DefaultCredentialsChain::builder().configure(provider).build().await.provide_credentials().await
-    };
-    let resolved = timeout_at(deadline, resolving).await;
-    let error = match &resolved {
-        Ok(Ok(_)) => None,
-        Ok(Err(CredentialsError::ProviderTimedOut(_))) | Err(_) => Some(Trouble {
-            reason: Reason::CredentialsTimeout,
-            detail: format!("the provider chain did not end within {}", humantime::format_duration(limit)),
-        }),
-        Ok(Err(error)) => Some(absence(error, http.trace().error.map(|error| error.reason))),
-    };
-    let credentials = resolved.ok().and_then(Result::ok);
-    let seen = CredentialsSeen {
-        source: credentials.as_ref().and_then(source),
-        access_key_id: credentials.as_ref().map(|credentials| credentials.access_key_id().to_owned()),
-        expires_at: credentials.as_ref().and_then(Credentials::expiry),
-        error,
-    };
-    (seen, credentials)
-}
-
-/// A chain that ended in silence has not shown that there are none.
-fn absence(error: &CredentialsError, transport: Option<Reason>) -> Trouble {
-    let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
-    let timed_out = transport.is_some_and(|reason| silent.contains(&reason));
-    let reason = if timed_out { Reason::CredentialsTimeout } else { Reason::NoCredentials };
-    Trouble { reason, detail: condensed(&told(error)) }
-}
-
-/// The chain lists every source that it tried; the last one is the one that was set up, or the
-/// instance's role.
-fn condensed(text: &str) -> String {
-    let last = text.lines().last().unwrap_or(text).trim();
-    last.replace("the credential provider was not enabled: ", "")
-}
-
-fn source(credentials: &Credentials) -> Option<String> {
-    let features: &Vec<AwsCredentialFeature> = credentials.get_property()?;
-    let name = match features.last()? {
-        AwsCredentialFeature::CredentialsEnvVars => "the environment",
-        AwsCredentialFeature::CredentialsHttp => "the container's provider",
-        AwsCredentialFeature::CredentialsImds => "instance metadata",
-        AwsCredentialFeature::CredentialsProfile => "a profile",
-        AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken
-        | AwsCredentialFeature::CredentialsStsAssumeRoleWebId => "a web identity",
-        other => return Some(format!("{other:?}")),
-    };
-    Some(name.to_owned())
-}
-
 /// An error with what led to it; repeated words left out.
 fn told(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -181,4 +150,26 @@ fn told(error: &dyn Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_told_from_a_page() {
+        for value in [
+            "us-east-1",
+            "02:00:0a:00:01:17",
+            "10.0.0.0/16\n100.64.0.0/16",
+            "2001:db8::/56",
+            "role+=,.@-_",
+            "",
+        ] {
+            assert!(is_of_metadata(value), "{value}");
+        }
+        for value in ["<html>", "It works!", "a b", "{}", "us-east-1\r\n", "über"] {
+            assert!(!is_of_metadata(value), "{value}");
+        }
+    }
 }

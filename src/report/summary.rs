@@ -11,7 +11,7 @@ use super::words::{clean, clock_time, explained, list, phrase, shorten, time};
 use crate::network::Scope;
 use crate::observation::{
     Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
-    Outcome, Phases, Reason, Reply, Resolver, State,
+    Outcome, Phases, Proof, Reason, Reply, Resolver, State,
 };
 
 /// Fits two lines of a terminal; the whole evidence stands elsewhere.
@@ -25,7 +25,7 @@ pub fn summary(observation: &Observation) -> String {
         Evidence::Credentials(seen) => credentials(outcome, seen),
         Evidence::Dns(seen) => dns(observation, seen),
         Evidence::Connect { connections, .. } => connect(observation, connections),
-        Evidence::Call { calls, .. } => call(observation, calls),
+        Evidence::Call { calls, proof, .. } => call(observation, calls, *proof),
         Evidence::Egress(seen) => egress::summary(outcome, seen),
     };
     shorten(&clean(&text), LONGEST)
@@ -101,8 +101,10 @@ fn dns(observation: &Observation, seen: &DnsSeen) -> String {
 
 fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
     let host = &seen.host;
+    let (unusable, judged): (Vec<&Address>, Vec<&Address>) =
+        observation.addresses.iter().partition(|address| address.outcome.state() == State::Skipped);
     let (inside, outside): (Vec<&Address>, Vec<&Address>) =
-        observation.addresses.iter().partition(|address| address.scope.is_inside());
+        judged.into_iter().partition(|address| address.scope.is_inside());
     let ips = |addresses: &[&Address]| list(addresses.iter().map(|address| address.ip));
     let special = outside.iter().all(|address| address.scope == Scope::Special);
     let beyond = if special { "where no endpoint can be" } else { "outside the VPC" };
@@ -120,7 +122,11 @@ fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
         (true, false) => format!("{}, {beyond}", ips(&outside)),
         (false, false) => format!("{}, inside the VPC, and {}, {beyond}", ips(&inside), ips(&outside)),
     };
-    format!("{host} resolved to {text}{by_file}")
+    let beside = match unusable.as_slice() {
+        [] => String::new(),
+        unusable => format!("; {} is of a family that the instance lacks", ips(unusable)),
+    };
+    format!("{host} resolved to {text}{by_file}{beside}")
 }
 
 fn addresses_of(reply: &Reply) -> &[IpAddr] {
@@ -215,11 +221,14 @@ fn weight(state: State) -> u8 {
     }
 }
 
-fn call(observation: &Observation, calls: &[CallSeen]) -> String {
+fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> String {
     let answered = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass).count();
     let total = observation.addresses.len();
     let interfaces = if total == 1 { "interface" } else { "interfaces" };
-    let answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
+    let mut answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
+    if let Some(proof) = proof.filter(|_| answered > 0) {
+        answers += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
+    }
     if answered == total && total > 0 {
         let request = calls.iter().find_map(|call| call.request_id.as_ref());
         return match request {

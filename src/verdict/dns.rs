@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Judgement;
+use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{Address, Answer, DnsSeen, Outcome, Phase, Question, Reason, Reply, Resolver};
 use crate::plan::Ladder;
 
-pub fn dns(seen: &DnsSeen, ladder: &Ladder) -> Judgement {
-    let addresses = addresses(seen, ladder);
+/// `lacking` are the families that the instance has no address of.
+pub fn dns(seen: &DnsSeen, lacking: &[Family], ladder: &Ladder) -> Judgement {
+    let addresses = addresses(seen, lacking, ladder);
     let outcome = [
         of_addresses(&addresses),
         of_replies(seen, &addresses),
@@ -20,21 +22,30 @@ pub fn dns(seen: &DnsSeen, ladder: &Ladder) -> Judgement {
     Judgement { outcome, addresses }
 }
 
-fn addresses(seen: &DnsSeen, ladder: &Ladder) -> Vec<Address> {
+fn addresses(seen: &DnsSeen, lacking: &[Family], ladder: &Ladder) -> Vec<Address> {
     let told: BTreeSet<IpAddr> =
         seen.hosts_file.iter().copied().chain(told_by(seen, Resolver::System)).collect();
-    told.into_iter()
-        .map(|ip| {
+    let usable = |ip: &IpAddr| !lacking.contains(&Family::of(*ip));
+    let any_usable = told.iter().any(usable);
+    told.iter()
+        .map(|&ip| {
             let scope = ladder.network.scope(ip);
             let phases = seen
                 .answers
                 .iter()
                 .find(|answer| answer.resolver == Resolver::System && listed(answer).contains(&ip))
                 .map(|answer| vec![(Phase::Query, answer.took)]);
+            // Nobody here can go there, so it harms nobody, as long as there is another. Loopback
+            // is always there.
+            let beside = any_usable && !usable(&ip) && scope != Scope::Special;
             Address {
                 ip,
                 scope,
-                outcome: of_scope(scope, &ladder.network, ladder.gateway),
+                outcome: if beside {
+                    Outcome::Skipped(Reason::FamilyUnavailable)
+                } else {
+                    of_scope(scope, &ladder.network, ladder.gateway)
+                },
                 phases: phases.unwrap_or_default(),
             }
         })
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn judged(seen: &DnsSeen) -> Outcome {
-        dns(seen, &ladder()).outcome
+        dns(seen, &[], &ladder()).outcome
     }
 
     const INSIDE: &[&str] = &["10.0.1.57", "10.0.2.113"];
@@ -189,6 +200,25 @@ mod tests {
         ] {
             assert_eq!(judged(&seen(told(a), told(aaaa))), outcome, "{a:?} {aaaa:?}");
         }
+    }
+
+    #[test]
+    fn an_address_of_a_family_that_the_instance_lacks_is_skipped_beside_another() {
+        use Outcome::{Fail, Pass};
+        for (a, aaaa, outcome) in [
+            (INSIDE, "2001:db8:ffff::20", Pass),
+            (INSIDE, "2001:db8:1234:1::57", Pass),
+            (INSIDE, "::1", Fail(Reason::MixedAddresses)),
+            (&["203.0.113.20"], "2001:db8:1234:1::57", Fail(Reason::PublicAddress)),
+            (&[], "2001:db8:ffff::20", Fail(Reason::PublicAddress)),
+            (&[], "2001:db8:1234:1::57", Pass),
+        ] {
+            let seen = seen(told(a), told(&[aaaa]));
+            assert_eq!(dns(&seen, &[Family::Ipv6], &ladder()).outcome, outcome, "{a:?} {aaaa}");
+        }
+        let judgement = dns(&seen(told(INSIDE), told(&["2001:db8:ffff::20"])), &[Family::Ipv6], &ladder());
+        let ipv6 = judgement.addresses.last().map(|address| address.outcome);
+        assert_eq!(ipv6, Some(Outcome::Skipped(Reason::FamilyUnavailable)));
     }
 
     #[test]
@@ -230,10 +260,10 @@ mod tests {
     fn nothing_is_guessed_while_the_vpc_is_unknown() {
         let blind = Ladder { network: Network::default(), ..ladder() };
         for ip in ["10.0.1.57", "203.0.113.20"] {
-            let outcome = dns(&seen(told(&[ip]), told(&[])), &blind).outcome;
+            let outcome = dns(&seen(told(&[ip]), told(&[])), &[], &blind).outcome;
             assert_eq!(outcome, Outcome::Inconclusive(Reason::VpcCidrsUnknown), "{ip}");
         }
-        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &blind).outcome;
+        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &[], &blind).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
     }
 
@@ -263,7 +293,7 @@ mod tests {
             (with_vpc(told(INSIDE), Reply::Timeout), unknown),
             (seen(told(INSIDE), told(&[])), unknown),
         ] {
-            assert_eq!(dns(&seen, &strict).outcome, outcome, "{seen:?}");
+            assert_eq!(dns(&seen, &[], &strict).outcome, outcome, "{seen:?}");
             assert_eq!(judged(&seen), Outcome::Pass);
         }
     }
@@ -271,8 +301,8 @@ mod tests {
     #[test]
     fn a_gateway_endpoint_keeps_its_public_addresses() {
         let gateway = Ladder { gateway: true, ..ladder() };
-        assert_eq!(dns(&seen(told(&["203.0.113.99"]), told(&[])), &gateway).outcome, Outcome::Pass);
-        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &gateway).outcome;
+        assert_eq!(dns(&seen(told(&["203.0.113.99"]), told(&[])), &[], &gateway).outcome, Outcome::Pass);
+        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &[], &gateway).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
     }
 }

@@ -21,9 +21,20 @@ mod fleet;
 mod lab;
 #[path = "lab.rs"]
 mod lab_itself;
+
+mod agent;
+mod daemon;
+mod endurance;
+mod golden;
 mod log;
 mod metrics;
 mod page;
+mod pool;
 mod prometheus;
+mod report;
+mod served;
+mod state;
+mod states;
 mod structure;
 mod textfile;
+mod truth;

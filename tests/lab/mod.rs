@@ -56,7 +56,7 @@ pub use self::host::Host;
 pub use self::protocol::Protocol;
 pub use self::request::{Door, Request};
 pub use self::run::{Child, Output, Run};
-pub use self::sigv4::{Flaw, Signature};
+pub use self::sigv4::{ACCESS_KEY, Flaw, SECRET_KEY, SESSION_TOKEN, Signature};
 
 /// The programs that the lab is built from, with the Debian packages that have them.
 const TOOLS: [(&str, &str); 5] = [

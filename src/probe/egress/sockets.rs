@@ -2,15 +2,17 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::observation::{Heard, Outgoing};
+use crate::wire::datagram::receive;
 
 pub const DNS: u16 = 53;
 
@@ -23,10 +25,32 @@ const QUESTION: [u8; 17] = [0x4c, 0x50, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0
 
 pub async fn tcp(peer: SocketAddr, deadline: Instant) -> Heard {
     let begun = Instant::now();
-    match timeout_at(deadline, TcpStream::connect(peer)).await {
-        Ok(Ok(_)) => Heard::Answer { replies: 1, after: begun.elapsed() },
-        Ok(Err(error)) => after_sending(&error, None),
+    match timeout_at(deadline, connected(peer)).await {
+        Ok(Ok(())) => Heard::Answer { replies: 1, after: begun.elapsed() },
+        Ok(Err((error, by))) => after_sending(&error, by),
         Err(_) => Heard::Silence,
+    }
+}
+
+/// By hand: tokio's own connect drops the socket, and with it who sent an ICMP error. A reset
+/// tells nobody.
+async fn connected(peer: SocketAddr) -> Result<(), (io::Error, Option<IpAddr>)> {
+    let anonymous = |error: io::Error| (error, None);
+    let socket = begin(peer).map_err(anonymous)?;
+    let stream = TcpStream::from_std(socket).map_err(anonymous)?;
+    stream.writable().await.map_err(anonymous)?;
+    match stream.take_error().map_err(anonymous)? {
+        None => Ok(()),
+        Some(error) => Err((error, sender_of_error(&stream))),
+    }
+}
+
+fn begin(peer: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), None)?;
+    keep_senders(&socket, peer.ip())?;
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
+        Ok(()) | Err(_) => Ok(socket.into()),
     }
 }
 
@@ -47,7 +71,7 @@ pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
         }
         let patience =
             if sent < DATAGRAMS { deadline.min(Instant::now() + BETWEEN_DATAGRAMS) } else { deadline };
-        match timeout_at(patience, socket.recv(&mut buffer)).await {
+        match timeout_at(patience, receive(&socket, &mut buffer)).await {
             Ok(Ok(_)) => return (sent, Heard::Answer { replies: 1, after: begun.elapsed() }),
             Ok(Err(error)) => return (sent, failure(&socket, &error, sent)),
             Err(_) if Instant::now() >= deadline => return (sent, Heard::Silence),
@@ -62,14 +86,19 @@ async fn open(ip: IpAddr) -> io::Result<UdpSocket> {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).await?;
-    // Keeps an ICMP error with its sender: whether a router of the VPC said no, or somebody
-    // outside, decides everything.
-    match ip {
-        IpAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
-        IpAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
-    }
+    keep_senders(&socket, ip)?;
     socket.connect((ip, DNS)).await?;
     Ok(socket)
+}
+
+/// Keeps an ICMP error with its sender: whether a router of the VPC said no, or somebody outside,
+/// decides everything.
+fn keep_senders(socket: &impl AsFd, ip: IpAddr) -> io::Result<()> {
+    match ip {
+        IpAddr::V4(_) => setsockopt(socket, sockopt::Ipv4RecvErr, &true)?,
+        IpAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvErr, &true)?,
+    }
+    Ok(())
 }
 
 fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> Heard {
@@ -81,7 +110,7 @@ fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> Heard {
 }
 
 /// From the socket's error queue (`IP_RECVERR`, ip(7)).
-fn sender_of_error(socket: &UdpSocket) -> Option<IpAddr> {
+fn sender_of_error(socket: &impl AsRawFd) -> Option<IpAddr> {
     let mut payload = [0; 64];
     let mut slices = [IoSliceMut::new(&mut payload)];
     let mut space = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);

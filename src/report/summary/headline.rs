@@ -21,6 +21,10 @@ pub fn headline(observation: &Observation) -> String {
         Evidence::Dns(seen) => {
             without(&without(&whole, &seen.host), " resolved to ").trim_start_matches(": ").to_owned()
         }
+        Evidence::Call { calls, proof: Some(proof), .. } if passed => {
+            let count = calls.len();
+            format!("{count} of {count} answered; {} proves PrivateLink", proof.key())
+        }
         Evidence::Call { .. } if passed => whole.split(" (request id").next().unwrap_or_default().to_owned(),
         Evidence::Egress(seen) if passed => {
             let unrouted = |heard: &Heard| *heard == Heard::Unsent(Outgoing::NoRoute);

@@ -1,0 +1,129 @@
+//! The credentials that applications would find: the default chain, put together here, since the
+//! SDK's own smooths over what is to be seen.
+
+use std::env;
+use std::error::Error;
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
+use aws_config::imds::client::error::ImdsError;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_async::time::StaticTimeSource;
+use tokio::time::{Instant, timeout_at};
+
+use super::{asking_once, is_of_metadata, told};
+use crate::observation::{CredentialsSeen, Reason, Trouble};
+use crate::wire::direct::{Direct, Trace};
+use crate::wire::trust::Trust;
+
+const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// Once; what is found is kept for signing, what it showed is evidence.
+pub async fn credentials(
+    trust: &Trust,
+    region: Option<String>,
+    limit: Duration,
+) -> (CredentialsSeen, Option<Credentials>) {
+    let deadline = Instant::now() + limit;
+    let http = Direct::new(trust.clone(), None, deadline);
+    let provider = ProviderConfig::without_region()
+        .with_region(region.map(Region::new))
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_http_client(http.clone());
+    let found = timeout_at(deadline, find(&provider, limit)).await;
+    let error = match &found {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(why(error, &http.trace())),
+        Err(_) => {
+            let detail = format!("no answer within {}", humantime::format_duration(limit));
+            Some(Trouble { reason: Reason::CredentialsTimeout, detail })
+        }
+    };
+    let credentials = found.ok().and_then(Result::ok);
+    let seen = CredentialsSeen {
+        source: credentials.as_ref().and_then(source),
+        access_key_id: credentials.as_ref().map(|credentials| credentials.access_key_id().to_owned()),
+        expires_at: credentials.as_ref().and_then(Credentials::expiry),
+        error,
+    };
+    (seen, credentials)
+}
+
+/// In the order of the SDK's default chain.
+async fn find(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+    let profile = ProfileFileCredentialsProvider::builder().configure(provider).build();
+    let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(provider).build();
+    let container = EcsCredentialsProvider::builder().configure(provider).build();
+    let chain =
+        CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+            .or_else("Profile", profile)
+            .or_else("WebIdentityToken", web_identity)
+            .or_else("EcsContainer", container);
+    match chain.provide_credentials().await {
+        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, limit).await,
+        found => found,
+    }
+}
+
+/// The role of the instance, whose name is read here: the SDK panics at a page instead of it.
+async fn of_role(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+    if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+        return Err(CredentialsError::not_loaded("AWS_EC2_METADATA_DISABLED forbids to ask for a role"));
+    }
+    let client = asking_once(provider, limit).build();
+    let role = match client.get(ROLE).await {
+        Ok(role) => role.as_ref().trim().to_owned(),
+        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => {
+            return Err(CredentialsError::not_loaded(
+                "the instance has no role, and neither environment, profile nor container has keys",
+            ));
+        }
+        Err(error) => return Err(CredentialsError::provider_error(error)),
+    };
+    if role.is_empty() || !is_of_metadata(&role) {
+        return Err(CredentialsError::unhandled("what was answered for the role is not from metadata"));
+    }
+    // What has expired is said to last some minutes more, by the clock that the provider is given:
+    // by this one nothing ever has.
+    let provider = provider.clone().with_time_source(StaticTimeSource::new(UNIX_EPOCH));
+    let provider = ImdsCredentialsProvider::builder().configure(&provider).imds_client(client).profile(role);
+    provider.build().provide_credentials().await
+}
+
+fn why(error: &CredentialsError, trace: &Trace) -> Trouble {
+    let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
+    match &trace.error {
+        Some(trouble) if silent.contains(&trouble.reason) => {
+            Trouble { reason: Reason::CredentialsTimeout, detail: trouble.detail.clone() }
+        }
+        // The SDK's own words are general; what it wraps says what happened.
+        Some(_) | None => {
+            let detail = error.source().map_or_else(|| error.to_string(), told);
+            Trouble { reason: Reason::NoCredentials, detail }
+        }
+    }
+}
+
+fn source(credentials: &Credentials) -> Option<String> {
+    let features: &Vec<AwsCredentialFeature> = credentials.get_property()?;
+    let name = match features.last()? {
+        AwsCredentialFeature::CredentialsEnvVars => "the environment",
+        AwsCredentialFeature::CredentialsHttp => "the container's provider",
+        AwsCredentialFeature::CredentialsImds => "instance metadata",
+        AwsCredentialFeature::CredentialsProfile => "a profile",
+        AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken
+        | AwsCredentialFeature::CredentialsStsAssumeRoleWebId => "a web identity",
+        other => return Some(format!("{other:?}")),
+    };
+    Some(name.to_owned())
+}

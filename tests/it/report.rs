@@ -1,0 +1,75 @@
+//! The JSON report as a program would read it.
+
+use serde_json::Value;
+
+/// A report whose shape was checked when it was read.
+#[derive(Clone, Debug)]
+pub struct Report(Value);
+
+impl Report {
+    pub fn read(text: &str) -> Result<Self, String> {
+        let report: Value =
+            serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
+        if report["schema"] != 1 {
+            return Err(format!("the report's schema is {}", report["schema"]));
+        }
+        for list in ["checks", "diagnoses"] {
+            if !report[list].is_array() {
+                return Err(format!("the report has no {list}"));
+            }
+        }
+        Ok(Self(report))
+    }
+
+    pub fn outcome(&self) -> &str {
+        text(&self.0["outcome"])
+    }
+
+    /// Every check in the order of the report, as `pass` or `fail connect_timeout`.
+    pub fn checks(&self) -> Vec<(String, String)> {
+        list(&self.0["checks"]).iter().map(|check| (text(&check["id"]).to_owned(), word(check))).collect()
+    }
+
+    pub fn check(&self, id: &str) -> &Value {
+        let found = list(&self.0["checks"]).iter().find(|check| check["id"] == id);
+        found.unwrap_or_else(|| panic!("the report has no check {id}"))
+    }
+
+    pub fn says_pass(&self, id: &str) -> bool {
+        list(&self.0["checks"]).iter().any(|check| check["id"] == id && check["outcome"] == "pass")
+    }
+
+    /// One address of a check, as `pass` or `fail connect_timeout`.
+    pub fn address(&self, id: &str, ip: &str) -> Option<String> {
+        list(&self.check(id)["addresses"]).iter().find(|address| address["ip"] == ip).map(word)
+    }
+
+    /// Every diagnosis in the order of the report: the cause, and the checks that it explains.
+    pub fn causes(&self) -> Vec<(String, Vec<String>)> {
+        let explained =
+            |diagnosis: &Value| list(&diagnosis["explains"]).iter().map(|id| text(id).to_owned()).collect();
+        list(&self.0["diagnoses"])
+            .iter()
+            .map(|diagnosis| (text(&diagnosis["cause"]).to_owned(), explained(diagnosis)))
+            .collect()
+    }
+
+    pub fn seconds(&self, id: &str) -> f64 {
+        self.check(id)["duration_seconds"].as_f64().unwrap_or_else(|| panic!("{id} has no duration"))
+    }
+}
+
+fn word(of: &Value) -> String {
+    match of["reason"].as_str() {
+        Some(reason) => format!("{} {reason}", text(&of["outcome"])),
+        None => text(&of["outcome"]).to_owned(),
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}

@@ -1,0 +1,179 @@
+//! What must hold in every state, whatever is expected of it in particular.
+
+use std::net::IpAddr;
+
+use crate::lab::{Door, Fault, Packets, Reached, Request, Signature};
+use crate::report::Report;
+use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6};
+
+/// What one run did and said.
+pub struct Run<'a> {
+    pub report: &'a Report,
+    pub exit: Option<i32>,
+    pub requests: &'a [Request],
+    /// Addresses that the configuration vouches for.
+    pub trusted: &'a [IpAddr],
+    /// What this run let out.
+    pub reached: Reached,
+}
+
+/// Every violation, in words.
+pub fn violations(run: &Run<'_>) -> Vec<String> {
+    [verdict(run), explanations(run.report), secrecy(run), openness(run)].concat()
+}
+
+/// The verdict follows from the checks, the exit code from the verdict.
+fn verdict(run: &Run<'_>) -> Vec<String> {
+    let checks = run.report.checks();
+    let any = |state: &str| checks.iter().any(|(_, outcome)| outcome.split(' ').next() == Some(state));
+    let (outcome, exit) = if any("fail") {
+        ("fail", 1)
+    } else if any("inconclusive") || !any("pass") {
+        ("inconclusive", 2)
+    } else {
+        ("pass", 0)
+    };
+    let mut wrong = Vec::new();
+    if run.report.outcome() != outcome {
+        wrong.push(format!("the verdict is {}, but its checks make it {outcome}", run.report.outcome()));
+    }
+    // 78: the report is shown, and the region was missing; no pass has that.
+    let lacks_region = run.exit == Some(78) && outcome != "pass";
+    if run.exit != Some(exit) && !lacks_region {
+        wrong.push(format!("the exit code is {:?}, the verdict asks for {exit}", run.exit));
+    }
+    wrong
+}
+
+/// No check is red without somebody saying why, and nothing is explained that is not there.
+fn explanations(report: &Report) -> Vec<String> {
+    let (checks, causes) = (report.checks(), report.causes());
+    let explained = |id: &String| causes.iter().any(|(_, explains)| explains.contains(id));
+    let mut wrong: Vec<String> = checks
+        .iter()
+        .filter(|(id, outcome)| !is_harmless(outcome) && !explained(id))
+        .map(|(id, outcome)| format!("{id} is {outcome}, and no diagnosis explains it"))
+        .collect();
+    for (cause, explains) in &causes {
+        for id in explains {
+            let found = checks.iter().find(|(check, _)| check == id);
+            if found.is_none_or(|(_, outcome)| outcome == "pass") {
+                wrong.push(format!("{cause} explains {id}, which is {found:?}"));
+            }
+        }
+    }
+    wrong
+}
+
+fn is_harmless(outcome: &str) -> bool {
+    ["pass", "skipped family_unavailable"].contains(&outcome)
+}
+
+/// Nothing signed ever goes to an address outside the VPC.
+fn secrecy(run: &Run<'_>) -> Vec<String> {
+    let may_have = |ip: IpAddr| is_of_the_vpc(ip) || run.trusted.contains(&ip);
+    let strays = run
+        .requests
+        .iter()
+        .filter(|request| request.signature != Signature::Absent)
+        .filter(|request| request.door == Door::Public || !may_have(request.local.ip()));
+    strays.map(|request| format!("a signature went to {}", request.local)).collect()
+}
+
+fn is_of_the_vpc(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => matches!(ip.octets(), [10, 0, ..] | [100, 64, ..]),
+        IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0xdb8, 0x1234, last, ..] if last < 0x100),
+    }
+}
+
+/// Where a packet got out, the family does not pass.
+fn openness(run: &Run<'_>) -> Vec<String> {
+    let let_out = |packets: Packets| packets.icmp + packets.tcp + packets.udp + packets.other;
+    [(IPV4, run.reached.ipv4), (IPV6, run.reached.ipv6)]
+        .into_iter()
+        .filter(|(check, packets)| run.report.says_pass(check) && let_out(*packets) > 0)
+        .map(|(check, packets)| format!("{check} says pass, and {packets:?} got out"))
+        .collect()
+}
+
+/// The checks that must not say pass while a fault is in force, with no configuration that makes
+/// it right. None: the subnet is in order all the same.
+pub fn touched(fault: Fault) -> &'static [&'static str] {
+    use Fault as F;
+    match fault {
+        F::NatOpen | F::NatOpenTcpOnly | F::NatOpenIcmpOnly | F::NatOpenUdpOnly | F::NatOpenLossy => &[IPV4],
+        F::Ipv6EgressOpen | F::Nat64Open | F::InstanceIpv6Lost => &[IPV6],
+        F::EgressTcpReset | F::EgressRejectedOutside | F::SendBlocked => &[IPV4, IPV6],
+        F::EndpointSgSilent | F::EndpointSgRefused | F::InstanceEgressBlocked => &[CONNECT, CALL],
+        F::EndpointASilent | F::EndpointBSilent | F::EndpointARefused => &[CONNECT],
+        F::MtuBlackHole | F::TlsSilent | F::TlsReset | F::ResponseSilent | F::ResponseGarbage => {
+            &[CONNECT, CALL]
+        }
+        F::PrivateDnsOff
+        | F::NameNotFound
+        | F::NameNoAddress
+        | F::DnsServfail
+        | F::DnsRefused
+        | F::DnsTruncatedNoTcp
+        | F::DnsOutsideVpc
+        | F::DnsSpecial
+        | F::SystemResolverDiffers => &[DNS, CONNECT, CALL],
+        F::DnsSilent | F::DnsPortClosed => &[DNS, CONNECT, CALL],
+        F::DnsMixed | F::DnsAaaaPublic => &[DNS, CONNECT],
+        F::CertificateExpired
+        | F::CertificateNotYetValid
+        | F::CertificateWrongName
+        | F::CertificateUntrusted => &[CONNECT, CALL],
+        F::ResponseCut | F::CaptivePage | F::WrongBody => &[CALL],
+        F::RoleMissing | F::CredentialsExpired => &[CREDENTIALS, CALL],
+        F::RoleDenied
+        | F::RoleDeniedExplicitly
+        | F::EndpointPolicyDenied
+        | F::EndpointPolicyDeniedExplicitly
+        | F::ScpDenied
+        | F::RcpDenied
+        | F::BoundaryDenied
+        | F::SessionDenied
+        | F::AccessDeniedPlain
+        | F::Throttled
+        | F::ServiceError
+        | F::ServiceUnavailable
+        | F::ClockAhead
+        | F::ClockBehind
+        | F::CredentialsInvalid => &[CALL],
+        F::MetadataSilent
+        | F::MetadataRefused
+        | F::MetadataDisabled
+        | F::MetadataSlow
+        | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
+        F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
+        F::EgressRejectedInside
+        | F::NoDefaultRoute
+        | F::InstanceIpv6Absent
+        | F::EndpointLossy
+        | F::EndpointSlow
+        | F::DnsTruncated
+        | F::DnsAaaa
+        | F::SystemResolverSilent
+        | F::DnsSlow
+        | F::CertificatePrivateCa
+        | F::PingForbidden => &[],
+    }
+}
+
+/// Whether anything may get out in this state at all.
+pub fn opens(fault: Fault) -> bool {
+    use Fault as F;
+    matches!(
+        fault,
+        F::NatOpen
+            | F::NatOpenTcpOnly
+            | F::NatOpenIcmpOnly
+            | F::NatOpenUdpOnly
+            | F::NatOpenLossy
+            | F::Ipv6EgressOpen
+            | F::Nat64Open
+            | F::EgressRejectedOutside
+    )
+}
