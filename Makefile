@@ -16,7 +16,7 @@ demo:
 	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT)
 
 test: lint
-	.ci/install build lab
+	.ci/install build lab tests
 	$(CARGO) build --release --bin linkproof
 	$(CARGO) build --bin linkproof --example lab
 	$(CARGO) test --lib
@@ -33,7 +33,7 @@ packages:
 	.ci/package target/packages
 
 test-system: packages
-	.ci/install build lab system
+	.ci/install build lab tests system
 	$(RUNNER) $(CARGO) test --test system
 
 reproduce:
