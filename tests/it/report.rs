@@ -46,9 +46,8 @@ impl Report {
 
     /// Every diagnosis in the order of the report: the cause, and the checks that it explains.
     pub fn causes(&self) -> Vec<(String, Vec<String>)> {
-        let explained = |diagnosis: &Value| {
-            list(&diagnosis["explains"]).iter().map(|id| text(id).to_owned()).collect()
-        };
+        let explained =
+            |diagnosis: &Value| list(&diagnosis["explains"]).iter().map(|id| text(id).to_owned()).collect();
         list(&self.0["diagnoses"])
             .iter()
             .map(|diagnosis| (text(&diagnosis["cause"]).to_owned(), explained(diagnosis)))
