@@ -3,6 +3,8 @@
 
 mod egress;
 mod ladder;
+#[cfg(test)]
+pub mod scripted;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

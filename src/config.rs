@@ -21,6 +21,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::network::Cidr;
+use crate::observation::Proof;
 use problem::Problems;
 pub use problem::{ConfigError, Mistake};
 
@@ -113,6 +114,8 @@ pub enum HostConfig {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CallConfig {
     pub namespace: String,
+    /// The condition that the role's policy sets on the call, as the operator says.
+    pub proof: Option<Proof>,
     pub interval: Duration,
 }
 

@@ -7,7 +7,7 @@ mod reason;
 
 pub use evidence::{
     Answer, AwsError, CallSeen, Certificate, Connection, Control, ControlKind, CredentialsSeen, DnsSeen,
-    EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Outgoing, Probe, Question, Reply,
+    EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Outgoing, Probe, Proof, Question, Reply,
     Resolver, Shot, Transport, Trouble,
 };
 pub use reason::Reason;

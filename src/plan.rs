@@ -8,7 +8,7 @@ use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Rung};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
 use crate::network::{Network, Scope};
-use crate::observation::Instance;
+use crate::observation::{Instance, Proof};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
@@ -47,6 +47,7 @@ impl Plan {
     }
 
     /// Every check with its interval, in the order of the report.
+    #[cfg(test)]
     pub fn checks(&self) -> Vec<(CheckId, Duration)> {
         let mut checks: Vec<(CheckId, Duration)> = self.items.iter().flat_map(Item::checks).collect();
         checks.sort();
@@ -59,9 +60,10 @@ fn ladder(endpoint: &EndpointConfig, region: Option<&str>, network: &Network) ->
         HostConfig::Given(host) => Some(host.clone()),
         HostConfig::OfService(service) => region.and_then(|region| catalogue::host_of(service, region)),
     };
-    let call = endpoint.call.as_ref().map(|CallConfig { namespace, interval }| Call {
+    let call = endpoint.call.as_ref().map(|CallConfig { namespace, proof, interval }| Call {
         region: region.map(ToOwned::to_owned),
         namespace: namespace.clone(),
+        proof: *proof,
         interval: *interval,
     });
     Ladder {
@@ -158,6 +160,7 @@ pub struct Call {
     /// What the request is signed for. `None` while nobody knows it: the check is still owed.
     pub region: Option<String>,
     pub namespace: String,
+    pub proof: Option<Proof>,
     pub interval: Duration,
 }
 
@@ -220,6 +223,7 @@ mod tests {
             call: Some(Call {
                 region: Some("us-east-1".into()),
                 namespace: "AWS/EC2".into(),
+                proof: None,
                 interval: Duration::from_mins(5),
             }),
             network: network.clone(),
@@ -329,6 +333,7 @@ mod tests {
         let partner = Call {
             region: Some("cn-north-1".into()),
             namespace: "Partner".into(),
+            proof: None,
             interval: Duration::from_mins(5),
         };
         let items = vec![

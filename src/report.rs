@@ -55,9 +55,15 @@ impl CheckReport {
     /// whatever became of the other; one that does not apply here is no matter.
     fn weight(&self) -> State {
         match self.last.as_ref().map(|last| last.outcome) {
-            Some(Outcome::Skipped(Reason::PrerequisiteFailed)) => State::Inconclusive,
-            Some(_) | None => self.state(),
+            Some(Outcome::Skipped(Reason::FamilyUnavailable)) => State::Skipped,
+            Some(Outcome::Skipped(_)) => State::Inconclusive,
+            Some(Outcome::Pass | Outcome::Fail(_) | Outcome::Inconclusive(_)) | None => self.state(),
         }
+    }
+
+    /// The same, as short as a table wants it.
+    pub fn headline(&self) -> String {
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::headline::headline)
     }
 
     /// One plain sentence: what was seen.
@@ -140,6 +146,10 @@ pub fn exit_code(verdict: State) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[test]
@@ -159,6 +169,43 @@ mod tests {
             assert_eq!((seen, exit_code(seen)), (expected, code), "{states:?}");
         }
         assert_eq!(exit_code(Skipped), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn the_exit_code_is_zero_only_for_a_run_that_was_seen_whole(outcomes in vec(outcome(), 0..7)) {
+            let mut report = fixture::healthy();
+            report.checks.truncate(outcomes.len());
+            for (check, outcome) in report.checks.iter_mut().zip(&outcomes) {
+                match outcome {
+                    Some(outcome) => check.last.as_mut().unwrap().outcome = *outcome,
+                    None => check.last = None,
+                }
+            }
+            let code = exit_code(report.state());
+            let failed = outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Fail(_))));
+            let harmless = |outcome: &Option<Outcome>| {
+                matches!(outcome, Some(Outcome::Pass | Outcome::Skipped(Reason::FamilyUnavailable)))
+            };
+            let passed = outcomes.contains(&Some(Outcome::Pass)) && outcomes.iter().all(harmless);
+            prop_assert_eq!(code == 1, failed);
+            prop_assert_eq!(code == 0, passed);
+            prop_assert_eq!(report.verdict_line().starts_with("PASS"), passed);
+        }
+    }
+
+    fn outcome() -> impl Strategy<Value = Option<Outcome>> {
+        let reasons = vec![Reason::FamilyUnavailable, Reason::PrerequisiteFailed, Reason::Throttled];
+        let with =
+            |of: fn(Reason) -> Outcome| select(reasons.clone()).prop_map(move |reason| Some(of(reason)));
+        prop_oneof![
+            8 => Just(Some(Outcome::Pass)),
+            4 => Just(Some(Outcome::Skipped(Reason::FamilyUnavailable))),
+            1 => Just(None),
+            1 => with(Outcome::Skipped),
+            1 => with(Outcome::Inconclusive),
+            1 => with(Outcome::Fail),
+        ]
     }
 
     #[test]

@@ -105,3 +105,116 @@ impl Calls {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::attempt::scripted::Scripted;
+    use crate::config::Config;
+    use crate::observation::Observation;
+    use crate::report::fixture;
+
+    struct Running {
+        plan: watch::Sender<Arc<Plan>>,
+        observations: mpsc::Receiver<Observation>,
+        began: Instant,
+    }
+
+    fn plan() -> Plan {
+        Plan::new(&Config::default(), fixture::healthy().instance.as_ref())
+    }
+
+    fn start(probes: Scripted) -> Running {
+        let (sink, observations) = mpsc::channel(1024);
+        let plan = watch::Sender::new(Arc::new(plan()));
+        tokio::spawn(run(Arc::new(Attempts::new(probes, sink)), plan.subscribe()));
+        Running { plan, observations, began: Instant::now() }
+    }
+
+    impl Running {
+        /// When this check was heard of, within so many seconds.
+        async fn heard(&mut self, check: &str, seconds: u64) -> Vec<Duration> {
+            let end = self.began + Duration::from_secs(seconds);
+            let mut heard = Vec::new();
+            while let Ok(Some(observation)) = tokio::time::timeout_at(end, self.observations.recv()).await {
+                if observation.check.to_string() == check {
+                    heard.push(self.began.elapsed());
+                }
+            }
+            heard
+        }
+    }
+
+    fn gaps(heard: &[Duration]) -> Vec<u64> {
+        heard.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect()
+    }
+
+    fn inside() -> Scripted {
+        Scripted { addresses: vec!["10.0.1.57".parse().unwrap()], takes: Duration::ZERO }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_round_of_everything_begins_within_five_seconds() {
+        let mut running = start(inside());
+        let mut seen = std::collections::BTreeSet::new();
+        let end = running.began + FIRST_ROUND;
+        while let Ok(Some(observation)) = tokio::time::timeout_at(end, running.observations.recv()).await {
+            seen.insert(observation.check);
+        }
+        let planned: Vec<_> = plan().checks().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), planned);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_check_keeps_its_own_interval() {
+        for (check, gap, runs) in
+            [("monitoring/dns", 30, 20), ("egress/ipv4", 60, 10), ("monitoring/call", 300, 2)]
+        {
+            let heard = start(inside()).heard(check, 600).await;
+            assert_eq!(heard.len(), runs, "{check}");
+            assert!(gaps(&heard).iter().all(|seconds| *seconds == gap), "{check}: {heard:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_overruns_is_followed_by_one_and_never_accompanied() {
+        // dns and connect take 50 s each, and 30 s is the interval: on the grid again at once.
+        let slow = Scripted { takes: Duration::from_secs(50), ..inside() };
+        let heard = start(slow).heard("monitoring/dns", 1_000).await;
+        assert!(gaps(&heard).iter().all(|seconds| *seconds >= 100), "{heard:?}");
+        assert!(heard.len() >= 5, "{heard:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_plan_ends_what_is_gone_and_leaves_the_rest_alone() {
+        let mut running = start(inside());
+        let before = running.heard("egress/ipv4", 200).await;
+        let mut changed = plan();
+        changed.items.retain(|item| !matches!(item, Item::Ladder(_)));
+        running.plan.send_replace(Arc::new(changed));
+        let mut after = before.clone();
+        let mut ladder = 0;
+        let end = running.began + Duration::from_secs(600);
+        while let Ok(Some(observation)) = tokio::time::timeout_at(end, running.observations.recv()).await {
+            match observation.check.to_string().as_str() {
+                "egress/ipv4" => after.push(running.began.elapsed()),
+                "monitoring/dns" => ladder += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(ladder, 0, "the ladder is no longer in the plan");
+        assert!(gaps(&after).iter().all(|seconds| *seconds == 60), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_the_plan_can_no_longer_change() {
+        let (sink, _observations) = mpsc::channel(1024);
+        let plan = watch::Sender::new(Arc::new(plan()));
+        let scheduled = tokio::spawn(run(Arc::new(Attempts::new(inside(), sink)), plan.subscribe()));
+        drop(plan);
+        assert!(timeout(Duration::from_secs(1), scheduled).await.is_ok());
+    }
+}

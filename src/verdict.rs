@@ -6,6 +6,8 @@ mod connect;
 mod dns;
 mod egress;
 mod instance;
+#[cfg(test)]
+mod properties;
 
 pub use call::call;
 pub use connect::connect;

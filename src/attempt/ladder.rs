@@ -119,7 +119,7 @@ impl<P: Probes> Attempts<P> {
             }
         };
         let judgement = verdict::call(&connected, &calls);
-        let evidence = Evidence::Call { host: host.to_owned(), calls };
+        let evidence = Evidence::Call { host: host.to_owned(), calls, proof: call.proof };
         self.tell(clock, id(ladder, Rung::Call), judgement, vec![], evidence).await;
     }
 

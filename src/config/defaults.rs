@@ -93,7 +93,11 @@ pub fn monitoring(interval: Duration, timeout: Duration) -> EndpointConfig {
         host: HostConfig::OfService("monitoring".to_owned()),
         port: HTTPS_PORT,
         gateway: false,
-        call: Some(CallConfig { namespace: NAMESPACE.to_owned(), interval: CALL_INTERVAL.max(interval) }),
+        call: Some(CallConfig {
+            namespace: NAMESPACE.to_owned(),
+            proof: None,
+            interval: CALL_INTERVAL.max(interval),
+        }),
         require_agreement: false,
         interval,
         timeout,

@@ -8,7 +8,7 @@ use super::file::{Pace, pace};
 use super::near::did_you_mean;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
-use super::value::{host, interval, namespace, written};
+use super::value::{host, interval, namespace, proof, written};
 use super::{CallConfig, EndpointConfig, HostConfig};
 use crate::catalogue::{self, Name};
 
@@ -21,6 +21,7 @@ pub static KEYS: Keys = Keys {
         "type",
         "call",
         "namespace",
+        "proof",
         "call_interval",
         "interval",
         "timeout",
@@ -201,8 +202,9 @@ fn call(table: &Table<'_>, pace: Pace, problems: &mut Problems<'_>) -> Option<Op
     let default = pace.interval.map(|interval| defaults::CALL_INTERVAL.max(interval));
     let call_interval = table.read("call_interval", default, problems, interval);
     let namespace = table.read("namespace", Some(defaults::NAMESPACE.to_owned()), problems, namespace);
+    let proof = table.read_optional("proof", problems, proof);
     if is_called == Some(None) {
-        for value in ["namespace", "call_interval"].into_iter().filter_map(|key| table.value(key)) {
+        for value in ["namespace", "call_interval", "proof"].into_iter().filter_map(|key| table.value(key)) {
             problems.add(&value.span, format!("{} has no effect without call = \"list-metrics\"", value.key));
         }
     }
@@ -216,7 +218,7 @@ fn call(table: &Table<'_>, pace: Pace, problems: &mut Problems<'_>) -> Option<Op
         problems.add(&value.span, message);
         return None;
     }
-    let call = CallConfig { namespace: namespace?, interval: call_interval? };
+    let call = CallConfig { namespace: namespace?, proof: proof?, interval: call_interval? };
     Some(is_called?.map(|()| call))
 }
 

@@ -54,6 +54,8 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     assert_eq!(config.region.take().as_deref(), Some("us-east-1"));
     assert_eq!(config.ca_file.take(), Some(PathBuf::from("/etc/pki/corp.pem")));
     assert_eq!(std::mem::take(&mut config.expected_cidrs), ["10.50.0.0/16".parse().unwrap()]);
+    let call = config.endpoints[0].call.as_mut().unwrap();
+    assert_eq!(call.proof.take(), Some(Proof::SourceVpce));
     let examples = config.endpoints.split_off(1);
     let examples: Vec<&str> = examples.iter().map(|endpoint| endpoint.name.as_str()).collect();
     assert_eq!(examples, ["ecr.dkr", "s3", "api.partner.example"]);
@@ -110,6 +112,7 @@ fn every_key_reaches_the_configuration() {
         port = 8443
         call = "list-metrics"
         namespace = "My App/Web"
+        proof = "aws:SourceVpc"
         call_interval = "1h"
         interval = "45s"
         timeout = "4s"
@@ -143,7 +146,11 @@ fn every_key_reaches_the_configuration() {
     let seconds = Duration::from_secs;
     let monitoring = EndpointConfig {
         port: 8443,
-        call: Some(CallConfig { namespace: "My App/Web".into(), interval: seconds(3600) }),
+        call: Some(CallConfig {
+            namespace: "My App/Web".into(),
+            proof: Some(Proof::SourceVpc),
+            interval: seconds(3600),
+        }),
         interval: seconds(45),
         timeout: seconds(4),
         require_agreement: true,
@@ -202,7 +209,8 @@ fn a_service_that_nobody_knows_is_known_by_its_host_and_may_be_called() {
         "com.amazonaws.vpce.us-east-1.vpce-svc-0a1b",
         HostConfig::Given("api.partner.example".into()),
     );
-    let call = Some(CallConfig { namespace: "AWS/EC2".into(), interval: Duration::from_mins(5) });
+    let call =
+        Some(CallConfig { namespace: "AWS/EC2".into(), proof: None, interval: Duration::from_mins(5) });
     assert_eq!(parse(source).endpoints, [EndpointConfig { call, ..expected }]);
 }
 

@@ -9,6 +9,7 @@ use super::name::host_name;
 use super::problem::Problems;
 use super::table::Value;
 use crate::network::{Cidr, Network, Scope};
+use crate::observation::Proof;
 
 /// Below a second a check would be a load, above a day it would be an archive.
 pub const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
@@ -152,6 +153,15 @@ pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<SocketAd
 
 /// CloudWatch's own bounds of a namespace.
 const LONGEST_NAMESPACE: usize = 255;
+
+pub fn proof(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Proof> {
+    let text = value.text("\"aws:SourceVpce\" or \"aws:SourceVpc\"", problems)?;
+    let known = Proof::ALL.into_iter().find(|proof| proof.key() == text);
+    if known.is_none() {
+        problems.add(&value.span, format!("proof must be \"aws:SourceVpce\" or \"aws:SourceVpc\", the condition of the role's policy, not {text:?}"));
+    }
+    known
+}
 
 pub fn namespace(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
     let text = value.text("a string such as \"AWS/EC2\"", problems)?;

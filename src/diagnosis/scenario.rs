@@ -207,6 +207,7 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
         Kind::Call => Evidence::Call {
             host,
             calls: words.addresses().into_iter().map(|seen| call(seen, words)).collect(),
+            proof: None,
         },
         Kind::Egress => Evidence::Egress(egress(check, words)),
     }

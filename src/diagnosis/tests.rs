@@ -133,7 +133,11 @@ fn call_seen() -> impl Strategy<Value = Evidence> {
             clock_skew,
             error: None,
         });
-        Evidence::Call { host: "monitoring.us-east-1.amazonaws.com".into(), calls: calls.collect() }
+        Evidence::Call {
+            host: "monitoring.us-east-1.amazonaws.com".into(),
+            calls: calls.collect(),
+            proof: None,
+        }
     })
 }
 

@@ -32,6 +32,9 @@ pub enum Evidence {
     Call {
         host: String,
         calls: Vec<CallSeen>,
+        /// What makes an answer a proof that does not rest on us.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proof: Option<Proof>,
     },
     Egress(EgressSeen),
 }
@@ -188,6 +191,27 @@ pub struct Certificate {
     pub not_after: Option<SystemTime>,
     /// The DNS names that it is valid for, at most the first ten.
     pub names: Vec<String>,
+}
+
+/// A condition of the role's policy under which AWS itself answers only through the endpoint:
+/// then a 200 proves that the call crossed PrivateLink (IAM's global condition keys).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub enum Proof {
+    #[serde(rename = "aws:SourceVpc")]
+    SourceVpc,
+    #[serde(rename = "aws:SourceVpce")]
+    SourceVpce,
+}
+
+impl Proof {
+    pub const ALL: [Self; 2] = [Self::SourceVpc, Self::SourceVpce];
+
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::SourceVpc => "aws:SourceVpc",
+            Self::SourceVpce => "aws:SourceVpce",
+        }
+    }
 }
 
 /// One signed ListMetrics to one address.

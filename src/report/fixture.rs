@@ -288,7 +288,8 @@ pub fn refused(
 pub fn call(seen: Vec<(Address, CallSeen)>) -> Observation {
     let (addresses, calls): (Vec<Address>, Vec<CallSeen>) = seen.into_iter().unzip();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
-    let mut observation = observed(rung(Rung::Call), outcome, Evidence::Call { host: HOST.into(), calls });
+    let mut observation =
+        observed(rung(Rung::Call), outcome, Evidence::Call { host: HOST.into(), calls, proof: None });
     observation.took = ms(14.2);
     observation.phases.clone_from(&addresses[0].phases);
     observation.addresses = addresses;

@@ -1,6 +1,7 @@
 //! One plain sentence for each check: what was seen, out of the typed evidence.
 
 pub mod egress;
+pub mod headline;
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use super::words::{clean, clock_time, explained, list, phrase, shorten, time};
 use crate::network::Scope;
 use crate::observation::{
     Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
-    Outcome, Phases, Reason, Reply, Resolver, State,
+    Outcome, Phases, Proof, Reason, Reply, Resolver, State,
 };
 
 /// Fits two lines of a terminal; the whole evidence stands elsewhere.
@@ -24,7 +25,7 @@ pub fn summary(observation: &Observation) -> String {
         Evidence::Credentials(seen) => credentials(outcome, seen),
         Evidence::Dns(seen) => dns(observation, seen),
         Evidence::Connect { connections, .. } => connect(observation, connections),
-        Evidence::Call { calls, .. } => call(observation, calls),
+        Evidence::Call { calls, proof, .. } => call(observation, calls, *proof),
         Evidence::Egress(seen) => egress::summary(outcome, seen),
     };
     shorten(&clean(&text), LONGEST)
@@ -220,11 +221,14 @@ fn weight(state: State) -> u8 {
     }
 }
 
-fn call(observation: &Observation, calls: &[CallSeen]) -> String {
+fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> String {
     let answered = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass).count();
     let total = observation.addresses.len();
     let interfaces = if total == 1 { "interface" } else { "interfaces" };
-    let answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
+    let mut answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
+    if let Some(proof) = proof.filter(|_| answered > 0) {
+        answers += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
+    }
     if answered == total && total > 0 {
         let request = calls.iter().find_map(|call| call.request_id.as_ref());
         return match request {

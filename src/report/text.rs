@@ -4,7 +4,7 @@
 use super::words::{clean, clock_time, list, shorten, time};
 use super::{CheckReport, Report};
 use crate::diagnosis::{Cause, Diagnosis};
-use crate::observation::{Outcome, State};
+use crate::observation::{Evidence, Outcome, State};
 
 const WIDTH: usize = 100;
 /// Longer ids take a line of their own, so that one long host does not squeeze the table.
@@ -52,7 +52,7 @@ fn table(report: &Report, style: Style) -> String {
         }
         let took = check.last.as_ref().map(|last| time(last.took)).unwrap_or_default();
         let outcome = style.paint(check.state(), &pad(outcome(check), OUTCOME_WIDTH));
-        let seen = shorten(&check.summary(), seen_width(id_width));
+        let seen = shorten(&check.headline(), seen_width(id_width));
         text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &seen);
     }
     text
@@ -100,7 +100,12 @@ fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
 fn wants_detail(check: &CheckReport, report: &Report) -> bool {
     let mut known = report.diagnoses.iter().filter(|diagnosis| diagnosis.cause != Cause::Unexplained);
     let explained = known.any(|diagnosis| diagnosis.explains.contains(&check.id));
-    let cut = check.summary().chars().count() > seen_width(id_width(report));
+    let waited =
+        check.last.as_ref().is_some_and(|last| matches!(last.evidence, Evidence::NotAttempted { .. }));
+    if explained && waited {
+        return false;
+    }
+    let cut = check.headline().chars().count() > seen_width(id_width(report));
     match check.last.as_ref().map(|last| last.outcome) {
         None | Some(Outcome::Pass) => false,
         Some(Outcome::Fail(_) | Outcome::Inconclusive(_)) => cut || !explained,

@@ -20,9 +20,12 @@ mod lab;
 mod lab_itself;
 
 mod agent;
+mod daemon;
+mod endurance;
 mod golden;
 mod pool;
 mod report;
+mod served;
 mod state;
 mod states;
 mod structure;

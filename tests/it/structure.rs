@@ -10,7 +10,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("network", &[]),
     ("observation", &["check", "network"]),
     ("catalogue", &[]),
-    ("config", &["catalogue", "check", "network"]),
+    ("config", &["catalogue", "check", "network", "observation"]),
     ("plan", &["catalogue", "check", "config", "network", "observation"]),
     ("verdict", &["check", "network", "observation", "plan"]),
     ("diagnosis", &["catalogue", "check", "network", "observation"]),
@@ -145,9 +145,8 @@ fn sources() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let is_test = path
-                .file_stem()
-                .is_some_and(|stem| stem == "tests" || stem == "fixture" || stem == "scenario");
+            let tests = ["fixture", "properties", "scenario", "scripted", "tests"];
+            let is_test = path.file_stem().is_some_and(|stem| tests.iter().any(|test| stem == *test));
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {

@@ -116,5 +116,14 @@ fn why(error: &CredentialsError, trace: &Trace) -> Trouble {
 
 fn source(credentials: &Credentials) -> Option<String> {
     let features: &Vec<AwsCredentialFeature> = credentials.get_property()?;
-    features.last().map(|feature| format!("{feature:?}"))
+    let name = match features.last()? {
+        AwsCredentialFeature::CredentialsEnvVars => "the environment",
+        AwsCredentialFeature::CredentialsHttp => "the container's provider",
+        AwsCredentialFeature::CredentialsImds => "instance metadata",
+        AwsCredentialFeature::CredentialsProfile => "a profile",
+        AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken
+        | AwsCredentialFeature::CredentialsStsAssumeRoleWebId => "a web identity",
+        other => return Some(format!("{other:?}")),
+    };
+    Some(name.to_owned())
 }

@@ -185,7 +185,16 @@ fn calls_tell_what_aws_said() {
     cut.0.outcome = Outcome::Fail(Reason::ResponseTimeout);
     cut.0.phases = vec![(Phase::Response, Duration::from_secs(3))];
     cut.1.error = Some(Trouble { reason: Reason::ResponseTimeout, detail: "elapsed".into() });
+    let mut proven = call(vec![listed("10.0.1.57"), listed("10.0.2.113")]);
+    if let Evidence::Call { proof, .. } = &mut proven.evidence {
+        *proof = Some(Proof::SourceVpce);
+    }
+    assert_eq!(super::headline::headline(&proven), "2 of 2 answered; aws:SourceVpce proves PrivateLink");
     assert_summaries(vec![
+        (
+            proven,
+            "ListMetrics answered on 2 of 2 interfaces: proves PrivateLink, as the role's policy asks for aws:SourceVpce (request id 1b2c3d4e-0000-4000-8000-000000000001)",
+        ),
         (
             call(vec![listed("10.0.1.57"), listed("10.0.2.113")]),
             "ListMetrics answered on 2 of 2 interfaces (request id 1b2c3d4e-0000-4000-8000-000000000001)",

@@ -1,0 +1,101 @@
+//! The daemon's life: it starts whatever is broken, follows what changes, and ends when told.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::lab::{Fault, Lab};
+use crate::served::Daemon;
+
+const FAST: &str = "interval = \"1s\"\ntimeout = \"500ms\"\n[instance]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[credentials]\ninterval = \"2s\"\ntimeout = \"1s\"\n[egress]\ninterval = \"2s\"\nwindow = \"500ms\"\n";
+
+fn lab() -> Lab {
+    Lab::start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn it_starts_while_everything_is_dead_and_picks_up_what_comes_back() {
+    let lab = lab();
+    lab.set([Fault::DnsSilent, Fault::MetadataSilent, Fault::EndpointSgSilent]);
+    let daemon = Daemon::start(&lab, FAST);
+    daemon.until("metadata was looked for", |daemon| {
+        daemon.series("linkproof_check_failures_total{check=\"instance\",target=\"instance\"}") > Some(0.0)
+    });
+    assert!(!daemon.passes("monitoring/dns"));
+    assert_eq!(daemon.get("/-/healthy").map(|answer| answer.status), Some(200));
+    lab.set([]);
+    for check in
+        ["instance", "credentials", "monitoring/dns", "monitoring/connect", "monitoring/call", "egress/ipv4"]
+    {
+        daemon.until(check, |daemon| daemon.passes(check));
+    }
+}
+
+#[test]
+fn a_transition_is_told_once_with_its_evidence() {
+    let lab = lab();
+    let daemon = Daemon::start(&lab, FAST);
+    daemon.until("all is well", |daemon| daemon.passes("monitoring/call") && daemon.passes("egress/ipv4"));
+    lab.inject(Fault::EndpointBSilent);
+    let failures = "linkproof_check_failures_total{check=\"monitoring/connect\",target=\"monitoring\"}";
+    daemon.until("it failed three times", |daemon| daemon.series(failures) >= Some(3.0));
+    assert_eq!(
+        daemon.log_lines(&["check=monitoring/connect", "outcome=\"fail\"", "10.0.2.113", "connect_timeout"]),
+        1
+    );
+    assert_eq!(daemon.log_lines(&["cause=\"endpoint_interface_down\""]), 1);
+    lab.clear(Fault::EndpointBSilent);
+    daemon.until("it passes again", |daemon| daemon.passes("monitoring/connect"));
+    assert_eq!(daemon.log_lines(&["check=monitoring/connect", "outcome=\"pass\""]), 2, "at first, and again");
+    assert_eq!(daemon.log_lines(&["check=monitoring/dns"]), 1, "nothing is repeated");
+}
+
+#[test]
+fn a_reload_is_read_as_a_whole_or_not_at_all() {
+    let lab = lab();
+    let daemon = Daemon::start(&lab, FAST);
+    daemon.until("it runs", |daemon| daemon.passes("monitoring/connect"));
+    let reloaded = "linkproof_config_last_reload_successful";
+
+    daemon.rewrite("intervall = \"1s\"\n[egress]\ntcp_ports = [\"x\"]\n");
+    let refused = daemon.request("POST", "/-/reload").unwrap();
+    assert_eq!(refused.status, 500);
+    for mistake in [":1:1:", "intervall", ":3:14:"] {
+        assert!(refused.body.contains(mistake), "{mistake} in {}", refused.body);
+    }
+    assert_eq!(daemon.series(reloaded), Some(0.0));
+    assert!(daemon.passes("monitoring/connect"), "the old configuration stays in force");
+
+    daemon.rewrite(&format!("{FAST}[[endpoint]]\nservice = \"ssm\"\n"));
+    daemon.child.signal(Signal::SIGHUP);
+    daemon.until("the new endpoint is looked at", |daemon| daemon.passes("ssm/connect"));
+    assert_eq!(daemon.series(reloaded), Some(1.0));
+    let page = daemon.get("/metrics").unwrap().body;
+    assert!(!page.contains("monitoring/"), "the series of what is gone are gone");
+    assert_eq!(daemon.request("GET", "/-/reload").unwrap().status, 405);
+}
+
+#[test]
+fn sigterm_ends_it_within_a_second() {
+    let lab = lab();
+    let mut daemon = Daemon::start(&lab, FAST);
+    daemon.until("it runs", |daemon| daemon.passes("monitoring/connect"));
+    daemon.child.signal(Signal::SIGTERM);
+    let begun = Instant::now();
+    while daemon.child.is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(1), "{}", daemon.child.stderr());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(daemon.log_lines(&["Stopping."]), 1);
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_with_what_to_do() {
+    let lab = lab();
+    let first = Daemon::start(&lab, FAST);
+    let second = lab.run(&crate::lab::Run::new(crate::served::LINKPROOF).arg("--config").arg(&first.config));
+    assert_eq!(second.status.code(), Some(1));
+    for words in ["cannot listen on [::]:10042", "--web.listen-address"] {
+        assert!(second.stderr.contains(words), "{}", second.stderr);
+    }
+}

@@ -1,0 +1,146 @@
+//! Random faults come and go while the daemon runs. What was true is written down by the one who
+//! made it so; what was said is sampled all along; afterwards the two are compared.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::lab::{Fault, Lab};
+use crate::served::Daemon;
+
+const CONFIG: &str = "interval = \"1s\"\ntimeout = \"500ms\"\n[[endpoint]]\nservice = \"monitoring\"\ncall = \"list-metrics\"\ncall_interval = \"1s\"\n[instance]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[credentials]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[egress]\ninterval = \"1s\"\nwindow = \"500ms\"\n";
+
+/// An interval, and the timeouts of the rungs that share an attempt; then the machine itself.
+const INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUTS: Duration = Duration::from_millis(1_500);
+const MACHINE: Duration = Duration::from_millis(1_000);
+
+/// Each fault, and the check that cannot be true while it is there.
+const FAULTS: &[(Fault, &str)] = &[
+    (Fault::NatOpen, "egress/ipv4"),
+    (Fault::NatOpenIcmpOnly, "egress/ipv4"),
+    (Fault::NatOpenTcpOnly, "egress/ipv4"),
+    (Fault::NatOpenUdpOnly, "egress/ipv4"),
+    (Fault::Ipv6EgressOpen, "egress/ipv6"),
+    (Fault::Nat64Open, "egress/ipv6"),
+    (Fault::PrivateDnsOff, "monitoring/dns"),
+    (Fault::DnsServfail, "monitoring/dns"),
+    (Fault::DnsMixed, "monitoring/dns"),
+    (Fault::EndpointSgSilent, "monitoring/connect"),
+    (Fault::EndpointASilent, "monitoring/connect"),
+    (Fault::CertificateExpired, "monitoring/connect"),
+    (Fault::ResponseSilent, "monitoring/connect"),
+    (Fault::RoleDenied, "monitoring/call"),
+    (Fault::Throttled, "monitoring/call"),
+    (Fault::ClockAhead, "monitoring/call"),
+    (Fault::RoleMissing, "credentials"),
+    (Fault::MetadataSilent, "instance"),
+    (Fault::MetadataDisabled, "instance"),
+];
+
+/// A stretch in which a check was broken, from the change that broke it to the one that healed.
+struct Broken {
+    check: &'static str,
+    by: Vec<Fault>,
+    from: Instant,
+    to: Instant,
+}
+
+struct Sample {
+    asked: Instant,
+    passing: BTreeMap<&'static str, bool>,
+}
+
+#[test]
+fn no_broken_truth_is_reported_as_passing_for_longer_than_an_interval_and_its_timeouts() {
+    let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
+    let daemon = Daemon::start(&lab, CONFIG);
+    daemon.until("all is well", |daemon| FAULTS.iter().all(|(_, check)| daemon.passes(check)));
+    let seconds =
+        std::env::var("LINKPROOF_TRUTH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let seed = std::env::var("LINKPROOF_TRUTH_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(fastrand::u64(..));
+    println!("LINKPROOF_TRUTH_SEED={seed} LINKPROOF_TRUTH_SECONDS={seconds}");
+    let over = AtomicBool::new(false);
+    let (samples, broken) = thread::scope(|scope| {
+        let sampler = scope.spawn(|| sample_until(&daemon, &over));
+        let broken = trouble(&lab, &mut fastrand::Rng::with_seed(seed), Duration::from_secs(seconds));
+        over.store(true, Ordering::Relaxed);
+        (sampler.join().unwrap(), broken)
+    });
+    let mut longest = Duration::ZERO;
+    for stretch in &broken {
+        for sample in samples.iter().filter(|sample| stretch.from < sample.asked && sample.asked < stretch.to)
+        {
+            if sample.passing[stretch.check] {
+                let after = sample.asked - stretch.from;
+                longest = longest.max(after);
+                assert!(
+                    after <= INTERVAL + TIMEOUTS + MACHINE,
+                    "{} said pass {after:?} after {:?} broke it (seed {seed})",
+                    stretch.check,
+                    stretch.by,
+                );
+            }
+        }
+    }
+    println!(
+        "{} stretches, {} samples; the longest stale pass lasted {longest:?}",
+        broken.len(),
+        samples.len()
+    );
+    assert!(broken.len() >= 3 && samples.len() >= 20, "too little happened to show anything");
+}
+
+fn sample_until(daemon: &Daemon<'_>, over: &AtomicBool) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        if let Some(page) = daemon.get("/metrics") {
+            samples.push(Sample {
+                asked,
+                passing: FAULTS.iter().map(|(_, check)| (*check, page.passes(check))).collect(),
+            });
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    samples
+}
+
+/// Switches one fault at a time on or off, and keeps the record.
+fn trouble(lab: &Lab, random: &mut fastrand::Rng, duration: Duration) -> Vec<Broken> {
+    let begun = Instant::now();
+    let mut active: Vec<(Fault, &'static str)> = Vec::new();
+    let mut open: BTreeMap<&'static str, (Instant, Vec<Fault>)> = BTreeMap::new();
+    let mut broken = Vec::new();
+    while begun.elapsed() < duration {
+        let before = Instant::now();
+        let (fault, check) = FAULTS[random.usize(..FAULTS.len())];
+        match active.iter().position(|(known, _)| *known == fault) {
+            Some(at) => drop(active.remove(at)),
+            None if active.len() < 3 => active.push((fault, check)),
+            None => drop(active.remove(0)),
+        }
+        lab.set(active.iter().map(|(fault, _)| *fault));
+        let after = Instant::now();
+        for (_, check) in FAULTS {
+            let by: Vec<Fault> =
+                active.iter().filter(|(_, broken)| broken == check).map(|(fault, _)| *fault).collect();
+            match (open.contains_key(check), by.is_empty()) {
+                (false, false) => drop(open.insert(check, (after, by))),
+                (true, true) => {
+                    if let Some((from, by)) = open.remove(check) {
+                        broken.push(Broken { check, by, from, to: before });
+                    }
+                }
+                (true, false) | (false, true) => {}
+            }
+        }
+        thread::sleep(Duration::from_millis(random.u64(500..6_000)));
+    }
+    broken.extend(open.into_iter().map(|(check, (from, by))| Broken { check, by, from, to: Instant::now() }));
+    broken
+}
