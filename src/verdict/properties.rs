@@ -214,7 +214,7 @@ proptest! {
     #[test]
     fn names_pass_only_when_every_address_is_inside(answers in vec(answer(), 0..8), hosts_file in vec(ip(), 0..2), ladder in known_or_not()) {
         let seen = DnsSeen { host: "monitoring.us-east-1.amazonaws.com".into(), answers, hosts_file };
-        let judgement = dns(&seen, &ladder);
+        let judgement = dns(&seen, &[], &ladder);
         if judgement.outcome == Outcome::Pass {
             prop_assert!(!judgement.addresses.is_empty());
             prop_assert!(judgement.addresses.iter().all(|address| ladder.network.scope(address.ip).is_inside()));
