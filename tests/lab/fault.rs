@@ -50,6 +50,7 @@ faults! {
     EndpointLossy "endpoint-lossy" "30 % of the packets to and from the endpoint are lost",
     EndpointSlow "endpoint-slow" "The interface in zone a answers requests 800 ms late",
     InstanceEgressBlocked "instance-egress-blocked" "The instance's own security group lets nothing out; DNS and metadata still work",
+    GatewayMissing "gateway-missing" "The route table has no gateway endpoint: S3 is the internet's",
     MtuBlackHole "mtu-black-hole" "Packets above 600 bytes from the endpoint vanish",
 
     PrivateDnsOff "private-dns-off" "Private DNS is off: the CloudWatch name resolves to its public address",
