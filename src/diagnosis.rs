@@ -136,14 +136,16 @@ fn prerequisites(scene: &Scene<'_>, id: &CheckId) -> Vec<Vec<CheckId>> {
         CheckId::Endpoint(name, Rung::Connect) => {
             vec![vec![rung(name, Rung::Dns)], Family::BOTH.map(CheckId::Egress).to_vec()]
         }
-        CheckId::Endpoint(name, Rung::Call) => vec![
-            vec![rung(name, Rung::Connect), CheckId::Credentials],
-            vec![rung(name, Rung::Dns)],
-            vec![CheckId::Instance],
-        ],
+        CheckId::Endpoint(name, Rung::Call) => {
+            let mut nearest = vec![CheckId::Credentials];
+            // An address that let it in would have been called.
+            nearest.extend(Some(rung(name, Rung::Connect)).filter(|connect| !scene.reaches(connect)));
+            vec![nearest, vec![rung(name, Rung::Dns)], vec![CheckId::Instance]]
+        }
         // Its control needs something off the host that answers.
         CheckId::Egress(_) => {
-            let endpoints = scene.checks.keys().copied().filter(|id| matches!(id, CheckId::Endpoint(..)));
+            let is_way = |id: &&CheckId| matches!(id, CheckId::Endpoint(_, Rung::Dns | Rung::Connect));
+            let endpoints = scene.checks.keys().copied().filter(is_way);
             vec![endpoints.cloned().collect(), vec![CheckId::Instance]]
         }
     }

@@ -32,6 +32,11 @@ impl<'a> Scene<'a> {
         self.check(id).is_some_and(|observation| observation.outcome == Outcome::Pass)
     }
 
+    /// Whether any address of a check passed.
+    pub fn reaches(&self, id: &CheckId) -> bool {
+        self.check(id).is_some_and(|seen| seen.addresses.iter().any(|ip| ip.outcome == Outcome::Pass))
+    }
+
     pub fn rung(&self, wanted: Rung) -> impl Iterator<Item = (&'a str, &'a Observation)> {
         self.checks.values().copied().filter_map(move |observation| match &observation.check {
             CheckId::Endpoint(name, rung) if *rung == wanted => Some((name.as_str(), observation)),

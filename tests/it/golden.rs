@@ -54,10 +54,9 @@ pub fn normal(text: &str) -> String {
     let mut paragraphs: Vec<String> = Vec::new();
     for line in text.lines() {
         let continued = line.trim_start();
-        let indent = line.len() - continued.len();
         match paragraphs.last_mut() {
             // As deep as the text of "  Evidence  ..", or of a wrapped line of the detail.
-            Some(last) if is_continuation(last, indent) => {
+            Some(last) if is_continuation(last, line) => {
                 last.push(' ');
                 last.push_str(continued);
             }
@@ -67,13 +66,18 @@ pub fn normal(text: &str) -> String {
     paragraphs.iter().map(|paragraph| broken_anew(&timeless(paragraph))).collect()
 }
 
-/// The renderer indents what it wraps by more than the first line, and starts no line that deep.
-fn is_continuation(before: &str, indent: usize) -> bool {
-    let own = before.len() - before.trim_start().len();
+/// The first lines of what the renderer wraps are known by their depth or their label.
+fn is_continuation(before: &str, line: &str) -> bool {
+    let indent = depth(line);
     match hanging(before) {
         Some(hanging) => indent == hanging,
-        None => own == 4 && indent == 6,
+        // The sentence of a check, and its evidence.
+        None => matches!((depth(before), indent), (2, 2) | (4, 6)) && hanging(line).is_none(),
     }
+}
+
+fn depth(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }
 
 /// How deep the text of a labelled paragraph stands.
@@ -83,12 +87,14 @@ fn hanging(line: &str) -> Option<usize> {
 }
 
 fn broken_anew(paragraph: &str) -> String {
-    let indent = paragraph.len() - paragraph.trim_start().len();
-    let Some(hanging) = hanging(paragraph).or((indent == 4).then_some(6)) else {
-        return format!("{paragraph}\n");
+    let (first, hanging) = match (hanging(paragraph), depth(paragraph)) {
+        (Some(hanging), _) => (hanging, hanging),
+        (None, 2) => (2, 2),
+        (None, 4) => (4, 6),
+        (None, _) => return format!("{paragraph}\n"),
     };
-    let mut lines = vec![paragraph[..hanging.min(paragraph.len())].to_owned()];
-    for word in paragraph[hanging.min(paragraph.len())..].split(' ') {
+    let mut lines = vec![paragraph[..first].to_owned()];
+    for word in paragraph[first..].split(' ') {
         let line = lines.last_mut().expect("there is one line");
         let gap = usize::from(line.trim() != "" && !line.ends_with(' '));
         if line.chars().count() + gap + word.chars().count() > WIDTH {
@@ -107,7 +113,9 @@ fn timeless(line: &str) -> String {
     while !rest.is_empty() {
         let at_word =
             !text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == ':' || c == '-');
-        let matched = [date, duration, request_id, version].iter().find_map(|kind| kind(rest));
+        let matched = [control, date, duration, request_id, resolver, ttl, unix_time, version]
+            .iter()
+            .find_map(|kind| kind(rest));
         match matched.filter(|_| at_word) {
             Some((length, name)) => {
                 text.push_str(name);
@@ -130,6 +138,7 @@ fn timeless(line: &str) -> String {
 }
 
 const TIME: &str = "<time>";
+const RESOLVER: &str = "resolver <address>";
 
 fn is_table(line: &str) -> bool {
     ["pass  ", "FAIL  ", "inconclusive  ", "skipped  "].iter().any(|outcome| line.contains(outcome))
@@ -139,12 +148,36 @@ fn is_table(line: &str) -> bool {
 /// that chance decides is left out.
 fn cut_after_chance(text: String) -> String {
     let Some(cut) = text.strip_suffix('…') else { return text };
-    let last = [TIME, "<date>", "<id>"].iter().filter_map(|kind| Some(cut.rfind(kind)? + kind.len())).max();
+    let last = [TIME, RESOLVER, "<date>", "<id>"]
+        .iter()
+        .filter_map(|kind| Some(cut.rfind(kind)? + kind.len()))
+        .max();
     let start = cut.char_indices().nth(50).map_or(cut.len(), |(at, _)| at);
     match last.filter(|last| *last > start) {
         Some(last) => format!("{}…", &cut[..last]),
         None => text,
     }
+}
+
+/// The first of several that answered: `endpoint 10.0.1.57:443 held (..)`.
+fn control(text: &str) -> Option<(usize, &'static str)> {
+    let kinds = [
+        ("control: endpoint ", "control: endpoint <address> held"),
+        ("control: resolver ", "control: resolver <address> held"),
+    ];
+    kinds.into_iter().find_map(|(words, shown)| {
+        let (_, rest) = text.strip_prefix(words)?.split_once(' ')?;
+        rest.starts_with("held (").then_some((text.len(), shown))
+    })
+}
+
+/// The last of several that did not answer: `resolver 10.0.0.2:53`.
+fn resolver(text: &str) -> Option<(usize, &'static str)> {
+    let words = "resolver ";
+    let rest = text.strip_prefix(words)?;
+    let length = rest.find(":53")? + ":53".len();
+    let is_address = rest[..length].chars().all(|c| c.is_ascii_hexdigit() || "[].:".contains(c));
+    is_address.then_some((words.len() + length, RESOLVER))
 }
 
 /// `2026-11-23T13:49:46Z`, with or without a fraction, or the beginning of one.
@@ -157,6 +190,12 @@ fn date(text: &str) -> Option<(usize, &'static str)> {
     ((is_year || basic) && length >= 7).then_some((length, "<date>"))
 }
 
+/// `1795442681`: seconds since 1970.
+fn unix_time(text: &str) -> Option<(usize, &'static str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    (digits == 10 && text.starts_with('1')).then_some((digits, "<date>"))
+}
+
 /// `12 ms`, `1.02 s`, `3s`, `900 s`, `2 days`.
 fn duration(text: &str) -> Option<(usize, &'static str)> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
@@ -165,7 +204,7 @@ fn duration(text: &str) -> Option<(usize, &'static str)> {
     if number.is_empty() || number.len() != digits {
         return None;
     }
-    let unit = [" ms", " s", " µs", "ms", "s", " days", " day"].into_iter().find(|unit| {
+    let unit = [" ms", " s", " µs", "ms", "s", " days", " day", " seconds"].into_iter().find(|unit| {
         rest.strip_prefix(unit).is_some_and(|after| !after.starts_with(|c: char| c.is_alphanumeric()))
     })?;
     Some((digits + unit.len(), TIME))
@@ -176,6 +215,14 @@ fn request_id(text: &str) -> Option<(usize, &'static str)> {
     let rest = text.strip_prefix(words)?;
     let length = rest.find(|c: char| !c.is_ascii_hexdigit() && c != '-').unwrap_or(rest.len());
     (length > 0).then_some((words.len() + length, "request id <id>"))
+}
+
+/// A cached answer ages.
+fn ttl(text: &str) -> Option<(usize, &'static str)> {
+    let words = "(ttl ";
+    let rest = text.strip_prefix(words)?;
+    let length = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    (length > 0).then_some((words.len() + length, "(ttl <time>"))
 }
 
 fn version(text: &str) -> Option<(usize, &'static str)> {
@@ -194,6 +241,10 @@ fn what_changes_from_run_to_run_is_left_out() {
         ("Signature expired: 20261123T135509Z is", "Signature expired: <date> is"),
         ("(request id b1d2-33, valid", "(request id <id>, valid"),
         ("no answer within 3s", "no answer within <time>"),
+        ("    control: resolver [fd00:ec2::253]:53 held (it is)", "    control: resolver <address> held"),
+        ("nothing: resolver 10.0.0.2:53 did not answer", "nothing: resolver <address> did not answer"),
+        ("resolver 10.0.0.2 says", "resolver 10.0.0.2 says"),
+        ("10.0.1.57 (ttl 57)", "10.0.1.57 (ttl <time>)"),
         ("expired 2 days ago", "expired <time> ago"),
         ("ping_group_range=\"0 2147483647\" 15 addresses", "ping_group_range=\"0 2147483647\" 15 addresses"),
     ] {
@@ -209,4 +260,6 @@ fn a_paragraph_is_broken_where_its_normal_text_ends() {
     assert_eq!(normal(&text), expected);
     let long = format!("  Evidence  {}\n            {}\n", word.repeat(9).trim(), word.repeat(4).trim());
     assert_eq!(normal(&long), long);
+    let detail = format!("    control: {}\n      more\n", "held ".repeat(3).trim());
+    assert_eq!(normal(&detail), "    control: held held held more\n");
 }

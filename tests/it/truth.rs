@@ -149,6 +149,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
         F::EgressRejectedInside
+        | F::GatewayMissing
         | F::NoDefaultRoute
         | F::InstanceIpv6Absent
         | F::EndpointLossy

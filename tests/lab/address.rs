@@ -31,6 +31,9 @@ pub const ENDPOINT_ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 57);
 /// And here, in the VPC's second CIDR.
 pub const ENDPOINT_SECOND_CIDR: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 57);
 
+/// S3, behind a gateway endpoint: a public address that the route table leads into the VPC.
+pub const PUBLIC_S3: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
+
 /// The company's own resolver inside the VPC, and an address that nobody has.
 pub const CORPORATE_DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
 pub const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 54);

@@ -32,7 +32,7 @@ faults! {
     NatOpenTcpOnly "nat-open-tcp-only" "Only TCP gets out over IPv4",
     NatOpenIcmpOnly "nat-open-icmp-only" "Only ping gets out over IPv4",
     NatOpenUdpOnly "nat-open-udp-only" "Only UDP gets out over IPv4",
-    NatOpenLossy "nat-open-lossy" "All IPv4 gets out, but 90 % of the packets that leave are lost",
+    NatOpenLossy "nat-open-lossy" "All IPv4 gets out, but two of three packets that leave are lost",
     Ipv6EgressOpen "ipv6-egress-open" "An egress-only gateway lets all IPv6 out",
     Nat64Open "nat64-open" "Only 64:ff9b::/96 gets out (NAT64)",
     EgressTcpReset "egress-tcp-reset" "The router answers TCP to the internet with a reset, all else is silent",
@@ -50,6 +50,7 @@ faults! {
     EndpointLossy "endpoint-lossy" "30 % of the packets to and from the endpoint are lost",
     EndpointSlow "endpoint-slow" "The interface in zone a answers requests 800 ms late",
     InstanceEgressBlocked "instance-egress-blocked" "The instance's own security group lets nothing out; DNS and metadata still work",
+    GatewayMissing "gateway-missing" "The route table has no gateway endpoint: S3 is the internet's",
     MtuBlackHole "mtu-black-hole" "Packets above 600 bytes from the endpoint vanish",
 
     PrivateDnsOff "private-dns-off" "Private DNS is off: the CloudWatch name resolves to its public address",
@@ -104,7 +105,7 @@ faults! {
     MetadataSilent "metadata-silent" "Instance metadata does not answer",
     MetadataRefused "metadata-refused" "Connections to instance metadata are reset",
     MetadataDisabled "metadata-disabled" "Instance metadata is switched off (403)",
-    MetadataSlow "metadata-slow" "Instance metadata takes 3 s for each answer",
+    MetadataSlow "metadata-slow" "Instance metadata takes 4 s for each answer",
     MetadataGarbage "metadata-garbage" "Instance metadata answers with something else's page",
     MetadataWithoutCidrs "metadata-without-cidrs" "Instance metadata does not list the VPC's CIDRs",
 

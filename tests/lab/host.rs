@@ -188,7 +188,10 @@ fn sane_network_defaults() -> Result<(), String> {
     }
     // ICMP errors come unthrottled, so that a test sees each of them.
     sysctl("net/ipv4/icmp_ratelimit", "0")?;
-    sysctl("net/ipv6/icmp/ratelimit", "0")
+    sysctl("net/ipv6/icmp/ratelimit", "0")?;
+    // The kernel's budget for all of them together spares the types that this names.
+    sysctl("net/ipv4/icmp_ratemask", "0")?;
+    sysctl("net/ipv6/icmp/ratemask", "\n")
 }
 
 /// Sets a kernel parameter of the calling thread's network namespace.

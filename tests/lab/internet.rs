@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::address::{PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6};
+use super::address::{PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6};
 use super::certificates::Certificate;
 use super::clock::Moment;
 use super::cloudwatch::{self, page};
@@ -18,7 +18,7 @@ const PAGE: &str = "<html><body><h1>This is the internet</h1></body></html>\n";
 /// Port 443.
 pub async fn serve_tls(peers: Arc<Peers>, stream: TcpStream, ends: Ends) {
     let address = ends.local.ip();
-    if address == PUBLIC_CLOUDWATCH || address == PUBLIC_CLOUDWATCH_V6 {
+    if [PUBLIC_CLOUDWATCH.into(), PUBLIC_CLOUDWATCH_V6.into(), PUBLIC_S3.into()].contains(&address) {
         return cloudwatch::serve(peers, Door::Public, stream, ends).await;
     }
     let acceptor = peers.certificates.acceptor(Certificate::Website);

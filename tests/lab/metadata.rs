@@ -18,7 +18,7 @@ use super::protocol::INSTANCE_ID;
 use super::sigv4::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 
 /// Longer than a careful client's time-out for link-local metadata.
-const SLOWNESS: Duration = Duration::from_secs(3);
+const SLOWNESS: Duration = Duration::from_secs(4);
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const TOKEN_LIFETIME_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 const TOKEN_LIFETIME_SECONDS: std::ops::RangeInclusive<u64> = 1..=21_600;

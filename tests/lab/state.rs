@@ -36,6 +36,7 @@ pub struct Derived {
     internet_firewall: String,
     instance_firewall: String,
     instance_network: String,
+    gateway: String,
     resolv_conf: String,
     ping_groups: String,
     vpc_resolver: Setup,
@@ -52,6 +53,7 @@ impl Derived {
             internet_firewall: firewall::internet(faults),
             instance_firewall: firewall::instance(faults),
             instance_network: topology::instance(faults),
+            gateway: topology::gateway(faults),
             resolv_conf: instance::resolv_conf(faults),
             ping_groups: format!("{low} {high}"),
             vpc_resolver: Setup::vpc(faults),
@@ -90,6 +92,10 @@ impl State {
                 let rules = rules.clone();
                 hosts.on(host, move || firewall::apply(&rules))?;
             }
+        }
+        if old.as_ref().map(|old| &old.gateway) != Some(&new.gateway) {
+            let gateway = new.gateway.clone();
+            hosts.on(Host::Router, move || topology::apply_gateway(&gateway))?;
         }
         self.change_instance(&new, old.as_ref(), hosts)?;
         self.change_resolvers(&new, old.as_ref(), hosts)?;

@@ -4,8 +4,9 @@
 
 use super::address::{
     CORPORATE_DNS, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE,
-    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6, RESOLVER,
-    RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6, VPC_CIDRS,
+    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6,
+    PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6,
+    VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -74,6 +75,21 @@ pub fn instance(faults: &Faults) -> String {
     batch
 }
 
+/// The route table's entry of the gateway endpoint: with it S3 is in the VPC, without it outside.
+pub fn gateway(faults: &Faults) -> String {
+    let way = if faults.has(Fault::GatewayMissing) {
+        format!("via {INTERNET_INSIDE}")
+    } else {
+        "dev endpoint-a".to_owned()
+    };
+    format!("route replace {PUBLIC_S3}/32 {way}\n")
+}
+
+/// Runs on the router.
+pub fn apply_gateway(batch: &str) -> Result<(), String> {
+    ip(batch)
+}
+
 /// Replaces whatever addresses and routes the instance has. Runs on the instance.
 pub fn apply_instance(batch: &str) -> Result<(), String> {
     tool("ip", &["addr", "flush", "dev", "eth0"], "")?;
@@ -131,6 +147,7 @@ fn endpoint_a() -> String {
          route add local {ENDPOINT_A_BLOCK} dev lo\n\
          route add local {ENDPOINT_ELSEWHERE}/32 dev lo\n\
          route add local {ENDPOINT_SECOND_CIDR}/32 dev lo\n\
+         route add local {PUBLIC_S3}/32 dev lo\n\
          route add default via {ROUTER_A}\n\
          route add default via fe80::1 dev eth0\n",
         cable()

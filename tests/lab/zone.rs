@@ -2,15 +2,18 @@
 //! derived from the faults.
 
 use super::address::{
-    ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR,
-    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+    ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, NOBODY,
+    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
 };
 use super::fault::{Fault, Faults};
 
 pub const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
 
-/// Other services with an endpoint in the VPC; no fault touches their names.
+/// Other services with an endpoint of their own in the VPC; no fault touches their names.
 pub const OTHER_SERVICES: [&str; 7] = ["ssm", "ssmmessages", "ec2messages", "logs", "kms", "sts", "api.ecr"];
+
+/// Names like `partner-1.us-east-1.amazonaws.com`. At the last one's address there is nobody.
+pub const PARTNERS: usize = 20;
 
 /// The zone as the VPC resolver has it.
 pub fn vpc(faults: &Faults) -> String {
@@ -82,11 +85,16 @@ fn zone(cloudwatch: &[String]) -> String {
     for record in cloudwatch {
         zone += &format!("{CLOUDWATCH}. 60 IN {record}\n");
     }
-    for service in OTHER_SERVICES {
-        for address in [ENDPOINT_A, ENDPOINT_B] {
+    for (service, last) in OTHER_SERVICES.iter().zip([56, 58, 59, 60, 61, 62, 63]) {
+        for address in [format!("10.0.1.{last}"), format!("10.0.2.{}", last + 56)] {
             zone += &format!("{service}.us-east-1.amazonaws.com. 60 IN A {address}\n");
         }
     }
+    for number in 1..PARTNERS {
+        zone += &format!("partner-{number}.us-east-1.amazonaws.com. 60 IN A {ENDPOINT_B}\n");
+    }
+    zone += &format!("partner-{PARTNERS}.us-east-1.amazonaws.com. 60 IN A {NOBODY}\n");
+    zone += &format!("s3.us-east-1.amazonaws.com. 60 IN A {PUBLIC_S3}\n");
     // The real name hides behind two aliases as well.
     zone += &format!(
         "www.amazon.com. 300 IN CNAME tp.47cf2c8c9-frontier.amazon.com.\n\

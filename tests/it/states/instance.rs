@@ -5,9 +5,10 @@ use crate::lab::Fault::{
     self, MetadataDisabled, MetadataGarbage, MetadataRefused, MetadataSilent, MetadataSlow,
     MetadataWithoutCidrs,
 };
+use crate::lab::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
-const LOCATED: &str = "
+pub const LOCATED: &str = "
 region = 'us-east-1'
 expected_cidrs = ['10.0.0.0/16', '100.64.0.0/16', '2001:db8:1234::/56']
 ";
@@ -50,8 +51,6 @@ fn without(fault: Fault) -> State {
         .checks([CREDENTIALS, DNS, CONNECT, CALL, IPV4, IPV6])
         .as_configured()
 }
-
-use crate::lab::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 
 states! {
     metadata_silent: lost(MetadataSilent, "metadata_timeout", "credentials_timeout").takes(5.0);

@@ -1,0 +1,111 @@
+//! More than one endpoint, and a gateway among them.
+
+use crate::lab::Fault::{
+    self, EndpointASilent, GatewayMissing, InstanceEgressBlocked, NatOpen, PingForbidden, PrivateDnsOff,
+};
+use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
+
+const KMS: &str = "kms/connect";
+const SSM: &str = "ssm/connect";
+const STS: &str = "sts/connect";
+const S3: &str = "s3/connect";
+const S3_DNS: &str = "s3/dns";
+
+fn several(faults: impl IntoIterator<Item = Fault>) -> State {
+    let config = "
+        [[endpoint]]
+        service = 'monitoring'
+        call = 'list-metrics'
+        [[endpoint]]
+        service = 'ssm'
+        [[endpoint]]
+        service = 'kms'
+        [[endpoint]]
+        service = 'sts'
+    ";
+    state(faults).config(config).checks([
+        INSTANCE,
+        CREDENTIALS,
+        "kms/dns",
+        KMS,
+        DNS,
+        CONNECT,
+        CALL,
+        "ssm/dns",
+        SSM,
+        "sts/dns",
+        STS,
+        IPV4,
+        IPV6,
+    ])
+}
+
+const GATEWAY: &str = "
+    [[endpoint]]
+    service = 'monitoring'
+    call = 'list-metrics'
+    [[endpoint]]
+    service = 's3'
+    type = 'gateway'
+";
+
+fn gateway(faults: impl IntoIterator<Item = Fault>) -> State {
+    state(faults).config(GATEWAY).checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6])
+}
+
+states! {
+    several_endpoints: several([]);
+    several_endpoints_behind_one_security_group: several([InstanceEgressBlocked])
+        .fails(KMS, "connect_timeout")
+        .fails(CONNECT, "connect_timeout")
+        .waits(&[CALL])
+        .fails(SSM, "connect_timeout")
+        .fails(STS, "connect_timeout")
+        .because("instance_egress_blocked", &[KMS, CONNECT, CALL, SSM, STS])
+        .takes(3.0);
+    several_endpoints_in_a_dead_zone: several([EndpointASilent])
+        .fails(KMS, "connect_timeout")
+        .fails(CONNECT, "connect_timeout")
+        .fails(SSM, "connect_timeout")
+        .fails(STS, "connect_timeout")
+        .because("endpoint_interface_down", &[KMS, CONNECT, SSM, STS])
+        .takes(3.0);
+    several_endpoints_and_private_dns_off_for_one: several([PrivateDnsOff])
+        .fails(DNS, "public_address")
+        .fails(CONNECT, "address_outside_vpc")
+        .waits(&[CALL])
+        .because("private_dns_off", &[DNS, CONNECT, CALL])
+        .takes(3.0);
+
+    gateway_endpoint: gateway([]);
+    gateway_missing: gateway([GatewayMissing])
+        .fails(S3, "connect_timeout")
+        .because("gateway_endpoint_missing", &[S3])
+        .takes(3.0);
+    // It is reached either way, and nobody can tell by which.
+    gateway_endpoint_while_nat_is_open: gateway([NatOpen])
+        .inconclusive(S3, "prerequisite_failed")
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[S3, IPV4]);
+    gateway_missing_while_nat_is_open: gateway([GatewayMissing, NatOpen])
+        .inconclusive(S3, "prerequisite_failed")
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[S3, IPV4]);
+    gateway_endpoint_while_egress_is_unknown: gateway([PingForbidden])
+        .unprivileged()
+        .inconclusive(S3, "prerequisite_failed")
+        .inconclusive(IPV4, "not_permitted")
+        .inconclusive(IPV6, "not_permitted")
+        .because("ping_not_permitted", &[S3, IPV4, IPV6]);
+    gateway_endpoint_without_an_egress_check: state([])
+        .config(&format!("{GATEWAY}[egress]\nenabled = false\n"))
+        .checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3])
+        .inconclusive(S3, "prerequisite_failed")
+        .because("unexplained", &[S3]);
+    gateway_endpoint_taken_for_an_interface: state([])
+        .config("[[endpoint]]\nservice = 's3'\n")
+        .checks([INSTANCE, S3_DNS, S3, IPV4, IPV6])
+        .fails(S3_DNS, "public_address")
+        .fails(S3, "address_outside_vpc")
+        .because("private_dns_off", &[S3_DNS, S3]);
+}
