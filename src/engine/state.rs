@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::history::History;
 use crate::check::{CheckId, EndpointName, Rung};
 use crate::diagnosis::diagnose;
 use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, State as Kind};
@@ -22,6 +23,7 @@ pub struct State {
     proxy_variables: Vec<String>,
     items: Vec<Item>,
     checks: BTreeMap<CheckId, Check>,
+    history: History,
     pub instance: Option<Instance>,
 }
 
@@ -43,8 +45,14 @@ pub struct Transition {
 
 impl State {
     pub fn new(plan: &Plan, started_at: SystemTime, proxy_variables: Vec<String>) -> Self {
-        let mut state =
-            Self { started_at, proxy_variables, items: Vec::new(), checks: BTreeMap::new(), instance: None };
+        let mut state = Self {
+            started_at,
+            proxy_variables,
+            items: Vec::new(),
+            checks: BTreeMap::new(),
+            history: History::default(),
+            instance: None,
+        };
         state.adopt(plan);
         state
     }
@@ -66,6 +74,7 @@ impl State {
             }
         }
         self.items.clone_from(&plan.items);
+        self.history.retain(|id| self.checks.contains_key(id));
     }
 
     pub fn fold(&mut self, observation: Observation, at: Instant) -> Option<Transition> {
@@ -84,6 +93,7 @@ impl State {
             Outcome::Inconclusive(_) => check.report.inconclusive += 1,
             Outcome::Skipped(_) => {}
         }
+        self.history.add(&observation);
         check.replace(observation)
     }
 
@@ -101,13 +111,15 @@ impl State {
                 silent.as_secs(),
                 check.report.interval.as_secs()
             );
-            check.replace(Observation {
+            let expired = Observation {
                 outcome: Outcome::Inconclusive(Reason::InternalError),
                 addresses: Vec::new(),
                 phases: Vec::new(),
                 evidence: Evidence::NotAttempted { because },
                 ..last
-            })
+            };
+            self.history.add(&expired);
+            check.replace(expired)
         });
         expired.collect()
     }
@@ -124,6 +136,7 @@ impl State {
             instance: self.instance.clone(),
             checks,
             diagnoses,
+            episodes: self.history.episodes(),
             proxy_variables: self.proxy_variables.clone(),
         }
     }
