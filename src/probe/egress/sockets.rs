@@ -1,4 +1,4 @@
-//! TCP connects and UDP questions at targets that should not answer.
+//! TCP connects, UDP questions and unprivileged pings at targets that should not answer.
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
@@ -59,21 +59,50 @@ pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
         Ok(socket) => socket,
         Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
     };
+    ask(&socket, &QUESTION, deadline).await
+}
+
+/// One who pings without privilege hears of ICMP errors here, and of who sent them; surge-ping's
+/// datagram socket does not, and takes a rejection for silence.
+pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
+    // Type 8 of RFC 792 and 128 of RFC 4443; the kernel fills in checksum and identifier.
+    let (kind, protocol) = match ip {
+        IpAddr::V4(_) => (8, Protocol::ICMPV4),
+        IpAddr::V6(_) => (128, Protocol::ICMPV6),
+    };
+    let open = || {
+        let peer = SocketAddr::new(ip, 0);
+        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(protocol))?;
+        keep_senders(&socket, ip)?;
+        socket.connect(&peer.into())?;
+        UdpSocket::from_std(socket.into())
+    };
+    match open() {
+        Ok(socket) => ask(&socket, &[kind, 0, 0, 0, 0, 0, 0, 1], deadline).await,
+        Err(error) if error.raw_os_error() == Some(Errno::ENETUNREACH as i32) => {
+            (0, Heard::Unsent(Outgoing::NoRoute))
+        }
+        Err(error) => (0, Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+    }
+}
+
+/// Sends again what may have been lost, and hears the first answer or error.
+async fn ask(socket: &UdpSocket, question: &[u8], deadline: Instant) -> (u32, Heard) {
     let begun = Instant::now();
     let mut sent = 0;
     let mut buffer = [0; 512];
     loop {
         if sent < DATAGRAMS {
-            match socket.send(&QUESTION).await {
+            match socket.send(question).await {
                 Ok(_) => sent += 1,
-                Err(error) => return (sent, failure(&socket, &error, sent)),
+                Err(error) => return (sent, failure(socket, &error, sent)),
             }
         }
         let patience =
             if sent < DATAGRAMS { deadline.min(Instant::now() + BETWEEN_DATAGRAMS) } else { deadline };
-        match timeout_at(patience, receive(&socket, &mut buffer)).await {
+        match timeout_at(patience, receive(socket, &mut buffer)).await {
             Ok(Ok(_)) => return (sent, Heard::Answer { replies: 1, after: begun.elapsed() }),
-            Ok(Err(error)) => return (sent, failure(&socket, &error, sent)),
+            Ok(Err(error)) => return (sent, failure(socket, &error, sent)),
             Err(_) if Instant::now() >= deadline => return (sent, Heard::Silence),
             Err(_) => {}
         }
