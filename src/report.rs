@@ -81,7 +81,12 @@ impl CheckReport {
     pub fn silent_for(&self, since: SystemTime, now: SystemTime) -> Option<Duration> {
         let last = self.last.as_ref().map_or(since, |last| last.started_at);
         let silent = now.duration_since(last).ok()?;
-        (silent > self.interval * 3 + SLACK).then_some(silent)
+        (silent > self.patience()).then_some(silent)
+    }
+
+    /// How old a finding may become before it is none any more.
+    pub fn patience(&self) -> Duration {
+        self.interval * 3 + SLACK
     }
 
     /// What it counts as in the run. A check that had to leave its turn to another is not proven,

@@ -12,11 +12,6 @@ use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, State
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
 
-/// A finding this many intervals old is no longer one: somebody has stopped looking.
-const INTERVALS_KEPT: u32 = 3;
-/// For an attempt under way, which may last as long as three rungs.
-const ATTEMPT_GRACE: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Debug)]
 pub struct State {
     started_at: SystemTime,
@@ -101,7 +96,7 @@ impl State {
     pub fn expire(&mut self, at: Instant) -> Vec<Transition> {
         let expired = self.checks.values_mut().filter_map(|check| {
             let silent = at.saturating_duration_since(check.heard?);
-            if silent <= check.report.interval * INTERVALS_KEPT + ATTEMPT_GRACE {
+            if silent <= check.report.patience() {
                 return None;
             }
             check.heard = None;
@@ -254,7 +249,7 @@ mod tests {
     async fn a_finding_that_nobody_renews_is_taken_back() {
         let (mut state, at) = (state(), Instant::now());
         healthy(&mut state, at);
-        let old = at + Duration::from_secs(30) * INTERVALS_KEPT + ATTEMPT_GRACE;
+        let old = at + fixture::healthy().checks[2].patience();
         assert_eq!(state.expire(old), []);
         let expired = state.expire(old + Duration::from_millis(1));
         let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();
