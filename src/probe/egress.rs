@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -159,53 +160,39 @@ async fn endpoint(
     let waiting = known.wait_for(|endpoints| endpoints.values().any(|addresses| !addresses.is_empty()));
     let addresses: Vec<SocketAddr> =
         tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?.values().flatten().copied().collect();
-    let mut chosen = nearest(addresses, family);
-    chosen.truncate(MOST_CONTROLS);
-    let mut running: JoinSet<_> = chosen
-        .iter()
-        .map(|peer| {
-            let peer = *peer;
-            async move { (peer, sockets::tcp(peer, deadline).await) }
-        })
-        .collect();
-    let mut last = None;
-    while let Some(Ok((peer, heard))) = running.join_next().await {
-        let passed = matches!(heard, Heard::Answer { .. });
-        let detail = if passed {
-            format!("{peer} accepted a connection")
-        } else {
-            format!("{peer} did not accept a connection")
-        };
-        last = Some(Control { control: ControlKind::Endpoint, target: Some(peer), passed, detail });
-        if passed {
-            break;
-        }
+    let mut asked = Vec::new();
+    for peer in nearest(addresses, family) {
+        asked.push(async move { (peer, sockets::tcp(peer, deadline).await) });
     }
-    last
+    let says = |passed| if passed { "accepted a connection" } else { "did not accept a connection" };
+    first_to_answer(ControlKind::Endpoint, join_all(asked).await, says)
 }
 
 async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
-    let mut running: JoinSet<_> = nearest(resolvers, family)
-        .into_iter()
-        .take(MOST_CONTROLS)
-        .map(|peer| async move { (peer, sockets::udp_dns(peer.ip(), deadline).await.1) })
-        .collect();
-    let mut last = None;
-    while let Some(Ok((peer, heard))) = running.join_next().await {
-        let passed = matches!(heard, Heard::Answer { .. });
-        last = Some((peer, passed));
-        if passed {
-            break;
-        }
+    let mut asked = Vec::new();
+    for peer in nearest(resolvers, family) {
+        asked.push(async move { (peer, sockets::udp_dns(peer.ip(), deadline).await.1) });
     }
-    let (peer, passed) = last?;
-    let detail =
-        if passed { format!("resolver {peer} answered") } else { format!("resolver {peer} did not answer") };
-    Some(Control { control: ControlKind::Resolver, target: Some(peer), passed, detail })
+    let says = |passed| if passed { "answered" } else { "did not answer" };
+    first_to_answer(ControlKind::Resolver, join_all(asked).await, says)
+}
+
+/// In the order in which they were preferred, so that each attempt names the same one.
+fn first_to_answer(
+    control: ControlKind,
+    heard: Vec<(SocketAddr, Heard)>,
+    says: impl Fn(bool) -> &'static str,
+) -> Option<Control> {
+    let answered = heard.iter().find(|(_, heard)| matches!(heard, Heard::Answer { .. }));
+    let passed = answered.is_some();
+    let (peer, _) = answered.or_else(|| heard.first())?;
+    let detail = format!("{peer} {}", says(passed));
+    Some(Control { control, target: Some(*peer), passed, detail })
 }
 
 /// Those of the family under test first: they exercise the same stack.
 fn nearest(mut addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
     addresses.sort_by_key(|address| Family::of(address.ip()) != family);
+    addresses.truncate(MOST_CONTROLS);
     addresses
 }
