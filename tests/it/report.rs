@@ -1,5 +1,7 @@
 //! The JSON report as a program would read it.
 
+use std::time::{Duration, SystemTime};
+
 use serde_json::Value;
 
 /// A report whose shape was checked when it was read.
@@ -56,6 +58,15 @@ impl Report {
 
     pub fn seconds(&self, id: &str) -> f64 {
         self.check(id)["duration_seconds"].as_f64().unwrap_or_else(|| panic!("{id} has no duration"))
+    }
+
+    pub fn started_at(&self, id: &str) -> SystemTime {
+        let text = text(&self.check(id)["started_at"]);
+        humantime::parse_rfc3339(text).unwrap_or_else(|error| panic!("{id} started at {text:?}: {error}"))
+    }
+
+    pub fn ended_at(&self, id: &str) -> SystemTime {
+        self.started_at(id) + Duration::from_secs_f64(self.seconds(id))
     }
 }
 

@@ -66,11 +66,6 @@ impl State {
         &self.faults
     }
 
-    pub fn run_by(mut self, agent: Agent) -> Self {
-        self.agent = agent;
-        self
-    }
-
     pub fn config(mut self, toml: &str) -> Self {
         self.agent = self.agent.config(toml);
         self

@@ -1,0 +1,138 @@
+//! How long it may take and how much it may hold: of the release build, which is what ships.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::agent::Agent;
+use crate::lab::{Fault, Output};
+use crate::pool::{self, Borrowed};
+use crate::report::Report;
+use crate::state::{CALL, DNS};
+
+/// The waiting window of the egress check is the longest thing in a healthy subnet.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Others use the machine as well: the best of these is what the program needs.
+const RUNS: usize = 5;
+
+fn release() -> PathBuf {
+    let path = std::env::var_os("LINKPROOF_RELEASE").map(PathBuf::from).unwrap_or_else(|| {
+        panic!("LINKPROOF_RELEASE is not set: `make test` builds the release binary and names it there")
+    });
+    assert!(path.is_file(), "LINKPROOF_RELEASE names {}, where there is no file", path.display());
+    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn once(lab: &Borrowed, agent: Agent) -> (Output, Report) {
+    let output = lab.run(&agent.binary(release()).once("json"));
+    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output, report)
+}
+
+/// The least of several measurements, with all of them for the message.
+fn best(mut measure: impl FnMut() -> Duration) -> (Duration, Vec<Duration>) {
+    let all: Vec<Duration> = (0..RUNS).map(|_| measure()).collect();
+    (all.iter().copied().min().unwrap_or_default(), all)
+}
+
+#[test]
+fn the_ladder_of_a_healthy_endpoint_is_climbed_within_100_ms() {
+    let lab = pool::quiet_lab();
+    let (best, all) = best(|| {
+        let (_, report) = once(&lab, Agent::default());
+        assert!(report.says_pass(CALL));
+        report.ended_at(CALL).duration_since(report.started_at(DNS)).unwrap()
+    });
+    assert!(best <= Duration::from_millis(100), "{all:?}");
+    println!("from the start of dns to the end of the call: {all:?}");
+}
+
+#[test]
+fn one_round_of_a_healthy_subnet_takes_its_window_and_at_most_300_ms() {
+    let lab = pool::quiet_lab();
+    let (best, all) = best(|| {
+        let (output, _) = once(&lab, Agent::default());
+        assert_eq!(output.status.code(), Some(0));
+        output.took
+    });
+    assert!(WINDOW < best && best <= WINDOW + Duration::from_millis(300), "{all:?}");
+    println!("a round: {all:?}");
+}
+
+#[test]
+fn everything_silent_is_told_within_15_s() {
+    let lab = pool::quiet_lab();
+    lab.set([Fault::DnsSilent, Fault::MetadataSilent, Fault::EndpointSgSilent, Fault::SystemResolverSilent]);
+    let config = "region = 'us-east-1'\nexpected_cidrs = ['10.0.0.0/16']\n";
+    let (output, report) = once(&lab, Agent::default().config(config));
+    assert_eq!((output.status.code(), report.outcome()), (Some(1), "fail"));
+    assert!(output.took <= Duration::from_secs(15), "{:?}", output.took);
+}
+
+/// A dead one takes its three seconds, and the nineteen others the time that they always take.
+#[test]
+fn a_dead_endpoint_delays_none_of_nineteen_others() {
+    const OTHERS: u32 = 19;
+    let name = |number: u32| format!("partner-{number}.us-east-1.amazonaws.com");
+    let config: String = (1..=OTHERS + 1).map(|n| format!("[[endpoint]]\nhost = '{}'\n", name(n))).collect();
+    let lab = pool::quiet_lab();
+    let (_, report) = once(&lab, Agent::default().config(&config));
+    let check = |number: u32| format!("{}/connect", name(number));
+    assert!(report.seconds(&check(OTHERS + 1)) >= 3.0, "it is not dead");
+    let begun = report.started_at(&format!("{}/dns", name(1)));
+    let within = |at: SystemTime| at.duration_since(begun).unwrap_or_default() <= WINDOW;
+    for number in 1..=OTHERS {
+        assert!(report.says_pass(&check(number)), "{}", check(number));
+        assert!(within(report.ended_at(&check(number))), "{} was late", check(number));
+    }
+    let requests = lab.requests();
+    assert_eq!(requests.len(), OTHERS as usize);
+    assert!(requests.iter().all(|request| within(request.at)), "{requests:#?}");
+}
+
+#[test]
+fn the_daemon_stays_below_12_mib_while_it_checks_every_second() {
+    const LIMIT_KIB: u64 = 12 * 1024;
+    const MINUTE: Duration = Duration::from_secs(60);
+    let often = "
+        interval = '1s'
+        timeout = '500ms'
+        [instance]
+        interval = '1s'
+        timeout = '500ms'
+        [credentials]
+        interval = '1s'
+        timeout = '500ms'
+        [egress]
+        interval = '1s'
+        window = '500ms'
+        [[endpoint]]
+        service = 'monitoring'
+        call = 'list-metrics'
+        call_interval = '1s'
+        [web]
+        listen = '127.0.0.1:10042'
+    ";
+    let lab = pool::lab();
+    let mut daemon = lab.spawn(&Agent::default().binary(release()).config(often).daemon());
+    let begun = Instant::now();
+    let mut resident = Vec::new();
+    while begun.elapsed() < MINUTE {
+        thread::sleep(Duration::from_secs(1));
+        assert!(daemon.is_running(), "it ended: {}", daemon.stderr());
+        resident.push(kib(daemon.id(), "VmRSS:"));
+    }
+    let peak = kib(daemon.id(), "VmHWM:");
+    let calls = lab.requests().iter().filter(|request| request.operation.is_some()).count();
+    assert!(calls >= 60, "it made {calls} calls only");
+    println!("resident {resident:?} KiB, at most {peak} KiB, {calls} calls");
+    assert!(peak < LIMIT_KIB, "{peak} KiB, resident each second: {resident:?}");
+}
+
+fn kib(process: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {field} of process {process}"))
+}

@@ -1,0 +1,76 @@
+//! `--wait`: rounds until one passes as a whole, and no longer.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::agent::Agent;
+use crate::lab::{Child, Fault, Output};
+use crate::pool::{self, Borrowed};
+use crate::report::Report;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start(lab: &Borrowed, wait: &'static str) -> Child {
+    lab.spawn(&Agent::default().args(&["--wait", wait]).once("json"))
+}
+
+/// It tells of each round that did not pass.
+fn until_a_round_is_over(child: &mut Child) {
+    let begun = Instant::now();
+    while !child.stderr().contains("seconds_left") {
+        assert!(child.is_running() && begun.elapsed() < PATIENCE, "no round ended: {}", child.stderr());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn outcome(output: &Output) -> (Option<i32>, String) {
+    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code(), report.outcome().to_owned())
+}
+
+fn healed(fault: Fault) -> Output {
+    let lab = pool::lab();
+    lab.set([fault]);
+    let mut child = start(&lab, "60s");
+    until_a_round_is_over(&mut child);
+    lab.clear(fault);
+    child.wait()
+}
+
+#[test]
+fn a_fault_that_goes_away_is_waited_for() {
+    for fault in [Fault::EndpointSgRefused, Fault::PrivateDnsOff, Fault::MetadataRefused] {
+        let output = healed(fault);
+        assert_eq!(outcome(&output), (Some(0), "pass".to_owned()), "{}: {}", fault.name(), output.stderr);
+    }
+}
+
+#[test]
+fn a_role_that_appears_is_waited_for() {
+    let output = healed(Fault::RoleMissing);
+    assert_eq!(outcome(&output), (Some(0), "pass".to_owned()), "{}", output.stderr);
+}
+
+/// Sooner or later a lossy way out looks closed for a whole window.
+#[test]
+fn a_leak_is_final_at_once() {
+    for fault in [Fault::NatOpen, Fault::NatOpenLossy, Fault::Ipv6EgressOpen] {
+        let lab = pool::lab();
+        lab.set([fault]);
+        let output = start(&lab, "60s").wait();
+        assert_eq!(outcome(&output), (Some(1), "fail".to_owned()), "{}", fault.name());
+        assert!(output.took < Duration::from_secs(5), "{}: {:?}", fault.name(), output.took);
+        assert!(!output.stderr.contains("seconds_left"), "there was a second round: {}", output.stderr);
+    }
+}
+
+#[test]
+fn what_does_not_heal_ends_with_the_wait_and_the_last_round() {
+    let lab = pool::lab();
+    lab.set([Fault::RoleDenied]);
+    let output = start(&lab, "4s").wait();
+    assert_eq!(outcome(&output), (Some(1), "fail".to_owned()));
+    assert!(output.stderr.contains("seconds_left"), "there was one round only: {}", output.stderr);
+    assert!(output.took < Duration::from_secs(8), "{:?}", output.took);
+}
