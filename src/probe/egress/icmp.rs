@@ -136,6 +136,9 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
 /// Of one target, by two sockets: an answer says most, then a rejection, then that nothing was sent.
 fn both((sent, echoes): (u32, Heard), (more, errors): (u32, Heard)) -> (u32, Heard) {
     let heard = match (echoes, errors) {
+        (Heard::Answer { replies, after }, Heard::Answer { replies: more, after: other }) => {
+            Heard::Answer { replies: replies + more, after: after.min(other) }
+        }
         (answer @ Heard::Answer { .. }, _) | (_, answer @ Heard::Answer { .. }) => answer,
         (rejection @ Heard::Rejection { .. }, _) | (_, rejection @ Heard::Rejection { .. }) => rejection,
         (unsent @ Heard::Unsent(_), _) | (_, unsent @ Heard::Unsent(_)) => unsent,
