@@ -240,6 +240,8 @@ mod tests {
         for (ip, scope) in scopes {
             assert_eq!(network().scope(ip.parse().unwrap()), scope, "{ip}");
         }
+        assert_eq!(Scope::ALL.map(Scope::is_inside), [true, true, false, false, false]);
+        assert_eq!(Scope::ALL.map(Scope::code), ["vpc", "expected", "private", "public", "special"]);
     }
 
     #[test]

@@ -165,7 +165,7 @@ async fn endpoint(
         asked.push(async move { (peer, sockets::tcp(peer, deadline).await) });
     }
     let says = |passed| if passed { "accepted a connection" } else { "did not accept a connection" };
-    first_to_answer(ControlKind::Endpoint, join_all(asked).await, says)
+    first_to_answer(ControlKind::Endpoint, &join_all(asked).await, says)
 }
 
 async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
@@ -174,13 +174,13 @@ async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant)
         asked.push(async move { (peer, sockets::udp_dns(peer.ip(), deadline).await.1) });
     }
     let says = |passed| if passed { "answered" } else { "did not answer" };
-    first_to_answer(ControlKind::Resolver, join_all(asked).await, says)
+    first_to_answer(ControlKind::Resolver, &join_all(asked).await, says)
 }
 
 /// In the order in which they were preferred, so that each attempt names the same one.
 fn first_to_answer(
     control: ControlKind,
-    heard: Vec<(SocketAddr, Heard)>,
+    heard: &[(SocketAddr, Heard)],
     says: impl Fn(bool) -> &'static str,
 ) -> Option<Control> {
     let answered = heard.iter().find(|(_, heard)| matches!(heard, Heard::Answer { .. }));

@@ -276,7 +276,7 @@ proptest! {
     #[test]
     fn silence_passes_only_when_it_would_have_been_broken(seen in window(), plan in plan()) {
         let counted: Vec<&Shot> = seen.shots.iter()
-            .filter(|shot| shot.host.is_none() || plan.network.scope(shot.ip) == crate::network::Scope::Public).collect();
+            .filter(|shot| shot.host.is_none() || plan.network.scope(shot.ip) == Scope::Public).collect();
         let answered = counted.iter().any(|shot| matches!(shot.heard, Heard::Answer { .. }));
         let outcome = egress(&seen, &plan).outcome;
         if answered {
@@ -300,7 +300,7 @@ proptest! {
                     Heard::Rejection { by, .. } => {
                         plan.accept_reject || by.is_some_and(|by| {
                             let scope = plan.network.scope(by);
-                            scope.is_inside() || scope == crate::network::Scope::Special
+                            scope.is_inside() || scope == Scope::Special
                         })
                     }
                     Heard::Answer { .. } | Heard::Unsent(_) => false,

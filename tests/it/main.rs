@@ -5,12 +5,15 @@
     clippy::cast_precision_loss,
     clippy::disallowed_methods,
     clippy::struct_excessive_bools,
+    clippy::map_unwrap_or,
     clippy::print_stderr,
     clippy::print_stdout,
     clippy::similar_names,
+    clippy::single_match_else,
     clippy::too_many_lines,
     clippy::unused_self,
     clippy::unwrap_used,
+    clippy::wrong_self_convention,
     reason = "tests read clocks, print and lay bytes by hand"
 )]
 
