@@ -1,11 +1,14 @@
 # demo  linkproof --once on an instance of the lab; FAULT=nat-open breaks something, FAULT=help lists what
 # test  everything: format, lints, tests in the lab, limits of the release build
+# packages     .deb and .rpm for x86_64 and arm64, in target/packages
+# test-system  the packages on a booted systemd, and their binaries
+# reproduce    the packages of this commit once more, from nothing, compared byte for byte
 CARGO ?= cargo
 # The lab makes network namespaces, which takes root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 RUNNER := CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)"
 
-.PHONY: demo test lint
+.PHONY: demo test lint packages test-system reproduce
 
 demo:
 	@.ci/install build lab
@@ -13,7 +16,7 @@ demo:
 	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT)
 
 test: lint
-	.ci/install build lab
+	.ci/install build lab tests
 	$(CARGO) build --release --bin linkproof
 	$(CARGO) build --bin linkproof --example lab
 	$(CARGO) test --lib
@@ -24,3 +27,14 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
+
+packages:
+	.ci/install build packaging
+	.ci/package target/packages
+
+test-system: packages
+	.ci/install build lab tests system
+	$(RUNNER) $(CARGO) test --test system
+
+reproduce:
+	.ci/reproduce

@@ -2,7 +2,9 @@
 
 mod daemon;
 mod edges;
+mod log;
 mod output;
+mod textfile;
 
 use std::env;
 use std::ffi::OsString;
@@ -16,13 +18,11 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt as log;
-use tracing_subscriber::prelude::*;
 
 use crate::attempt::Attempts;
-use crate::cli::{self, Args, Format, Level, LogFormat};
+use crate::cli::{self, Args, Format};
 use crate::config::{Config, ConfigError};
+use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
 use crate::wire::trust::TrustError;
@@ -46,7 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if usage.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    start_log(&args);
+    log::start(args.log_level, args.log_format);
     match carry_out(&args) {
         Ok(code) => code.into(),
         Err(error) => {
@@ -95,6 +95,7 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
         Format::Text => text::render(&report, text::Style { colour: args.output.is_none() && colour() }),
         Format::Json => report::json::render(&report).map_err(StartError::Json)?,
         Format::Junit => report::junit::render(&report),
+        Format::Prometheus => Metrics::of(&report).textfile(&report),
     };
     match &args.output {
         Some(path) => output::replace(path, &page).map_err(StartError::Output)?,
@@ -128,26 +129,6 @@ fn proxy_variables() -> Vec<String> {
         .filter(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
         .map(str::to_owned)
         .collect()
-}
-
-/// Only our own lines: what libraries say of an expected failure is in the evidence.
-fn start_log(args: &Args) {
-    let level = match args.log_level {
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
-    };
-    let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
-    let registry = tracing_subscriber::registry().with(ours);
-    let layer = log::layer().with_writer(io::stderr).with_target(false);
-    // The journal stamps each line itself.
-    let in_journal = env::var_os("JOURNAL_STREAM").is_some();
-    match (args.log_format, in_journal) {
-        (LogFormat::Json, _) => registry.with(layer.json().flatten_event(true)).init(),
-        (LogFormat::Text, true) => registry.with(layer.with_ansi(false).without_time()).init(),
-        (LogFormat::Text, false) => registry.with(layer.with_ansi(io::stderr().is_terminal())).init(),
-    }
 }
 
 fn complain(error: &StartError) {

@@ -73,6 +73,8 @@ pub enum Format {
     Text,
     Json,
     Junit,
+    /// Metrics, for node_exporter's textfile collector.
+    Prometheus,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

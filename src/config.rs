@@ -146,4 +146,6 @@ pub struct CredentialsConfig {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WebConfig {
     pub listen: SocketAddr,
+    /// Where the metrics are also written, for node_exporter's textfile collector.
+    pub textfile: Option<PathBuf>,
 }

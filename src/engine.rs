@@ -1,5 +1,6 @@
 //! The one owner of what is known: observations come in, the report goes out.
 
+mod history;
 mod state;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::attempt::now;
-use crate::observation::{Instance, Observation, State as Outcome};
+use crate::observation::{Instance, Observation, Reason, State as Outcome};
 use crate::plan::Plan;
 use crate::report::Report;
 pub use state::{State, Transition};
@@ -82,7 +83,7 @@ fn log(transitions: impl IntoIterator<Item = Transition>) {
 }
 
 fn tell(Transition { check, outcome, reason, summary }: &Transition) {
-    let reason = reason.map_or("", |reason| reason.code());
+    let reason = reason.map(Reason::code);
     match outcome {
         Outcome::Pass | Outcome::Skipped => info!(%check, outcome = outcome.code(), reason, "{summary}"),
         Outcome::Fail | Outcome::Inconclusive => warn!(%check, outcome = outcome.code(), reason, "{summary}"),

@@ -47,6 +47,13 @@ impl Metrics {
         }
     }
 
+    /// Of a report by itself, as if its attempts were the only ones.
+    pub fn of(report: &Report) -> Self {
+        let metrics = Self::new();
+        report.checks.iter().filter_map(|check| check.last.as_ref()).for_each(|last| metrics.observe(last));
+        metrics
+    }
+
     /// To be called once for every attempt.
     pub fn observe(&self, observation: &Observation) {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +69,12 @@ impl Metrics {
         let mut families = self.families(report);
         families.extend(self.process.collect());
         encode(&families, accept::format(accept))
+    }
+
+    /// The page for node_exporter's textfile collector: without our process, since node_exporter
+    /// tells the same of its own, and series that come twice are an error to it.
+    pub fn textfile(&self, report: &Report) -> String {
+        encode(&self.families(report), Format::Text).body
     }
 
     fn families(&self, report: &Report) -> Vec<MetricFamily> {

@@ -27,9 +27,29 @@ pub struct Report {
     /// In the order of [`CheckId`].
     pub checks: Vec<CheckReport>,
     pub diagnoses: Vec<Diagnosis>,
+    /// What did not pass lately, the newest first.
+    pub episodes: Vec<Episode>,
     /// The proxy variables of the environment that are set. Nothing here obeys them, but
     /// applications may, and then they do not take the path that was looked at.
     pub proxy_variables: Vec<String>,
+}
+
+/// A row of attempts of one check that all ended in the same way, which was no pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// With its evidence.
+    pub first: Observation,
+    pub attempts: u64,
+    pub last_at: SystemTime,
+    /// When an attempt ended otherwise, and how. `None` while it goes on.
+    pub ended: Option<(SystemTime, State)>,
+}
+
+impl Episode {
+    /// One plain sentence: what was seen.
+    pub fn summary(&self) -> String {
+        summary::summary(&self.first)
+    }
 }
 
 /// A check, with the last attempt and what its history counts.
@@ -49,6 +69,24 @@ impl CheckReport {
     /// A check that has not run has seen nothing yet, which is what inconclusive means.
     pub fn state(&self) -> State {
         self.last.as_ref().map_or(State::Inconclusive, |last| last.outcome.state())
+    }
+
+    /// When the next attempt is due, and `None` before the first.
+    pub fn next_at(&self) -> Option<SystemTime> {
+        self.last.as_ref().map(|last| last.started_at + self.interval)
+    }
+
+    /// For how long the check has been silent, where that is longer than any schedule explains:
+    /// what it says may not be true any more. `since` is when it was first due.
+    pub fn silent_for(&self, since: SystemTime, now: SystemTime) -> Option<Duration> {
+        let last = self.last.as_ref().map_or(since, |last| last.started_at);
+        let silent = now.duration_since(last).ok()?;
+        (silent > self.patience()).then_some(silent)
+    }
+
+    /// How old a finding may become before it is none any more.
+    pub fn patience(&self) -> Duration {
+        self.interval * 3 + SLACK
     }
 
     /// What it counts as in the run. A check that had to leave its turn to another is not proven,
@@ -71,6 +109,9 @@ impl CheckReport {
         self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::summary)
     }
 }
+
+/// The alert on values that stand still gives as much.
+const SLACK: Duration = Duration::from_mins(1);
 
 const NOT_RUN: &str = "has not run yet";
 

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +24,8 @@ use crate::report::Report;
 /// What the server shows, and what it asks for: all of it handed in.
 pub struct Site {
     pub report: watch::Receiver<Arc<Report>>,
+    /// The clock on the wall: a report that is not renewed grows old.
+    pub now: fn() -> SystemTime,
     /// Renders the metrics of a report, in the format that an `Accept` header prefers.
     pub metrics: Box<Render>,
     /// Or why the engine is stuck.

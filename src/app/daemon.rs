@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::edges::Edges;
-use super::{OBSERVATIONS, StartError, load, proxy_variables};
+use super::{OBSERVATIONS, StartError, load, proxy_variables, textfile};
 use crate::attempt::{Attempts, now};
 use crate::cli::Args;
 use crate::config::Config;
@@ -57,6 +57,10 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     tasks.spawn(named("the engine", engine));
     tasks.spawn(named("the schedule", schedule::run(Arc::clone(&attempts), plan.subscribe())));
     tasks.spawn(named("the server", serve(listener, Arc::new(site), stopped(stop.subscribe()))));
+    if let Some(path) = config.web.textfile.clone() {
+        let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
+        tasks.spawn(named("the textfile", written));
+    }
     let mut daemon = Daemon { args, config, attempts, plan, instance: instance.subscribe(), metrics };
     ready.send_replace(true);
     notify::ready();
@@ -120,6 +124,7 @@ fn site(
     let metrics = Arc::clone(metrics);
     Site {
         report,
+        now,
         metrics: Box::new(move |report, accept| {
             let page = metrics.page(report, accept);
             Page { content_type: page.content_type, body: page.body }
@@ -184,6 +189,9 @@ impl Daemon<'_> {
     fn adopt(&mut self, config: Config) {
         if config.web.listen != self.config.web.listen {
             warn!(listen = %self.config.web.listen, "The server keeps its address until a restart.");
+        }
+        if config.web.textfile != self.config.web.textfile {
+            warn!("The textfile stays where it is until a restart.");
         }
         self.config = config;
         self.replan();

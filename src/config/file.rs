@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::endpoint::endpoints;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
-use super::value::{absolute_path, cidr, interval, listen, region, timeout, written};
+use super::value::{absolute_path, cidr, interval, listen, region, textfile, timeout, written};
 use super::{
     Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
     egress,
@@ -34,7 +34,7 @@ pub static INSTANCE_KEYS: Keys = Keys { table: "[instance]", known: &["metadata"
 
 pub static CREDENTIALS_KEYS: Keys = Keys { table: "[credentials]", known: &["interval", "timeout"] };
 
-pub static WEB_KEYS: Keys = Keys { table: "[web]", known: &["listen"] };
+pub static WEB_KEYS: Keys = Keys { table: "[web]", known: &["listen", "textfile"] };
 
 /// As many as a large hub has ranges.
 const MOST_CIDRS: usize = 64;
@@ -155,6 +155,7 @@ fn credentials(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Credent
 
 fn web(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<WebConfig> {
     let table = value.table(&WEB_KEYS, problems)?;
-    let listen = table.read("listen", Some(defaults::LISTEN), problems, listen)?;
-    Some(WebConfig { listen })
+    let listen = table.read("listen", Some(defaults::LISTEN), problems, listen);
+    let textfile = table.read_optional("textfile", problems, textfile);
+    Some(WebConfig { listen: listen?, textfile: textfile? })
 }

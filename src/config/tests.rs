@@ -53,6 +53,7 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     let mut config = parse(&uncommented());
     assert_eq!(config.region.take().as_deref(), Some("us-east-1"));
     assert_eq!(config.ca_file.take(), Some(PathBuf::from("/etc/pki/corp.pem")));
+    assert_eq!(config.web.textfile.take(), Some(PathBuf::from("/run/linkproof/linkproof.prom")));
     assert_eq!(std::mem::take(&mut config.expected_cidrs), ["10.50.0.0/16".parse().unwrap()]);
     let call = config.endpoints[0].call.as_mut().unwrap();
     assert_eq!(call.proof.take(), Some(Proof::SourceVpce));
@@ -141,6 +142,7 @@ fn every_key_reaches_the_configuration() {
 
         [web]
         listen = "127.0.0.1:9999"
+        textfile = "/run/linkproof/linkproof.prom"
         "#,
     );
     let seconds = Duration::from_secs;
@@ -178,7 +180,10 @@ fn every_key_reaches_the_configuration() {
         }),
         instance: Some(InstanceConfig { interval: seconds(120), timeout: seconds(1) }),
         credentials: CredentialsConfig { interval: seconds(180), timeout: seconds(5) },
-        web: WebConfig { listen: "127.0.0.1:9999".parse().unwrap() },
+        web: WebConfig {
+            listen: "127.0.0.1:9999".parse().unwrap(),
+            textfile: Some("/run/linkproof/linkproof.prom".into()),
+        },
     };
     assert_eq!(config, expected);
 }

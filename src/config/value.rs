@@ -140,6 +140,16 @@ pub fn absolute_path(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<P
     Some(path)
 }
 
+pub fn textfile(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
+    let path = absolute_path(value, problems)?;
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let message = format!("{} must end in .prom: node_exporter reads no other file", value.key);
+        problems.add(&value.span, message);
+        return None;
+    }
+    Some(path)
+}
+
 pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
     let text = value.text("a string such as \"[::]:10042\"", problems)?;
     let listen = text.parse();

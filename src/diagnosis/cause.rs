@@ -125,7 +125,7 @@ causes! {
         "A firewall that rejects and an internet that refuses look alike. Let the firewall drop instead of reject; where you know who rejects, set accept_reject = true under [egress].";
     PingNotPermitted = "ping_not_permitted",
         "linkproof cannot ping",
-        "sysctl net.ipv4.ping_group_range=\"0 2147483647\" (and in /etc/sysctl.d), or give the unit CAP_NET_RAW: the drop-in is in /usr/share/doc/linkproof/runbook.md.";
+        "sysctl net.ipv4.ping_group_range=\"0 2147483647\" (and in /etc/sysctl.d), or give the unit CAP_NET_RAW by the drop-in /usr/share/linkproof/raw-sockets.conf.";
     ProxyConfigured = "proxy_configured",
         "A proxy is set in the environment",
         "linkproof ignores it; applications with this environment may not, and then go round the endpoint. Unset it, or add the services' names to NO_PROXY.";

@@ -5,16 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::history::History;
 use crate::check::{CheckId, EndpointName, Rung};
 use crate::diagnosis::diagnose;
 use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, State as Kind};
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
-
-/// A finding this many intervals old is no longer one: somebody has stopped looking.
-const INTERVALS_KEPT: u32 = 3;
-/// For an attempt under way, which may last as long as three rungs.
-const ATTEMPT_GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub struct State {
@@ -22,6 +18,7 @@ pub struct State {
     proxy_variables: Vec<String>,
     items: Vec<Item>,
     checks: BTreeMap<CheckId, Check>,
+    history: History,
     pub instance: Option<Instance>,
 }
 
@@ -43,8 +40,14 @@ pub struct Transition {
 
 impl State {
     pub fn new(plan: &Plan, started_at: SystemTime, proxy_variables: Vec<String>) -> Self {
-        let mut state =
-            Self { started_at, proxy_variables, items: Vec::new(), checks: BTreeMap::new(), instance: None };
+        let mut state = Self {
+            started_at,
+            proxy_variables,
+            items: Vec::new(),
+            checks: BTreeMap::new(),
+            history: History::default(),
+            instance: None,
+        };
         state.adopt(plan);
         state
     }
@@ -66,6 +69,7 @@ impl State {
             }
         }
         self.items.clone_from(&plan.items);
+        self.history.retain(|id| self.checks.contains_key(id));
     }
 
     pub fn fold(&mut self, observation: Observation, at: Instant) -> Option<Transition> {
@@ -84,6 +88,7 @@ impl State {
             Outcome::Inconclusive(_) => check.report.inconclusive += 1,
             Outcome::Skipped(_) => {}
         }
+        self.history.add(&observation);
         check.replace(observation)
     }
 
@@ -91,7 +96,7 @@ impl State {
     pub fn expire(&mut self, at: Instant) -> Vec<Transition> {
         let expired = self.checks.values_mut().filter_map(|check| {
             let silent = at.saturating_duration_since(check.heard?);
-            if silent <= check.report.interval * INTERVALS_KEPT + ATTEMPT_GRACE {
+            if silent <= check.report.patience() {
                 return None;
             }
             check.heard = None;
@@ -101,13 +106,15 @@ impl State {
                 silent.as_secs(),
                 check.report.interval.as_secs()
             );
-            check.replace(Observation {
+            let expired = Observation {
                 outcome: Outcome::Inconclusive(Reason::InternalError),
                 addresses: Vec::new(),
                 phases: Vec::new(),
                 evidence: Evidence::NotAttempted { because },
                 ..last
-            })
+            };
+            self.history.add(&expired);
+            check.replace(expired)
         });
         expired.collect()
     }
@@ -124,6 +131,7 @@ impl State {
             instance: self.instance.clone(),
             checks,
             diagnoses,
+            episodes: self.history.episodes(),
             proxy_variables: self.proxy_variables.clone(),
         }
     }
@@ -241,7 +249,7 @@ mod tests {
     async fn a_finding_that_nobody_renews_is_taken_back() {
         let (mut state, at) = (state(), Instant::now());
         healthy(&mut state, at);
-        let old = at + Duration::from_secs(30) * INTERVALS_KEPT + ATTEMPT_GRACE;
+        let old = at + fixture::healthy().checks[2].patience();
         assert_eq!(state.expire(old), []);
         let expired = state.expire(old + Duration::from_millis(1));
         let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();

@@ -78,7 +78,8 @@ fn attempts(report: &Report) -> Vec<Family> {
     );
     let mut success = Family::gauge(
         "linkproof_address_success",
-        "1 if the address passed the last attempt of the check; 0 if not.",
+        "1 if the address passed the last attempt of the check, 0 if it failed or could not be looked at; no series \
+         where it was not tried, since an earlier check failed or the instance lacks its family.",
     );
     let mut address_phases = Family::gauge(
         "linkproof_address_phase_seconds",
@@ -103,9 +104,10 @@ fn attempts(report: &Report) -> Vec<Family> {
     vec![phases, success, address_phases]
 }
 
-/// Where there are too many, those that did not pass are the ones to see.
+/// What was tried. Where there are too many, those that did not pass are the ones to see.
 fn shown(addresses: &[Address]) -> Vec<&Address> {
-    let mut addresses: Vec<&Address> = addresses.iter().collect();
+    let tried = addresses.iter().filter(|address| address.outcome.state() != State::Skipped);
+    let mut addresses: Vec<&Address> = tried.collect();
     addresses.sort_by_key(|address| address.outcome == Outcome::Pass);
     addresses.truncate(MOST_ADDRESSES);
     addresses

@@ -1,16 +1,10 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
-use crate::observation::{Evidence, Outcome, Probe, Reason};
+use crate::observation::{Evidence, Outcome, Phase, Probe, Reason};
 use crate::report::fixture;
-
-fn observed(report: &Report) -> Metrics {
-    let metrics = Metrics::new();
-    for check in &report.checks {
-        check.last.iter().for_each(|last| metrics.observe(last));
-    }
-    metrics
-}
 
 fn page(metrics: &Metrics, report: &Report, format: Format) -> String {
     encode(&metrics.families(report), format).body
@@ -27,11 +21,11 @@ fn value(page: &str, series: &str) -> Option<String> {
 fn the_whole_page_is_as_committed() {
     for name in ["healthy", "endpoint_half_dead", "leak", "just_started"] {
         let report = fixture::named(name);
-        let metrics = observed(&report);
+        let metrics = Metrics::of(&report);
         fixture::golden(&format!("src/metrics/golden/{name}.prom"), &page(&metrics, &report, Format::Text));
     }
     let report = fixture::named("endpoint_half_dead");
-    let open = page(&observed(&report), &report, Format::OpenMetrics);
+    let open = page(&Metrics::of(&report), &report, Format::OpenMetrics);
     fixture::golden("src/metrics/golden/endpoint_half_dead.openmetrics", &open);
 }
 
@@ -46,7 +40,7 @@ fn no_report_makes_a_series_appear_twice() {
                 connections.extend(connections.clone());
             }
         }
-        let page = page(&observed(&report), &report, Format::Text);
+        let page = page(&Metrics::of(&report), &report, Format::Text);
         let mut series: Vec<&str> = page.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
         series.sort_unstable();
         let count = series.len();
@@ -72,7 +66,7 @@ fn what_has_not_run_has_its_series_at_zero() {
 #[test]
 fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
     let (broken, healthy) = (fixture::named("private_dns_off"), fixture::healthy());
-    let metrics = observed(&broken);
+    let metrics = Metrics::of(&broken);
     let reason =
         r#"linkproof_check_reason{check="monitoring/dns",target="monitoring",reason="public_address"}"#;
     let address =
@@ -88,7 +82,7 @@ fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
 #[test]
 fn a_check_that_is_removed_takes_its_series_along() {
     let mut report = fixture::healthy();
-    let metrics = observed(&report);
+    let metrics = Metrics::of(&report);
     report
         .checks
         .retain(|check| check.id != fixture::rung(Rung::Call) && check.id != CheckId::Egress(Family::Ipv4));
@@ -101,7 +95,7 @@ fn a_check_that_is_removed_takes_its_series_along() {
 #[test]
 fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     let report = fixture::healthy();
-    let metrics = observed(&report);
+    let metrics = Metrics::of(&report);
     metrics.observe(report.checks[5].last.as_ref().unwrap());
     let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",probe="icmp"}"#;
     let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",probe="tcp"}"#;
@@ -157,4 +151,132 @@ fn the_page_comes_in_the_format_that_was_asked_for() {
     let open = metrics.page(&report, "application/openmetrics-text;version=1.0.0");
     assert_eq!(open.content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert!(open.body.ends_with("# EOF\n") && open.body.contains("# TYPE process_cpu_seconds counter\n"));
+}
+
+const INTRO: &str = "\
+# Metrics of linkproof
+
+What `GET /metrics` on port 10042 serves, in the Prometheus text format and in OpenMetrics 1.0. A
+scrape renders what the last attempts saw and never probes: when that was is in
+`linkproof_check_last_run_timestamp_seconds`. A series is gone once its address, check or target is.
+
+`check` is the id of a check, such as `monitoring/dns`; `target` what it aims at. Of the addresses of
+one check at most 16 are shown, those that did not pass first, so that no answer of a name server
+can make the page grow without bound.
+
+| series | type | labels | what it says |
+| --- | --- | --- | --- |
+";
+
+/// Every family that any of the reports shows, with all labels that it has in any of them.
+fn table() -> String {
+    let mut families: BTreeMap<String, (String, String, BTreeSet<String>)> = BTreeMap::new();
+    for (_, report) in fixture::all() {
+        let metrics = Metrics::of(&report);
+        for family in metrics.families(&report).into_iter().chain(metrics.process.collect()) {
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels = &mut families
+                .entry(family.name().to_owned())
+                .or_insert_with(|| (kind, family.help().to_owned(), BTreeSet::new()))
+                .2;
+            let pairs = family.get_metric().iter().flat_map(prometheus::proto::Metric::get_label);
+            labels.extend(pairs.map(|pair| format!("`{}`", pair.name())));
+        }
+    }
+    let row = |(name, (kind, help, labels)): (&String, &(String, String, BTreeSet<String>))| {
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))
+    };
+    families.iter().map(row).collect()
+}
+
+#[test]
+fn the_table_of_all_series_is_as_committed() {
+    fixture::golden("packaging/metrics.md", &format!("{INTRO}{}", table()));
+}
+
+#[test]
+fn the_table_names_every_series_that_the_code_does() {
+    let table = table();
+    let sources = [include_str!("gauges.rs"), include_str!("tally.rs")].concat();
+    let names: BTreeSet<&str> = sources.split('"').filter(|text| text.starts_with("linkproof_")).collect();
+    assert!(names.len() > 20);
+    for name in names {
+        assert!(table.contains(&format!("| `{name}` |")), "no report of the fixtures shows {name}");
+    }
+}
+
+/// Whatever the name servers and peers of one endpoint answer, for two hundred rounds.
+#[test]
+fn the_number_of_series_is_bounded_whatever_is_answered() {
+    const MOST: usize = 1200;
+    let metrics = Metrics::new();
+    let mut report = fixture::healthy();
+    let mut most = 0;
+    for round in 0..200_u32 {
+        let reason = Reason::ALL[round as usize % Reason::ALL.len()];
+        let fresh = |n: u32| std::net::Ipv4Addr::from_bits((round << 8 | n).reverse_bits()).to_string();
+        for check in &mut report.checks {
+            let Some(last) = &mut check.last else { continue };
+            last.outcome = Outcome::Fail(reason);
+            let phases = vec![
+                (Phase::Tcp, fixture::ms(1.0)),
+                (Phase::Tls, fixture::ms(1.0)),
+                (Phase::Response, fixture::ms(1.0)),
+            ];
+            let of = |n| fixture::address(&fresh(n), Scope::Public, Outcome::Fail(reason), phases.clone());
+            last.addresses = (0..200).map(of).collect();
+            match &mut last.evidence {
+                Evidence::Connect { connections, .. } => {
+                    *connections = (0..200).map(|n| fixture::answered(&fresh(n)).1).collect();
+                }
+                Evidence::Call { calls, .. } => {
+                    *calls = (0..200).map(|n| fixture::listed(&fresh(n)).1).collect();
+                }
+                Evidence::Egress(seen) => {
+                    let named = |n| crate::observation::Shot {
+                        host: Some("www.amazon.com".into()),
+                        ..fixture::shot(Probe::Tcp, &fresh(n), 1, crate::observation::Heard::Silence)
+                    };
+                    seen.shots = fixture::silent_shots().into_iter().chain((0..200).map(named)).collect();
+                }
+                Evidence::NotAttempted { .. }
+                | Evidence::Instance(_)
+                | Evidence::Credentials(_)
+                | Evidence::Dns(_) => {}
+            }
+            metrics.observe(last);
+        }
+        let page = page(&metrics, &report, Format::Text);
+        most = most.max(page.lines().filter(|line| !line.starts_with('#')).count());
+    }
+    assert!(most < MOST, "{most}");
+    // Back to normal, all that is left of it are the reasons that there were.
+    let healthy = fixture::healthy();
+    let page = page(&metrics, &healthy, Format::Text);
+    let left = page.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
+    let fresh = self::page(&Metrics::of(&healthy), &healthy, Format::Text);
+    let before =
+        fresh.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
+    assert_eq!(left, before);
+}
+
+#[test]
+fn the_textfile_holds_nothing_that_node_exporter_says_of_itself() {
+    let report = fixture::healthy();
+    let page = Metrics::of(&report).textfile(&report);
+    let names = page.lines().filter(|line| !line.starts_with('#'));
+    assert!(page.contains("linkproof_check_success{") && names.clone().count() > 100);
+    assert_eq!(names.filter(|line| !line.starts_with("linkproof_")).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn an_address_that_was_not_tried_has_neither_passed_nor_failed() {
+    let mut report = fixture::healthy();
+    let last = report.checks[3].last.as_mut().unwrap();
+    let skipped = Outcome::Skipped(Reason::FamilyUnavailable);
+    last.addresses.push(fixture::address("2001:db8::57", Scope::Vpc, skipped, vec![]));
+    let page = page(&Metrics::of(&report), &report, Format::Text);
+    assert!(!page.contains("2001:db8::57"));
+    assert_eq!(page.matches(r#"linkproof_address_success{check="monitoring/connect""#).count(), 2);
 }

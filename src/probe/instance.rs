@@ -77,7 +77,7 @@ async fn text(client: &Client, key: &str) -> Result<Option<String>, Unanswered> 
     let value = match client.get(format!("/latest/meta-data/{key}")).await {
         Ok(value) => value.as_ref().trim().to_owned(),
         Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => return Ok(None),
-        Err(error) => return Err(Unanswered::Imds(error)),
+        Err(error) => return Err(Unanswered::Imds(Box::new(error))),
     };
     if !is_of_metadata(&value) {
         return Err(Unanswered::Foreign { key: key.to_owned() });
@@ -94,7 +94,7 @@ fn is_of_metadata(value: &str) -> bool {
 /// Why a document is not there.
 #[derive(Debug)]
 enum Unanswered {
-    Imds(ImdsError),
+    Imds(Box<ImdsError>),
     Foreign { key: String },
 }
 

@@ -105,6 +105,7 @@ fn report(observations: Vec<Observation>) -> Report {
         instance: Some(instance()),
         checks: checks.collect(),
         diagnoses: vec![],
+        episodes: vec![],
         proxy_variables: vec![],
     }
 }

@@ -26,7 +26,7 @@ pub type Answer = Response<Full<Bytes>>;
 pub async fn answer<B>(site: &Site, request: &Request<B>) -> Answer {
     let mut answer = match (request.uri().path(), request.method()) {
         ("/" | "/metrics" | "/-/healthy" | "/-/ready", method) if !reads(method) => wrong_method(READ),
-        ("/", _) => landing(site),
+        ("/", _) => landing(site, request.uri().query()),
         ("/metrics", _) => metrics(site, request.headers()),
         ("/-/healthy", _) => match (site.healthy)() {
             Ok(()) => text(StatusCode::OK, "healthy"),
@@ -54,12 +54,16 @@ fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
-fn landing(site: &Site) -> Answer {
+/// `/?still` stands still, so that whoever reads is not interrupted.
+fn landing(site: &Site, query: Option<&str>) -> Answer {
     let report = Arc::clone(&site.report.borrow());
-    let body = page::render(&report);
+    let reloads = query != Some("still");
+    let body = page::render(&report, (site.now)(), reloads);
     let mut answer =
         content(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), body.into());
-    answer.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("30"));
+    if reloads {
+        answer.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("30"));
+    }
     answer
 }
 

@@ -1,73 +1,149 @@
-//! The status page: the report for a browser, in one file without script or asset.
+//! The status page: the report for a browser, in one file without script or asset. Whatever is
+//! not a literal here passes through `escape`.
 
+mod endpoint;
+mod past;
+mod when;
+
+use std::time::SystemTime;
+
+use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
 use crate::observation::State;
-use crate::report::words::{clean, list, rfc3339};
+use crate::report::words::{clean, clock_time, list};
 use crate::report::{CheckReport, Report, detail};
+use when::When;
 
 const STYLE: &str = include_str!("style.css");
 
 /// Nothing but our own style sheet, by its SHA-256, which a test computes anew.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-uNqmzDyVPu8tdYBYDzJJDqJb+X072FaQD0hOx+1xoiY='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-RP1ZYOh1gzl/z/ljURKaonijWInOTkaKd2hN4iHHqhU='; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub fn render(report: &Report) -> String {
-    let state = report.state();
-    let rows: String = report.checks.iter().map(row).collect();
-    let diagnoses: String = report.diagnoses.iter().map(diagnosis).collect();
-    let broken = report.checks.iter().filter(|check| match check.state() {
-        State::Fail | State::Inconclusive => check.last.is_some(),
-        State::Pass | State::Skipped => false,
-    });
-    let evidence: String = broken.map(evidence).collect();
+/// `reloads` says whether the answer comes with a header that has the browser ask again.
+pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
+    let (state, verdict) = verdict(report, now);
+    let (word, rest) = verdict.split_once(": ").unwrap_or((&verdict, ""));
+    let sections = [
+        report.diagnoses.iter().map(diagnosis).collect(),
+        endpoint::sections(report, now),
+        section("The way out", &checks(report, now, |id| matches!(id, CheckId::Egress(_)))),
+        section(
+            "This instance",
+            &checks(report, now, |id| matches!(id, CheckId::Instance | CheckId::Credentials)),
+        ),
+        proxy(report),
+        past::section(report, now),
+    ];
+    let (reload, link) = if reloads {
+        ("This page reloads itself every 30 s.", "<a href=\"/?still\">Hold it still</a>")
+    } else {
+        ("This page stands still.", "<a href=\"/\">Let it reload</a>")
+    };
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{word}: linkproof</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <h1>linkproof {version}</h1>\n<p>{place}</p>\n<p class=\"{class}\">{verdict}</p>\n\
-         <table>\n<thead><tr><th>Check</th><th>Outcome</th><th>What was seen</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n{diagnoses}{evidence}{proxy}\
-         <p><a href=\"/metrics\">Metrics</a> · <a href=\"/-/healthy\">Healthy</a> · \
-         <a href=\"/-/ready\">Ready</a></p>\n</body>\n</html>\n",
-        word = state.code(),
+         <header><h1>linkproof {version}</h1><p>{place}</p></header>\n<main>\n\
+         <p class=\"verdict {class}\"><strong>{word}</strong> {rest}</p>\n\
+         <p class=\"note\">As of {now}. {reload} {link}</p>\n{sections}</main>\n\
+         <footer><a href=\"/metrics\">Metrics</a> · <a href=\"/-/healthy\">Healthy</a> · \
+         <a href=\"/-/ready\">Ready</a></footer>\n</body>\n</html>\n",
+        word = escape(word),
+        rest = escape(rest),
         version = escape(report.version),
         place = escape(&place(report)),
         class = state.code(),
-        verdict = escape(&report.verdict_line()),
-        proxy = proxy(report),
+        now = clock_time(now),
+        sections = sections.concat(),
     )
+}
+
+/// The report's own, unless what it rests on is too old to be true: an open page must not say
+/// pass for a schedule that hangs.
+fn verdict(report: &Report, now: SystemTime) -> (State, String) {
+    let silent = |check: &&CheckReport| check.silent_for(report.started_at, now).is_some();
+    let silent: Vec<String> = report.checks.iter().filter(silent).map(|check| check.id.to_string()).collect();
+    match report.state() {
+        State::Pass | State::Inconclusive | State::Skipped if !silent.is_empty() => {
+            (State::Inconclusive, format!("NOT PROVEN: checks that no longer run: {}", list(silent)))
+        }
+        state => (state, report.verdict_line()),
+    }
 }
 
 fn place(report: &Report) -> String {
-    let mut parts = Vec::new();
-    if let Some(instance) = &report.instance {
-        let facts = [&instance.instance_id, &instance.zone, &instance.vpc_id];
-        parts.extend(facts.into_iter().flatten().cloned());
-    }
-    parts.push(format!("as of {}", rfc3339(report.finished_at)));
-    list(parts)
+    let Some(instance) = &report.instance else { return "instance unknown".to_owned() };
+    let facts = [&instance.instance_id, &instance.zone, &instance.subnet_id, &instance.vpc_id];
+    list(facts.into_iter().flatten())
 }
 
-fn row(check: &CheckReport) -> String {
-    let state = check.state().code();
-    let outcome = if check.last.is_none() { "not run yet" } else { state };
+fn section(title: &str, body: &str) -> String {
+    if body.is_empty() {
+        return String::new();
+    }
+    format!("<section>\n<h2>{}</h2>\n{body}</section>\n", escape(title))
+}
+
+/// A table of the checks that are wanted, and the evidence of each below it.
+fn checks(report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) -> bool) -> String {
+    let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| wanted(&check.id)).collect();
+    if checks.is_empty() {
+        return String::new();
+    }
+    let rows: String = checks.iter().map(|check| row(check, report, now)).collect();
+    let evidence: String = checks.iter().map(|check| evidence(check)).collect();
     format!(
-        "<tr><td>{}</td><td class=\"{state}\">{outcome}</td><td>{}</td></tr>\n",
-        escape(&check.id.to_string()),
-        escape(&check.summary())
+        "<table class=\"checks\">\n<thead><tr><th>Check</th><th>Outcome</th><th>What was seen</th>\
+         <th>Runs</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{evidence}"
     )
 }
 
+fn row(check: &CheckReport, report: &Report, now: SystemTime) -> String {
+    format!(
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td class=\"when\">{}</td></tr>\n",
+        escape(&check.id.to_string()),
+        match check.last {
+            Some(_) => badge(check.state(), check.state().code()),
+            None => badge(State::Inconclusive, "not run yet"),
+        },
+        escape(&check.summary()),
+        When { check, since: report.started_at, now }
+    )
+}
+
+/// Told apart by word and by shape: whoever sees no colours loses nothing.
+fn badge(state: State, word: &str) -> String {
+    format!("<span class=\"badge {}\">{}</span>", state.code(), escape(word))
+}
+
+fn evidence(check: &CheckReport) -> String {
+    let lines = check.last.as_ref().map(detail).unwrap_or_default();
+    let open = match check.state() {
+        State::Fail | State::Inconclusive => " open",
+        State::Pass | State::Skipped => "",
+    };
+    folded(&format!("Evidence of {}", check.id), &lines, open)
+}
+
+fn folded(title: &str, lines: &[String], open: &str) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
+    format!("<details{open}><summary>{}</summary>\n<ul>\n{lines}</ul>\n</details>\n", escape(title))
+}
+
 fn diagnosis(diagnosis: &Diagnosis) -> String {
-    let warning = if diagnosis.explains.is_empty() { "Warning: " } else { "" };
+    let (kind, class) = if diagnosis.explains.is_empty() { ("Warning: ", "warning") } else { ("", "cause") };
     let explains = if diagnosis.explains.is_empty() {
         String::new()
     } else {
         format!("<dt>Explains</dt><dd>{}</dd>\n", escape(&list(&diagnosis.explains)))
     };
     format!(
-        "<h2>{warning}{}</h2>\n<dl>\n<dt>Evidence</dt><dd>{}</dd>\n<dt>Remedy</dt><dd>{}</dd>\n{explains}\
-         <dt>Runbook</dt><dd>{}</dd>\n</dl>\n",
+        "<section class=\"{class}\">\n<h2>{kind}{}</h2>\n<dl>\n<dt>Evidence</dt><dd>{}</dd>\n\
+         <dt>Remedy</dt><dd>{}</dd>\n{explains}<dt>Runbook</dt><dd>{}</dd>\n</dl>\n</section>\n",
         escape(diagnosis.cause.title()),
         escape(&diagnosis.evidence),
         escape(&diagnosis.remedy),
@@ -79,15 +155,6 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
 fn runbook(place: &str) -> String {
     let place = escape(place);
     if place.starts_with("https://") { format!("<a href=\"{place}\">{place}</a>") } else { place }
-}
-
-fn evidence(check: &CheckReport) -> String {
-    let lines = check.last.as_ref().map(detail).unwrap_or_default();
-    if lines.is_empty() {
-        return String::new();
-    }
-    let lines: String = lines.iter().map(|line| format!("<li>{}</li>\n", escape(line))).collect();
-    format!("<h2>{}</h2>\n<ul>\n{lines}</ul>\n", escape(&check.id.to_string()))
 }
 
 fn proxy(report: &Report) -> String {
@@ -109,10 +176,13 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::report::fixture;
+    use crate::observation::{Reason, Reply};
+    use crate::report::{Episode, fixture};
 
     #[test]
     fn the_policy_lets_in_our_style_sheet_and_nothing_else() {
@@ -140,30 +210,61 @@ mod tests {
         bytes.chunks(3).map(chunk).collect()
     }
 
+    fn shown(report: &Report) -> String {
+        render(report, fixture::at(4), true)
+    }
+
     #[test]
-    fn it_shows_the_verdict_the_checks_and_what_to_do() {
-        let page = render(&fixture::named("private_dns_off"));
-        for shown in [
-            "<title>fail: linkproof</title>",
-            "<p class=\"fail\">FAIL: 2 of 7 checks failed: monitoring/dns, monitoring/connect</p>",
-            "<td>monitoring/call</td><td class=\"skipped\">skipped</td>",
-            "<h2>Private DNS is off for the endpoint</h2>",
-            "<dt>Remedy</dt><dd>Turn on Enable private DNS names",
-            "<dt>Explains</dt><dd>monitoring/dns, monitoring/connect</dd>",
-        ] {
-            assert!(page.contains(shown), "{shown}\n{page}");
+    fn pages_look_as_committed() {
+        for name in ["healthy", "private_dns_off", "endpoint_half_dead", "leak", "just_started"] {
+            let mut report = fixture::named(name);
+            report.episodes = episodes(&report);
+            // The style sheet has a file of its own.
+            let page = shown(&report).replace(STYLE, "");
+            fixture::golden(&format!("src/serve/golden/{name}.html"), &page);
         }
-        assert!(
-            render(&fixture::named("just_started")).contains("<td class=\"inconclusive\">not run yet</td>")
-        );
-        assert!(
-            render(&fixture::named("proxy_set")).contains("Proxy variables are set: HTTPS_PROXY, no_proxy")
-        );
+    }
+
+    /// What the history would hold: what is broken now, and a failure that has gone again.
+    fn episodes(report: &Report) -> Vec<Episode> {
+        let broken = report.checks.iter().filter_map(|check| check.last.clone());
+        let broken = broken.filter(|last| last.outcome.reason() != Some(Reason::FamilyUnavailable));
+        let mut episodes: Vec<Episode> = broken
+            .filter(|last| matches!(last.outcome.state(), State::Fail | State::Inconclusive))
+            .map(|first| Episode { attempts: 3, last_at: fixture::at(2), ended: None, first })
+            .collect();
+        let timeout = Reply::Timeout;
+        let gone = fixture::unresolved(Reason::QueryTimeout, &timeout);
+        let ended = Some((fixture::at(1), State::Pass));
+        episodes.push(Episode { attempts: 1, last_at: gone.started_at, ended, first: gone });
+        episodes
+    }
+
+    #[test]
+    fn what_no_longer_runs_is_no_pass() {
+        let mut report = fixture::healthy();
+        let verdict = |report: &Report, second| verdict(report, fixture::at(second));
+        assert_eq!(verdict(&report, 150).0, State::Pass);
+        let (state, line) = verdict(&report, 151);
+        assert_eq!(state, State::Inconclusive);
+        assert!(line.starts_with("NOT PROVEN: checks that no longer run: instance, credentials"), "{line}");
+        // One that never ran at all.
+        report.checks.truncate(3);
+        for check in &mut report.checks[..2] {
+            check.interval = Duration::from_hours(1);
+        }
+        report.checks[2].last = None;
+        assert_eq!(verdict(&report, 151).1, "NOT PROVEN: checks that no longer run: monitoring/dns");
+        // A failure stays one, however old.
+        assert_eq!(verdict(&fixture::named("leak"), 9999).0, State::Fail);
     }
 
     #[test]
     fn whatever_a_peer_says_stays_text() {
-        let page = render(&fixture::named("intercepted"));
+        let mut report = fixture::named("intercepted");
+        report.episodes = episodes(&report);
+        let page = shown(&report);
+        assert_eq!(page.matches("&lt;b&gt;Inspection").count(), 4, "evidence and history, of two addresses");
         assert!(page.contains("CN=Corp [2J &lt;b&gt;Inspection&lt;/b&gt; &quot;CA&quot; &amp; Sons"));
         assert!(!page.contains("<b>") && !page.contains('\u{1b}'));
     }

@@ -26,8 +26,9 @@ async fn started(limits: Limits, bend: impl FnOnce(&mut Site)) -> Server {
         content_type: "text/plain; version=0.0.4; charset=utf-8",
         body: format!("checks {}\n# {accept}\n", report.checks.len()),
     };
+    let now = || fixture::at(4);
     let mut site =
-        Site { report, metrics: Box::new(metrics), healthy: Box::new(|| Ok(())), ready, reload: None };
+        Site { report, now, metrics: Box::new(metrics), healthy: Box::new(|| Ok(())), ready, reload: None };
     bend(&mut site);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -65,8 +66,9 @@ fn split(text: &str) -> (u16, String, String) {
 async fn every_address_answers_as_documented() {
     let server = started(PATIENT, |_| {}).await;
     for (method, path, status, body) in [
-        ("GET", "/", 200, "FAIL: 1 of 7 checks failed: egress/ipv4"),
-        ("GET", "/?x=1", 200, "FAIL: 1 of 7"),
+        ("GET", "/", 200, "<strong>FAIL</strong> 1 of 7 checks failed: egress/ipv4"),
+        ("GET", "/?x=1", 200, "<strong>FAIL</strong> 1 of 7"),
+        ("GET", "/?still", 200, "This page stands still."),
         ("GET", "/metrics", 200, "checks 7\n"),
         ("GET", "/-/healthy", 200, "healthy\n"),
         ("GET", "/-/ready", 200, "ready\n"),
@@ -97,6 +99,7 @@ async fn headers_keep_browsers_and_scrapers_safe() {
     ] {
         assert!(page.contains(header), "{header}\n{page}");
     }
+    assert!(!server.ask("GET", "/?still").await.1.contains("refresh"));
     let (_, metrics, _) = server.ask("GET", "/metrics").await;
     assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
     assert!(metrics.contains("vary: accept, accept-encoding"));

@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::sockets;
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, Heard, IcmpSocket, Outgoing};
+use crate::wire::failure::words;
 
 /// Echoes at one target within a window. Spaced, since kernels limit the rate of ICMP errors;
 /// several, since a way out that loses most packets is still a way out.
@@ -91,14 +93,16 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
         Family::Ipv4 => ICMP::V4,
         Family::Ipv6 => ICMP::V6,
     };
-    // The hint is a datagram socket, which needs no privilege; surge-ping tries a raw one next.
-    let client = match Client::new(&Config::builder().kind(kind).build()) {
+    // A raw socket where it is permitted, since it hears ICMP errors too; surge-ping tries a
+    // datagram one next, which needs no privilege.
+    let config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW).build();
+    let client = match Client::new(&config) {
         Ok(client) => client,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             return failed(IcmpSocket::None, burst.targets.len(), &Outgoing::NotPermitted);
         }
         Err(error) => {
-            let outgoing = Outgoing::Blocked { errno: error.to_string() };
+            let outgoing = Outgoing::Blocked { errno: words(&error) };
             return failed(IcmpSocket::None, burst.targets.len(), &outgoing);
         }
     };
@@ -111,13 +115,34 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
     let mut running = JoinSet::new();
     for (place, ip) in burst.targets.iter().copied().chain([loopback]).enumerate() {
         let client = client.clone();
-        running.spawn(async move { (place, echo_at(&client, ip, burst.deadline, ip == loopback).await) });
+        running.spawn(async move {
+            let once = ip == loopback;
+            let echoes = echo_at(&client, ip, burst.deadline, once);
+            let heard = if raw || once {
+                echoes.await
+            } else {
+                let (echoes, errors) = tokio::join!(echoes, sockets::ping(ip, burst.deadline));
+                both(echoes, errors)
+            };
+            (place, heard)
+        });
     }
     let mut heard = running.join_all().await;
     heard.sort_by_key(|(place, _)| *place);
     let mut heard: Vec<(u32, Heard)> = heard.into_iter().map(|(_, heard)| heard).collect();
     let control = control(heard.pop().as_ref());
     (Echoes { socket, heard }, control)
+}
+
+/// Of one target, by two sockets: an answer says most, then a rejection, then that nothing was sent.
+fn both((sent, echoes): (u32, Heard), (more, errors): (u32, Heard)) -> (u32, Heard) {
+    let heard = match (echoes, errors) {
+        (answer @ Heard::Answer { .. }, _) | (_, answer @ Heard::Answer { .. }) => answer,
+        (rejection @ Heard::Rejection { .. }, _) | (_, rejection @ Heard::Rejection { .. }) => rejection,
+        (unsent @ Heard::Unsent(_), _) | (_, unsent @ Heard::Unsent(_)) => unsent,
+        (Heard::Silence, Heard::Silence) => Heard::Silence,
+    };
+    (sent + more, heard)
 }
 
 fn failed(socket: IcmpSocket, targets: usize, outgoing: &Outgoing) -> (Echoes, Control) {
@@ -162,7 +187,7 @@ async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> 
                 other = Some(Heard::Rejection { by: Some(by), how: "ICMP error".to_owned() });
             }
             Ok(Echo::Unsent(outgoing)) => other = other.or(Some(Heard::Unsent(outgoing))),
-            Err(error) => other = Some(Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+            Err(error) => other = Some(Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
         }
     }
     match (first, other) {
@@ -191,8 +216,8 @@ async fn echo(client: &Client, ip: IpAddr, deadline: Instant) -> Echo {
             None => Echo::Reply(after),
         },
         Err(SurgeError::Timeout { .. }) => Echo::Silence,
-        Err(SurgeError::IOError(error)) => Echo::Unsent(Outgoing::Blocked { errno: error.to_string() }),
-        Err(other) => Echo::Unsent(Outgoing::Blocked { errno: other.to_string() }),
+        Err(SurgeError::IOError(error)) => Echo::Unsent(Outgoing::Blocked { errno: words(&error) }),
+        Err(other) => Echo::Unsent(Outgoing::Blocked { errno: words(&other) }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! TCP connects and UDP questions at targets that should not answer.
+//! TCP connects, UDP questions and unprivileged pings at targets that should not answer.
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::observation::{Heard, Outgoing};
 use crate::wire::datagram::receive;
+use crate::wire::failure::words;
 
 pub const DNS: u16 = 53;
 
@@ -57,23 +58,52 @@ fn begin(peer: SocketAddr) -> io::Result<std::net::TcpStream> {
 pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
     let socket = match open(ip).await {
         Ok(socket) => socket,
-        Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+        Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
     };
+    ask(&socket, &QUESTION, deadline).await
+}
+
+/// One who pings without privilege hears of ICMP errors here, and of who sent them; surge-ping's
+/// datagram socket does not, and takes a rejection for silence.
+pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
+    // Type 8 of RFC 792 and 128 of RFC 4443; the kernel fills in checksum and identifier.
+    let (kind, protocol) = match ip {
+        IpAddr::V4(_) => (8, Protocol::ICMPV4),
+        IpAddr::V6(_) => (128, Protocol::ICMPV6),
+    };
+    let open = || {
+        let peer = SocketAddr::new(ip, 0);
+        let socket = Socket::new(Domain::for_address(peer), Type::DGRAM.nonblocking(), Some(protocol))?;
+        keep_senders(&socket, ip)?;
+        socket.connect(&peer.into())?;
+        UdpSocket::from_std(socket.into())
+    };
+    match open() {
+        Ok(socket) => ask(&socket, &[kind, 0, 0, 0, 0, 0, 0, 1], deadline).await,
+        Err(error) if error.raw_os_error() == Some(Errno::ENETUNREACH as i32) => {
+            (0, Heard::Unsent(Outgoing::NoRoute))
+        }
+        Err(error) => (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
+    }
+}
+
+/// Sends again what may have been lost, and hears the first answer or error.
+async fn ask(socket: &UdpSocket, question: &[u8], deadline: Instant) -> (u32, Heard) {
     let begun = Instant::now();
     let mut sent = 0;
     let mut buffer = [0; 512];
     loop {
         if sent < DATAGRAMS {
-            match socket.send(&QUESTION).await {
+            match socket.send(question).await {
                 Ok(_) => sent += 1,
-                Err(error) => return (sent, failure(&socket, &error, sent)),
+                Err(error) => return (sent, failure(socket, &error, sent)),
             }
         }
         let patience =
             if sent < DATAGRAMS { deadline.min(Instant::now() + BETWEEN_DATAGRAMS) } else { deadline };
-        match timeout_at(patience, receive(&socket, &mut buffer)).await {
+        match timeout_at(patience, receive(socket, &mut buffer)).await {
             Ok(Ok(_)) => return (sent, Heard::Answer { replies: 1, after: begun.elapsed() }),
-            Ok(Err(error)) => return (sent, failure(&socket, &error, sent)),
+            Ok(Err(error)) => return (sent, failure(socket, &error, sent)),
             Err(_) if Instant::now() >= deadline => return (sent, Heard::Silence),
             Err(_) => {}
         }
@@ -104,7 +134,7 @@ fn keep_senders(socket: &impl AsFd, ip: IpAddr) -> io::Result<()> {
 fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> Heard {
     let by = sender_of_error(socket);
     match (sent, by) {
-        (0, None) => Heard::Unsent(Outgoing::Blocked { errno: error.to_string() }),
+        (0, None) => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
         (_, by) => after_sending(error, by),
     }
 }
@@ -131,7 +161,7 @@ fn sender_of_error(socket: &impl AsRawFd) -> Option<IpAddr> {
 /// The route was there, so the kernel took the packet: what comes now was said by somebody,
 /// unless it is the machine's own filter (EPERM) or want of resources.
 fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
-    let rejection = || Heard::Rejection { by, how: error.to_string() };
+    let rejection = || Heard::Rejection { by, how: words(error) };
     match error.kind() {
         ErrorKind::TimedOut => Heard::Silence,
         ErrorKind::ConnectionRefused
@@ -141,7 +171,7 @@ fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
         // ICMPv6 "administratively prohibited" arrives as EACCES; a local filter says EPERM.
         ErrorKind::PermissionDenied if error.raw_os_error() == Some(Errno::EACCES as i32) => rejection(),
         _ if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => rejection(),
-        _ => Heard::Unsent(Outgoing::Blocked { errno: error.to_string() }),
+        _ => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
     }
 }
 

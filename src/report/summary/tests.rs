@@ -189,7 +189,7 @@ fn calls_tell_what_aws_said() {
     if let Evidence::Call { proof, .. } = &mut proven.evidence {
         *proof = Some(Proof::SourceVpce);
     }
-    assert_eq!(super::headline::headline(&proven), "2 of 2 answered; aws:SourceVpce proves PrivateLink");
+    assert_eq!(headline::headline(&proven), "2 of 2 answered; aws:SourceVpce proves PrivateLink");
     assert_summaries(vec![
         (
             proven,

@@ -1,0 +1,218 @@
+# A private subnet's endpoints, and an Auto Scaling group whose instances are put to use only after
+# linkproof has proven the subnet from inside: `terraform apply` fails where it has not.
+
+terraform {
+  required_version = ">= 1.3"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.0"
+    }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_region" "current" {}
+
+locals {
+  name   = var.name
+  hook   = "linkproof"
+  region = data.aws_region.current.name
+
+  user_data = replace(replace(replace(replace(replace(replace(
+    file("${path.module}/../cloud-init.yaml"),
+    "LINKPROOF_X86_64", var.packages.x86_64),
+    "LINKPROOF_ARM64", var.packages.arm64),
+    "BUCKET", var.bucket),
+    "REGION", local.region),
+    "GROUP", local.name),
+  "HOOK", local.hook)
+}
+
+resource "aws_security_group" "instance" {
+  name_prefix = "${local.name}-instance-"
+  description = "Instances that reach endpoints and nothing else"
+  vpc_id      = var.vpc_id
+}
+
+resource "aws_security_group" "endpoints" {
+  name_prefix = "${local.name}-endpoints-"
+  description = "HTTPS from the instances"
+  vpc_id      = var.vpc_id
+}
+
+resource "aws_security_group_rule" "instance_to_endpoints" {
+  type                     = "egress"
+  description              = "HTTPS to the endpoints"
+  security_group_id        = aws_security_group.instance.id
+  source_security_group_id = aws_security_group.endpoints.id
+  protocol                 = "tcp"
+  from_port                = 443
+  to_port                  = 443
+}
+
+resource "aws_security_group_rule" "instance_to_s3" {
+  type              = "egress"
+  description       = "HTTPS to S3 through the gateway endpoint"
+  security_group_id = aws_security_group.instance.id
+  prefix_list_ids   = [aws_vpc_endpoint.s3.prefix_list_id]
+  protocol          = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+resource "aws_security_group_rule" "endpoints_from_instance" {
+  type                     = "ingress"
+  description              = "HTTPS from the instances"
+  security_group_id        = aws_security_group.endpoints.id
+  source_security_group_id = aws_security_group.instance.id
+  protocol                 = "tcp"
+  from_port                = 443
+  to_port                  = 443
+}
+
+# The VPC needs enableDnsSupport and enableDnsHostnames for private DNS to work.
+resource "aws_vpc_endpoint" "interface" {
+  for_each            = toset(["autoscaling", "monitoring"])
+  vpc_id              = var.vpc_id
+  service_name        = "com.amazonaws.${local.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = true
+  subnet_ids          = var.subnet_ids
+  security_group_ids  = [aws_security_group.endpoints.id]
+
+  # This account's principals alone, so that nobody's stolen keys leave through it.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = "*"
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
+    }]
+  })
+
+  tags = { Name = "${local.name}-${each.key}" }
+}
+
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = var.vpc_id
+  service_name      = "com.amazonaws.${local.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = var.route_table_ids
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = "*"
+      Action    = "s3:GetObject"
+      Resource  = "arn:aws:s3:::${var.bucket}/*"
+    }]
+  })
+
+  tags = { Name = "${local.name}-s3" }
+}
+
+resource "aws_iam_role" "instance" {
+  name_prefix = "${local.name}-"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ec2.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "instance" {
+  name = "linkproof"
+  role = aws_iam_role.instance.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        # Only through this endpoint: a call that is answered has taken no other way.
+        Sid       = "Prove"
+        Effect    = "Allow"
+        Action    = "cloudwatch:ListMetrics"
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceVpce" = aws_vpc_endpoint.interface["monitoring"].id } }
+      },
+      {
+        Sid      = "FetchPackage"
+        Effect   = "Allow"
+        Action   = "s3:GetObject"
+        Resource = [for file in values(var.packages) : "arn:aws:s3:::${var.bucket}/${file}"]
+      },
+      {
+        Sid      = "TellResult"
+        Effect   = "Allow"
+        Action   = "autoscaling:CompleteLifecycleAction"
+        Resource = "arn:aws:autoscaling:${local.region}:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${local.name}"
+      },
+    ]
+  })
+}
+
+resource "aws_iam_instance_profile" "instance" {
+  name_prefix = "${local.name}-"
+  role        = aws_iam_role.instance.name
+}
+
+resource "aws_launch_template" "instance" {
+  name_prefix            = "${local.name}-"
+  image_id               = var.image_id
+  instance_type          = var.instance_type
+  user_data              = base64encode(local.user_data)
+  update_default_version = true
+
+  iam_instance_profile {
+    arn = aws_iam_instance_profile.instance.arn
+  }
+
+  network_interfaces {
+    associate_public_ip_address = false
+    security_groups             = [aws_security_group.instance.id]
+  }
+
+  metadata_options {
+    http_tokens   = "required"
+    http_endpoint = "enabled"
+  }
+}
+
+resource "aws_autoscaling_group" "instance" {
+  name                = local.name
+  min_size            = var.instances
+  max_size            = var.instances
+  vpc_zone_identifier = var.subnet_ids
+  # An instance counts once it is in service, which it is once it has proven the subnet.
+  wait_for_capacity_timeout = "15m"
+
+  launch_template {
+    id      = aws_launch_template.instance.id
+    version = aws_launch_template.instance.latest_version
+  }
+
+  initial_lifecycle_hook {
+    name                 = local.hook
+    lifecycle_transition = "autoscaling:EC2_INSTANCE_LAUNCHING"
+    default_result       = "ABANDON"
+    heartbeat_timeout    = 600
+  }
+
+  # Without any of these the proof would start too early, or be cut off too early at the end.
+  depends_on = [
+    aws_iam_role_policy.instance,
+    aws_security_group_rule.endpoints_from_instance,
+    aws_security_group_rule.instance_to_endpoints,
+    aws_security_group_rule.instance_to_s3,
+    aws_vpc_endpoint.interface,
+  ]
+}

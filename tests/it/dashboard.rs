@@ -1,0 +1,98 @@
+//! The Grafana dashboard: every query of it, as Grafana would send it, to a real Prometheus that
+//! scrapes a real linkproof in the lab.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::lab::Fault;
+use crate::prometheus::{DAEMON, HASTY, Prometheus, Scratch, daemon, lab, packaged, rules};
+
+fn dashboard() -> Value {
+    serde_json::from_str(&fs::read_to_string(packaged("grafana/linkproof.json")).unwrap()).unwrap()
+}
+
+fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
+    value.pointer(path).and_then(Value::as_array).unwrap_or_else(|| panic!("{path} is no list"))
+}
+
+/// Each query with where it stands.
+fn queries(dashboard: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut queries = Vec::new();
+    for panel in list(dashboard, "/panels").iter().filter(|panel| panel["type"] != "row") {
+        for target in list(panel, "/targets") {
+            queries.push((text(&panel["title"]), text(&target["expr"])));
+        }
+    }
+    for annotation in list(dashboard, "/annotations/list") {
+        queries.push((text(&annotation["name"]), text(&annotation["expr"])));
+    }
+    queries
+}
+
+/// What Grafana puts in for its variables.
+fn filled_in(query: &str) -> String {
+    let query = [
+        ("$instance", DAEMON.to_string().as_str()),
+        ("$vpc", "vpc-0abcdef1234567890"),
+        ("$zone", ".*"),
+        ("$__rate_interval", "10s"),
+    ]
+    .iter()
+    .fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
+    assert!(!query.contains('$'), "an unknown variable: {query}");
+    query
+}
+
+#[test]
+fn every_query_returns_data_from_an_instance_with_two_faults() {
+    let (lab, scratch) = (lab(), Scratch::new("dashboard"));
+    let _daemon = daemon(&lab, &scratch, HASTY);
+    lab.set([Fault::NatOpen, Fault::EndpointBSilent]);
+    let jobs = format!(
+        "- {{job_name: linkproof, static_configs: [{{targets: ['{DAEMON}'], labels: {{vpc: vpc-0abcdef1234567890, zone: use1-az1}}}}]}}\n"
+    );
+    let prometheus = Prometheus::start(&lab, &scratch, &jobs, &format!("rule_files: {}", rules(&scratch)));
+    prometheus.until(r#"ALERTS{alertname="LinkproofEgressOpen",alertstate="firing"}"#);
+    prometheus.until(r#"linkproof_diagnosis{cause="endpoint_interface_down"} == 1"#);
+    let dashboard = dashboard();
+    let queries = queries(&dashboard);
+    assert!(queries.len() > 30);
+    for (panel, query) in queries {
+        let series = prometheus.until(&filled_in(&query));
+        assert!(series.iter().any(|(_, value)| !value.is_nan()), "{panel} shows nothing: {query}");
+    }
+    for variable in list(&dashboard, "/templating/list").iter().filter(|of| of["type"] == "query") {
+        let query = variable["query"]["query"].as_str().unwrap();
+        let (series, label) = query
+            .strip_prefix("label_values(")
+            .and_then(|of| of.strip_suffix(')')?.rsplit_once(", "))
+            .unwrap();
+        let values = prometheus.query(&format!("count by ({label}) ({})", filled_in(series)));
+        assert!(values.iter().any(|(labels, _)| labels.get(label).is_some()), "{query} offers nothing");
+    }
+}
+
+#[test]
+fn it_can_be_imported_with_any_data_source() {
+    let dashboard = dashboard();
+    assert_eq!(dashboard["uid"], "linkproof");
+    assert_eq!(dashboard["id"], Value::Null, "an id belongs to one Grafana");
+    let (mut ids, mut places, mut rows) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for panel in list(&dashboard, "/panels") {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "two panels with one id: {panel}");
+        rows += u64::from(panel["type"] == "row");
+        let of = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+        for place in
+            (of("x")..of("x") + of("w")).flat_map(|x| (of("y")..of("y") + of("h")).map(move |y| (x, y)))
+        {
+            assert!(place.0 < 24 && places.insert(place), "{} lies on another panel", panel["title"]);
+        }
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            assert_eq!(target["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
+        }
+    }
+    assert_eq!(rows, 2, "one row for the fleet, one for an instance");
+}

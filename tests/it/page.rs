@@ -1,0 +1,87 @@
+//! The status page in a real browser on an instance of the lab, healthy and broken. The pictures
+//! stay in the build directory for people to look at.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::lab::{Fault, Lab, Run};
+use crate::prometheus::{DAEMON, HASTY, Scratch, daemon, eventually, http, lab, program};
+
+const LAPTOP: &str = "1100,1700";
+const PHONE: &str = "400,2400";
+const DARK: &str = "--blink-settings=preferredColorScheme=0";
+
+struct Browser<'a> {
+    lab: &'a Lab,
+    scratch: &'a Scratch,
+}
+
+impl Browser<'_> {
+    /// What chromium printed, after it had nothing to complain of.
+    fn opens(&self, path: &str, options: &[&str]) -> String {
+        let run = Run::new(program("chromium", "chromium"))
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--enable-logging=stderr"])
+            .arg(format!("--user-data-dir={}", self.scratch.0.join("profile").display()))
+            .args(options)
+            .arg(format!("http://{DAEMON}{path}"))
+            .timeout(Duration::from_secs(40));
+        let output = self.lab.run(&run);
+        assert!(output.status.success(), "{}", output.stderr);
+        // What the policy keeps out is told on the console, as is a broken page.
+        assert!(!output.stderr.contains("CONSOLE"), "{}", output.stderr);
+        output.stdout
+    }
+
+    fn photographs(&self, name: &str, size: &str, more: &[&str]) {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
+        fs::create_dir_all(&directory).unwrap();
+        let picture = directory.join(format!("{name}.png"));
+        let (to, size) = (format!("--screenshot={}", picture.display()), format!("--window-size={size}"));
+        self.opens("/?still", &[&[to.as_str(), size.as_str()], more].concat());
+        // An empty page makes a picture of a few kilobytes.
+        assert!(fs::metadata(&picture).unwrap().len() > 20_000, "{}", picture.display());
+    }
+}
+
+/// Waits for the page to say this.
+fn says(lab: &Lab, words: &str) {
+    let page = || Some(http::get(lab, DAEMON, "/", "")?.text()).filter(|page| page.contains(words));
+    eventually(&format!("the page to say {words}"), page);
+}
+
+#[test]
+fn a_person_with_a_browser_sees_what_is_wrong_what_to_do_and_what_was() {
+    let (lab, scratch) = (lab(), Scratch::new("page"));
+    let _daemon = daemon(&lab, &scratch, HASTY);
+    let browser = Browser { lab: &lab, scratch: &scratch };
+    says(&lab, "<strong>PASS</strong>");
+    browser.photographs("healthy", LAPTOP, &[]);
+    for (fault, verdict, title, seen) in [
+        (Fault::PrivateDnsOff, "monitoring/dns", "Private DNS is off", "203.0.113.20"),
+        (Fault::EndpointBSilent, "monitoring/connect", "A network interface of the endpoint", "10.0.2.113"),
+        (Fault::NatOpen, "egress/ipv4", "There is a way out to the internet", "1.1.1.1"),
+    ] {
+        lab.set([fault]);
+        says(&lab, title);
+        let dom = browser.opens("/", &["--dump-dom"]);
+        for words in ["<strong>FAIL</strong>", verdict, title, "<dt>Remedy</dt>", seen, " ago</time>"] {
+            assert!(dom.contains(words), "{} shows no {words}:\n{dom}", fault.name());
+        }
+        browser.photographs(fault.name(), LAPTOP, &[]);
+    }
+    browser.photographs("nat-open-phone-dark", PHONE, &[DARK]);
+
+    lab.set([]);
+    says(&lab, "<strong>PASS</strong>");
+    let dom = browser.opens("/?still", &["--dump-dom"]);
+    let (_, past) = dom.split_once("Last failures").unwrap();
+    for words in
+        ["<strong>egress/ipv4</strong>", "then passed", "<strong>monitoring/dns</strong>", "203.0.113.20"]
+    {
+        assert!(past.contains(words), "the history lacks {words}:\n{past}");
+    }
+    browser.photographs("healthy-again", LAPTOP, &[]);
+}

@@ -1,0 +1,292 @@
+//! linkproof under the real Prometheus and Alertmanager, all on one instance of the lab: from a
+//! NAT gateway that somebody opens to the alert in the receiver's hands, and back.
+
+pub mod http;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use serde_json::Value;
+
+use crate::lab::{Child, Fault, Host, Lab, Run};
+
+/// In a namespace of its own a port is nobody else's.
+pub const DAEMON: SocketAddr = loopback(10042);
+pub const PROMETHEUS: SocketAddr = loopback(9090);
+const ALERTMANAGER: SocketAddr = loopback(9093);
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The default checks, as often as the configuration allows.
+pub const HASTY: &str = r#"
+interval = "1s"
+timeout = "500ms"
+[instance]
+interval = "1s"
+timeout = "500ms"
+[credentials]
+interval = "1s"
+timeout = "500ms"
+[egress]
+interval = "1s"
+window = "500ms"
+[[endpoint]]
+service = "monitoring"
+call = "list-metrics"
+call_interval = "1s"
+"#;
+
+pub fn lab() -> Lab {
+    Lab::start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn packaged(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(file)
+}
+
+/// Fails where the program is missing, with what to install.
+pub fn program(name: &str, package: &str) -> PathBuf {
+    let path = Path::new("/usr/bin").join(name);
+    assert!(path.exists(), "{name} is missing: apt-get install {package}");
+    path
+}
+
+/// A directory that is gone afterwards.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left lies in the build directory and harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Asks until there is an answer.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The shipped configuration's job, with targets that the lab has instead of EC2's.
+pub fn job(file: &str, target: impl std::fmt::Display) -> String {
+    let shipped = fs::read_to_string(packaged("prometheus").join(file)).unwrap();
+    let (_, job) = shipped.split_once("scrape_configs:\n").unwrap();
+    let (before, rest) = job.split_once("    ec2_sd_configs:\n").unwrap();
+    let (_, after) = rest.split_once("    relabel_configs:\n").unwrap();
+    let end =
+        ["    metric_relabel_configs:", "    sample_limit:"].iter().filter_map(|next| after.find(next)).min();
+    let after = &after[end.unwrap()..];
+    format!(
+        "{before}    static_configs: [{{targets: ['{target}'], labels: {{vpc: vpc-1, zone: use1-az1}}}}]\n{after}"
+    )
+}
+
+/// The daemon on the instance, with its first round done.
+pub fn daemon(lab: &Lab, scratch: &Scratch, config: &str) -> Child {
+    let config = scratch.write("linkproof.toml", config);
+    let mut daemon = lab.spawn(&Run::new(env!("CARGO_BIN_EXE_linkproof")).arg("--config").arg(config));
+    eventually("the first round of every check", || {
+        assert!(daemon.is_running(), "{}", daemon.stderr());
+        let page = http::get(lab, DAEMON, "/metrics", "")?.text();
+        let runs = |line: &str| line.starts_with("linkproof_check_runs_total{");
+        (page.contains("linkproof_check_runs_total") && !page.lines().any(|l| runs(l) && l.ends_with(" 0")))
+            .then_some(())
+    });
+    daemon
+}
+
+/// A real Prometheus on the instance.
+pub struct Prometheus<'a> {
+    lab: &'a Lab,
+    process: Child,
+}
+
+impl<'a> Prometheus<'a> {
+    /// That scrapes and evaluates each second.
+    pub fn start(lab: &'a Lab, scratch: &Scratch, jobs: &str, more: &str) -> Self {
+        Self::paced(1, lab, scratch, jobs, more)
+    }
+
+    pub fn paced(seconds: u64, lab: &'a Lab, scratch: &Scratch, jobs: &str, more: &str) -> Self {
+        let (each, timeout) = (format!("{seconds}s"), "1s");
+        let config = format!(
+            "global: {{scrape_interval: {each}, scrape_timeout: {timeout}, evaluation_interval: {each}}}\n{more}\nscrape_configs:\n{jobs}"
+        );
+        let config = scratch.write("prometheus.yml", &config);
+        let run = Run::new(program("prometheus", "prometheus"))
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", scratch.0.join("tsdb").display()))
+            .arg(format!("--web.listen-address={PROMETHEUS}"))
+            .arg("--web.enable-remote-write-receiver");
+        let mut process = lab.spawn(&run);
+        eventually("Prometheus to be ready", || {
+            assert!(process.is_running(), "{}", process.stderr());
+            (http::get(lab, PROMETHEUS, "/-/ready", "")?.status == 200).then_some(())
+        });
+        Self { lab, process }
+    }
+
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The most memory that it held so far, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.process.peak_rss().unwrap_or_default()
+    }
+
+    /// The series that a query returns, each with its value. An error of the query is one of the test.
+    pub fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let path = format!("/api/v1/query?query={}", http::escaped(query));
+        let answer = self.get(&path);
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let result = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        let sample = |series: Value| {
+            let value = series["value"][1].as_str().unwrap().parse().unwrap();
+            (series["metric"].clone(), value)
+        };
+        result.into_iter().map(sample).collect()
+    }
+
+    /// Waits until the query returns something.
+    pub fn until(&self, query: &str) -> Vec<(Value, f64)> {
+        eventually(query, || Some(self.query(query)).filter(|series| !series.is_empty()))
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        let answer = http::get(self.lab, PROMETHEUS, path, "").expect("Prometheus answers");
+        serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{path}: {}", answer.text()))
+    }
+}
+
+/// The one that alerts are delivered to.
+struct Receiver {
+    address: SocketAddr,
+    notifications: mpsc::Receiver<Value>,
+}
+
+impl Receiver {
+    fn open(lab: &Lab) -> Self {
+        let listener = lab.on(Host::Instance, || TcpListener::bind(loopback(0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sink, notifications) = mpsc::channel();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let Some((_, body)) = http::request(&mut stream) else { continue };
+                http::respond(&mut stream, "text/plain", b"");
+                if sink.send(serde_json::from_slice(&body).unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, notifications }
+    }
+
+    /// Waits for an alert of that name in that state.
+    fn hears(&self, alert: &str, status: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(notification) = self.notifications.recv_timeout(left) else {
+                panic!("no {alert} came {status} within {PATIENCE:?}");
+            };
+            let alerts = notification["alerts"].as_array().unwrap();
+            let wanted = |one: &&Value| one["labels"]["alertname"] == alert && one["status"] == status;
+            if let Some(found) = alerts.iter().find(wanted) {
+                return found.clone();
+            }
+        }
+    }
+}
+
+/// The shipped routing, delivered to the test.
+fn alertmanager(lab: &Lab, scratch: &Scratch, receiver: &Receiver) -> Child {
+    let shipped = fs::read_to_string(packaged("prometheus/alertmanager.yml")).unwrap();
+    let config = shipped.replace("https://pager.example/linkproof", &format!("http://{}/", receiver.address));
+    assert_ne!(config, shipped, "the shipped receiver has another address");
+    let config = scratch.write("alertmanager.yml", &config);
+    let run = Run::new(program("prometheus-alertmanager", "prometheus-alertmanager"))
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.path={}", scratch.0.join("alertmanager").display()))
+        .arg(format!("--web.listen-address={ALERTMANAGER}"))
+        .arg("--cluster.listen-address=");
+    let process = lab.spawn(&run);
+    let ready = || (http::get(lab, ALERTMANAGER, "/-/ready", "")?.status == 200).then_some(());
+    eventually("Alertmanager to be ready", ready);
+    process
+}
+
+/// The shipped rules, with the ten minutes that a leak is remembered cut to five seconds.
+pub fn rules(scratch: &Scratch) -> String {
+    let shipped = fs::read_to_string(packaged("prometheus/alerts.yml")).unwrap();
+    assert!(shipped.contains("[10m]"));
+    let alerts = scratch.write("alerts.yml", &shipped.replace("[10m]", "[5s]"));
+    format!("[{}, {}]", alerts.display(), packaged("prometheus/recording.yml").display())
+}
+
+#[test]
+fn an_open_nat_is_in_the_receivers_hands_within_seconds_and_resolves_when_it_is_closed() {
+    let (lab, scratch) = (lab(), Scratch::new("pager"));
+    let _daemon = daemon(&lab, &scratch, HASTY);
+    let receiver = Receiver::open(&lab);
+    let _alertmanager = alertmanager(&lab, &scratch, &receiver);
+    let jobs = format!("- {{job_name: linkproof, static_configs: [{{targets: ['{DAEMON}']}}]}}\n");
+    let more = format!(
+        "rule_files: {}\nalerting: {{alertmanagers: [{{static_configs: [{{targets: ['{ALERTMANAGER}']}}]}}]}}",
+        rules(&scratch)
+    );
+    let prometheus = Prometheus::start(&lab, &scratch, &jobs, &more);
+    prometheus.until("instance:linkproof_proven:bool == 1");
+    assert_eq!(prometheus.query("ALERTS"), [], "a healthy instance has no alerts");
+
+    let opened = Instant::now();
+    lab.inject(Fault::NatOpen);
+    let alert = receiver.hears("LinkproofEgressOpen", "firing");
+    let fired = opened.elapsed();
+    assert_eq!(alert["labels"]["check"], "egress/ipv4");
+    assert_eq!(alert["labels"]["severity"], "critical");
+    let description = alert["annotations"]["description"].as_str().unwrap();
+    // The window in which it opened may have heard only a part.
+    assert!(description.contains("Reason: ") && description.contains("Cause: "), "{description}");
+    prometheus.until(r#"linkproof_diagnosis{cause="internet_route_open"} == 1"#);
+    prometheus.until("instance:linkproof_proven:bool == 0");
+    prometheus.until(r#"vpc_zone_check:linkproof_proven:ratio{check="egress/ipv4"} == 0"#);
+
+    let closed = Instant::now();
+    lab.clear(Fault::NatOpen);
+    receiver.hears("LinkproofEgressOpen", "resolved");
+    let resolved = closed.elapsed();
+    println!(
+        "NAT opened: alert delivered after {:.1} s; closed: resolved after {:.1} s (check, scrape and rules each second; a leak is remembered for 5 s here)",
+        fired.as_secs_f64(),
+        resolved.as_secs_f64()
+    );
+    assert!(fired < Duration::from_secs(10), "{fired:?}");
+}

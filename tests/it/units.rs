@@ -1,0 +1,86 @@
+//! The units as systemd reads them: valid, confined, and both confined alike.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const UNITS: [&str; 2] = ["linkproof.service", "linkproof-once.service"];
+const RAW_SOCKETS: &str = "raw-sockets.conf";
+
+/// A folder with the units, as an administrator has them, with a program that is there.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, raw_sockets: bool) -> Self {
+        let folder = std::env::temp_dir().join(format!("linkproof-units-{}-{name}", std::process::id()));
+        for unit in UNITS {
+            fs::create_dir_all(folder.join(format!("{unit}.d"))).unwrap();
+            fs::write(folder.join(unit), shipped(unit).replace("/usr/bin/linkproof", "/bin/true")).unwrap();
+            if raw_sockets {
+                fs::write(folder.join(format!("{unit}.d")).join(RAW_SOCKETS), shipped(RAW_SOCKETS)).unwrap();
+            }
+        }
+        Self(folder)
+    }
+
+    fn analyze(&self, verb: &[&str], unit: &str) -> Output {
+        let output = Command::new("systemd-analyze").args(verb).arg(self.0.join(unit)).output();
+        output.unwrap_or_else(|error| panic!("systemd-analyze: {error}: apt-get install systemd"))
+    }
+
+    fn exposure(&self, unit: &str) -> f32 {
+        let output = self.analyze(&["security", "--offline=yes", "--no-pager"], unit);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let level = text.split("Overall exposure level for").nth(1).and_then(|rest| rest.split(": ").nth(1));
+        level.and_then(|level| level.split(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn shipped(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)).unwrap()
+}
+
+#[test]
+fn systemd_reads_the_units_without_a_word() {
+    for (name, raw_sockets) in [("verify", false), ("verify-raw", true)] {
+        let folder = Folder::new(name, raw_sockets);
+        for unit in UNITS {
+            let verified = folder.analyze(&["verify", "--man=no"], unit);
+            let said = String::from_utf8_lossy(&verified.stderr);
+            assert!(verified.status.success() && said.is_empty(), "{unit}: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_units_are_confined() {
+    for (name, raw_sockets, limit) in [("security", false, 1.3), ("security-raw", true, 1.5)] {
+        let folder = Folder::new(name, raw_sockets);
+        for unit in UNITS {
+            let exposure = folder.exposure(unit);
+            assert!(exposure <= limit, "{unit}: {exposure}, raw sockets: {raw_sockets}");
+        }
+    }
+    let closed = Folder::new("closed", false);
+    let raw = Folder::new("raw", true);
+    assert!(closed.exposure(UNITS[0]) < raw.exposure(UNITS[0]), "the drop-in is read");
+}
+
+#[test]
+fn both_units_have_the_same_sandbox() {
+    let [daemon, once] = UNITS.map(|unit| {
+        let text = shipped(unit);
+        let sandbox = text.split("DynamicUser=yes").nth(1).unwrap().split("\n[").next().unwrap().to_owned();
+        let keys = sandbox.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        keys.map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(daemon, once);
+    assert!(daemon.contains(&"CapabilityBoundingSet=".to_owned()));
+    assert!(daemon.contains(&"RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX".to_owned()));
+}

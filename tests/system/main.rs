@@ -1,0 +1,43 @@
+//! The packages as an operations team meets them: on a booted systemd, in the hands of dpkg and
+//! rpm, and on the other architecture. `make test-system` builds what is looked at here.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::struct_excessive_bools,
+    clippy::unwrap_used,
+    reason = "tests read clocks and take values for granted"
+)]
+
+#[path = "../lab/mod.rs"]
+mod lab;
+mod machine;
+mod manual;
+mod packages;
+mod provisioning;
+mod rpm;
+mod service;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Something below target/ that was built beforehand.
+fn built(name: &str, by: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join(name);
+    assert!(path.exists(), "{} is missing: `{by}` makes it", path.display());
+    path
+}
+
+/// The one package that ends so.
+fn package(end: &str) -> PathBuf {
+    let folder = built("packages", "make packages");
+    let found: Vec<PathBuf> = folder
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(end))
+        .collect();
+    let [package] = found.as_slice() else {
+        panic!("one package *{end} is expected in {}: `make packages` makes it", folder.display());
+    };
+    package.clone()
+}

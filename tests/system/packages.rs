@@ -1,0 +1,174 @@
+//! The packages as files: what is in them, and what their own tools think of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::lab::{Lab, Run};
+use crate::{built, package};
+
+/// RHEL 8's.
+const OLDEST_GLIBC: (u32, u32) = (2, 28);
+
+/// What rpmlint wants of a distribution's own packages, or of rpmbuild.
+const BESIDE_THE_POINT: &[&str] = &[
+    "no-buildhost-tag",            // it would differ from build to build
+    "no-changelogname-tag",        // the log of changes is the repository's
+    "no-group-tag",                // obsolete
+    "no-packager-tag",             // likewise
+    "no-signature",                // signed by whoever publishes
+    "not-listed-as-documentation", // minimal images leave documentation out, and reports name the runbook
+];
+
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).env("LC_ALL", "C").output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}: `.ci/install packaging system`"));
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn path(package: &Path) -> &str {
+    package.to_str().unwrap()
+}
+
+#[test]
+fn lintian_finds_no_error() {
+    for end in ["_amd64.deb", "_arm64.deb"] {
+        let report = output("lintian", &["--allow-root", "--fail-on=none", path(&package(end))]);
+        assert!(!report.lines().any(|line| line.starts_with("E:")), "{report}");
+    }
+}
+
+#[test]
+fn rpmlint_finds_no_error() {
+    for end in [".x86_64.rpm", ".aarch64.rpm"] {
+        let report = output("rpmlint", &[path(&package(end))]);
+        assert!(report.contains("1 packages and 0 specfiles checked"), "{report}");
+        let errors: Vec<&str> = report
+            .lines()
+            .filter(|line| line.contains(": E: "))
+            .filter(|line| !BESIDE_THE_POINT.iter().any(|known| line.contains(known)))
+            .collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+}
+
+#[test]
+fn the_two_kinds_of_package_hold_the_same_files() {
+    let deb = output("dpkg-deb", &["--contents", path(&package("_amd64.deb"))]);
+    let deb: BTreeSet<String> = deb
+        .lines()
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split_whitespace().last()?.strip_prefix('.').map(str::to_owned))
+        .collect();
+    let rpm = output("rpm", &["-qpl", "--nosignature", path(&package(".x86_64.rpm"))]);
+    let rpm: BTreeSet<String> = rpm.lines().map(str::to_owned).collect();
+    let apart: BTreeSet<&str> = deb.symmetric_difference(&rpm).map(String::as_str).collect();
+    let expected = BTreeSet::from([
+        "/usr/share/doc/linkproof/changelog.Debian.gz",
+        "/usr/share/doc/linkproof/copyright",
+        "/usr/share/licenses/linkproof/LICENSE-APACHE",
+        "/usr/share/licenses/linkproof/LICENSE-MIT",
+        "/usr/share/zsh/site-functions/_linkproof",
+        "/usr/share/zsh/vendor-completions/_linkproof",
+    ]);
+    assert_eq!(apart, expected);
+}
+
+#[test]
+fn everything_for_users_is_packaged() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let packaged = |file: &str| {
+        // A line names a file, or all files of its folder.
+        let folder = Path::new(file).parent().unwrap().display();
+        [file.to_owned(), format!("{folder}/*")].iter().any(|name| manifest.matches(&**name).count() >= 2)
+    };
+    let mut folders = vec![root.join("packaging"), root.join("systemd")];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.strip_prefix(root).unwrap().display().to_string();
+            let is_for_building =
+                ["packaging/deb", "packaging/rpm", "packaging/manual.rs", "packaging/LICENSE"];
+            if is_for_building.iter().any(|start| file.starts_with(start))
+                || file.ends_with("linkproof.service")
+            {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if file == "systemd/linkproof-once.service" {
+                assert!(packaged(&file), "{file}");
+            } else {
+                assert!(packaged(&file), "{file} is in no package: Cargo.toml lists what is");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_binaries_run_with_the_oldest_glibc_to_serve() {
+    for end in ["_amd64.deb", "_arm64.deb"] {
+        let folder = unpacked(end);
+        let binary = folder.path().join("usr/bin/linkproof");
+        let needs = output("objdump", &["-p", path(&binary)]) + &output("readelf", &["-V", path(&binary)]);
+        let newest = versions(&needs).into_iter().max();
+        assert!(newest.is_some_and(|newest| newest <= OLDEST_GLIBC), "{end} needs glibc {newest:?}");
+    }
+}
+
+/// `GLIBC_2.17` and the like.
+fn versions(text: &str) -> BTreeSet<(u32, u32)> {
+    let version = |rest: &str| {
+        let (major, rest) = rest.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    text.split("GLIBC_").skip(1).filter_map(version).collect()
+}
+
+#[test]
+fn the_binary_for_graviton_proves_the_subnet() {
+    let folder = unpacked("_arm64.deb");
+    let library = built("rust-arm64/arm64", ".ci/rust-arm64");
+    let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
+    let seen = lab.run(&Run::new("qemu-aarch64-static").args([
+        "-L",
+        path(&library),
+        path(&folder.path().join("usr/bin/linkproof")),
+        "--once",
+    ]));
+    assert_eq!(seen.status.code(), Some(0), "{seen:?}");
+    assert!(seen.stdout.contains("ListMetrics answered on 2 of 2"), "{seen:?}");
+}
+
+#[test]
+fn the_sample_configuration_is_valid_as_it_is_packaged() {
+    let folder = unpacked("_amd64.deb");
+    let config = folder.path().join("etc/linkproof/linkproof.toml");
+    let binary = folder.path().join("usr/bin/linkproof");
+    assert_eq!(output(path(&binary), &["--config", path(&config), "--check-config"]), "ok\n");
+}
+
+/// Removed when dropped.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn unpacked(end: &str) -> Folder {
+    let made = output("mktemp", &["-d"]);
+    let folder = Folder(made.trim_end().into());
+    output("dpkg-deb", &["--extract", path(&package(end)), path(folder.path())]);
+    folder
+}
