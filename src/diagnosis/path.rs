@@ -12,6 +12,10 @@ use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+    // The names say what is missing; the path itself was fine.
+    if fault.reason == Reason::VpcCidrsUnknown {
+        return vec![];
+    }
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
     if let Some(finding) = gateway(scene, observation, fault) {
         return vec![finding];

@@ -53,7 +53,13 @@ pub fn presumed(reason: Reason) -> Option<Cause> {
 
 /// Whether the reason only passes on the trouble of another check.
 pub fn follows(reason: Reason) -> bool {
-    matches!(reason, Reason::PrerequisiteFailed | Reason::AddressOutsideVpc | Reason::ControlFailed)
+    matches!(
+        reason,
+        Reason::PrerequisiteFailed
+            | Reason::AddressOutsideVpc
+            | Reason::ControlFailed
+            | Reason::VpcCidrsUnknown
+    )
 }
 
 /// What to do about a reason that no cause stands behind.

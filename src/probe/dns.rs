@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::check::Family;
 use crate::observation::{Answer, DnsSeen, Question, Reply, Resolver, Transport};
+use crate::wire::failure::words;
 use socket::Sockets;
 
 /// The VPC's resolver, where every VPC has it ("Amazon DNS server" in the VPC user guide).
@@ -59,13 +60,27 @@ pub async fn addresses(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Str
     for answer in a.into_iter().chain(aaaa) {
         match answer.reply {
             Reply::Addresses { addresses, .. } => found.extend(addresses),
-            reply => trouble = Some(format!("{host}: {reply:?} from {}", answer.server)),
+            reply => trouble = Some(format!("{host}: {} from {}", told(&reply), answer.server)),
         }
     }
     match trouble {
         Some(trouble) if found.is_empty() => Err(trouble),
         _ if found.is_empty() => Err(format!("{host} has no address")),
         _ => Ok(found),
+    }
+}
+
+fn told(reply: &Reply) -> String {
+    match reply {
+        Reply::Addresses { .. } => "an answer".to_owned(),
+        Reply::Nxdomain => "NXDOMAIN".to_owned(),
+        Reply::Servfail => "SERVFAIL".to_owned(),
+        Reply::Refused => "REFUSED".to_owned(),
+        Reply::OtherCode { rcode } => format!("response code {rcode}"),
+        Reply::Truncated { detail } => format!("a truncated answer ({detail})"),
+        Reply::Timeout => "no answer".to_owned(),
+        Reply::Unreachable { detail } => format!("no answer ({detail})"),
+        Reply::Invalid { detail } => format!("no answer to the question ({detail})"),
     }
 }
 
@@ -121,7 +136,7 @@ async fn ask(
                 Err(error) => reply_of(&error),
             }
         }
-        Err(error) => Reply::Invalid { detail: error.to_string() },
+        Err(error) => Reply::Invalid { detail: words(&error) },
     };
     if let Reply::Addresses { addresses, .. } = &reply
         && addresses.len() > MOST_ADDRESSES
@@ -237,9 +252,9 @@ fn reply_of(error: &NetError) -> Reply {
     match error {
         NetError::Timeout => Reply::Timeout,
         NetError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Reply::Timeout,
-        NetError::Io(error) => Reply::Unreachable { detail: error.to_string() },
+        NetError::Io(error) => Reply::Unreachable { detail: words(error.as_ref()) },
         NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Reply::Servfail,
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Reply::Refused,
-        other => Reply::Invalid { detail: other.to_string() },
+        other => Reply::Invalid { detail: words(other) },
     }
 }

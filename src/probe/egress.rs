@@ -18,6 +18,7 @@ pub use icmp::Pinger;
 
 use crate::check::{EndpointName, Family};
 use crate::observation::{Control, ControlKind, EgressSeen, Heard, Outgoing, Probe, Shot};
+use crate::wire::failure::words;
 use icmp::Burst;
 
 /// One is enough to answer; a few are asked so that one dead interface does not decide.
@@ -117,7 +118,7 @@ fn no_route(ip: IpAddr) -> Option<Outgoing> {
     let error = lookup.err()?;
     Some(match error.kind() {
         io::ErrorKind::NetworkUnreachable => Outgoing::NoRoute,
-        _ => Outgoing::Blocked { errno: error.to_string() },
+        _ => Outgoing::Blocked { errno: words(&error) },
     })
 }
 

@@ -180,6 +180,10 @@ fn connect(observation: &Observation, connections: &[Connection]) -> String {
             (Some(reason), None) => phrase(reason).to_owned(),
         }
     });
+    // A gateway's address, while something else gets out as well.
+    if observation.outcome == Outcome::Inconclusive(Reason::PrerequisiteFailed) && !told.is_empty() {
+        return format!("{told}, perhaps over the internet: see egress");
+    }
     match lone_pass(observation) {
         _ if told.is_empty() => bare(observation.outcome),
         Some((ip, took)) => {

@@ -38,7 +38,33 @@ impl Stage {
 }
 
 pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> Trouble {
-    Trouble { reason: reason(stage, error), detail: innermost(error).to_string() }
+    let innermost = innermost(error);
+    let detail = match chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(certificate)) => of_certificate(certificate),
+        Some(_) | None => words(innermost),
+    };
+    Trouble { reason: reason(stage, error), detail }
+}
+
+/// The certificate itself is evidence: where it is expired, or for another name, that says all.
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. }
+        | CertificateError::NotValidForName
+        | CertificateError::NotValidForNameContext { .. } => String::new(),
+        CertificateError::UnknownIssuer => "this system does not know its issuer".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// An error without what only programmers read: its number, and where to read about it.
+pub fn words(error: &dyn Error) -> String {
+    let text = error.to_string();
+    let end = [" (os error ", ": https://"].iter().filter_map(|noise| text.find(noise)).min();
+    text[..end.unwrap_or(text.len())].to_owned()
 }
 
 fn reason(stage: Stage, error: &(dyn Error + 'static)) -> Reason {
@@ -144,6 +170,20 @@ mod tests {
         ] {
             assert_eq!(reason_of(stage, &kind.into()), expected, "{stage:?} {kind:?}");
         }
+    }
+
+    #[test]
+    fn words_are_for_people() {
+        let told = |error: io::Error| trouble(Stage::Tls, &error).detail;
+        assert_eq!(told(io::Error::from_raw_os_error(111)), "Connection refused");
+        let closed = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
+        assert_eq!(told(io::Error::other(closed)), "peer closed connection without sending TLS close_notify");
+        let certificate = |error| io::Error::other(rustls::Error::InvalidCertificate(error));
+        assert_eq!(told(certificate(CertificateError::Expired)), "");
+        assert_eq!(
+            told(certificate(CertificateError::UnknownIssuer)),
+            "this system does not know its issuer"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::sockets;
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, Heard, IcmpSocket, Outgoing};
+use crate::wire::failure::words;
 
 /// Echoes at one target within a window. Spaced, since kernels limit the rate of ICMP errors;
 /// several, since a way out that loses most packets is still a way out.
@@ -101,7 +102,7 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
             return failed(IcmpSocket::None, burst.targets.len(), &Outgoing::NotPermitted);
         }
         Err(error) => {
-            let outgoing = Outgoing::Blocked { errno: error.to_string() };
+            let outgoing = Outgoing::Blocked { errno: words(&error) };
             return failed(IcmpSocket::None, burst.targets.len(), &outgoing);
         }
     };
@@ -189,7 +190,7 @@ async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> 
                 other = Some(Heard::Rejection { by: Some(by), how: "ICMP error".to_owned() });
             }
             Ok(Echo::Unsent(outgoing)) => other = other.or(Some(Heard::Unsent(outgoing))),
-            Err(error) => other = Some(Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+            Err(error) => other = Some(Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
         }
     }
     match (first, other) {
@@ -218,8 +219,8 @@ async fn echo(client: &Client, ip: IpAddr, deadline: Instant) -> Echo {
             None => Echo::Reply(after),
         },
         Err(SurgeError::Timeout { .. }) => Echo::Silence,
-        Err(SurgeError::IOError(error)) => Echo::Unsent(Outgoing::Blocked { errno: error.to_string() }),
-        Err(other) => Echo::Unsent(Outgoing::Blocked { errno: other.to_string() }),
+        Err(SurgeError::IOError(error)) => Echo::Unsent(Outgoing::Blocked { errno: words(&error) }),
+        Err(other) => Echo::Unsent(Outgoing::Blocked { errno: words(&other) }),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::observation::{Heard, Outgoing};
 use crate::wire::datagram::receive;
+use crate::wire::failure::words;
 
 pub const DNS: u16 = 53;
 
@@ -57,7 +58,7 @@ fn begin(peer: SocketAddr) -> io::Result<std::net::TcpStream> {
 pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
     let socket = match open(ip).await {
         Ok(socket) => socket,
-        Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+        Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
     };
     ask(&socket, &QUESTION, deadline).await
 }
@@ -82,7 +83,7 @@ pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
         Err(error) if error.raw_os_error() == Some(Errno::ENETUNREACH as i32) => {
             (0, Heard::Unsent(Outgoing::NoRoute))
         }
-        Err(error) => (0, Heard::Unsent(Outgoing::Blocked { errno: error.to_string() })),
+        Err(error) => (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
     }
 }
 
@@ -133,7 +134,7 @@ fn keep_senders(socket: &impl AsFd, ip: IpAddr) -> io::Result<()> {
 fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> Heard {
     let by = sender_of_error(socket);
     match (sent, by) {
-        (0, None) => Heard::Unsent(Outgoing::Blocked { errno: error.to_string() }),
+        (0, None) => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
         (_, by) => after_sending(error, by),
     }
 }
@@ -160,7 +161,7 @@ fn sender_of_error(socket: &impl AsRawFd) -> Option<IpAddr> {
 /// The route was there, so the kernel took the packet: what comes now was said by somebody,
 /// unless it is the machine's own filter (EPERM) or want of resources.
 fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
-    let rejection = || Heard::Rejection { by, how: error.to_string() };
+    let rejection = || Heard::Rejection { by, how: words(error) };
     match error.kind() {
         ErrorKind::TimedOut => Heard::Silence,
         ErrorKind::ConnectionRefused
@@ -170,7 +171,7 @@ fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
         // ICMPv6 "administratively prohibited" arrives as EACCES; a local filter says EPERM.
         ErrorKind::PermissionDenied if error.raw_os_error() == Some(Errno::EACCES as i32) => rejection(),
         _ if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => rejection(),
-        _ => Heard::Unsent(Outgoing::Blocked { errno: error.to_string() }),
+        _ => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
     }
 }
 
