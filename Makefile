@@ -2,13 +2,14 @@
 # test  everything: format, lints, tests in the lab, limits of the release build
 # packages     .deb and .rpm for x86_64 and arm64, in target/packages
 # test-system  the packages on a booted systemd, and their binaries
+# mutants      each decision changed once: which change does no test notice?
 # reproduce    the packages of this commit once more, from nothing, compared byte for byte
 CARGO ?= cargo
 # The lab makes network namespaces, which takes root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
-RUNNER := CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)"
+RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)")
 
-.PHONY: demo test lint packages test-system reproduce
+.PHONY: demo test lint mutants packages test-system reproduce
 
 demo:
 	@.ci/install build lab
@@ -38,3 +39,7 @@ test-system: packages
 
 reproduce:
 	.ci/reproduce
+
+mutants:
+	command -v cargo-mutants >/dev/null || $(CARGO) install --locked cargo-mutants
+	$(CARGO) mutants

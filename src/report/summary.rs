@@ -269,7 +269,9 @@ fn refusal(reason: Reason, phases: &Phases, call: Option<&CallSeen>) -> String {
 
 pub fn clock(skew: i64) -> String {
     let (seconds, side) = (skew.unsigned_abs(), if skew > 0 { "behind" } else { "ahead of" });
-    format!("our clock is {seconds} s {side} the service's")
+    // A Date is rounded to the second, and two addresses may differ by one: minutes are enough.
+    let off = if seconds < 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) };
+    format!("our clock is {off} {side} the service's")
 }
 
 /// AWS puts the cause at the end of a sentence that begins with two long names.

@@ -148,6 +148,12 @@ fn is_table(line: &str) -> bool {
 /// that chance decides is left out.
 fn cut_after_chance(text: String) -> String {
     let Some(cut) = text.strip_suffix('…') else { return text };
+    // In the middle of a duration, even.
+    if let Some((before, number)) = cut.rsplit_once(" after ")
+        && number.chars().all(|c| c.is_ascii_digit() || ". ms".contains(c))
+    {
+        return format!("{before} after {TIME}…");
+    }
     let last = [TIME, RESOLVER, "<date>", "<id>"]
         .iter()
         .filter_map(|kind| Some(cut.rfind(kind)? + kind.len()))
@@ -252,6 +258,8 @@ fn what_changes_from_run_to_run_is_left_out() {
         ("nothing: resolver 10.0.0.2:53 did not answer", "nothing: resolver <address> did not answer"),
         ("resolver 10.0.0.2 says", "resolver 10.0.0.2 says"),
         ("10.0.1.57 (ttl 57)", "10.0.1.57 (ttl <time>)"),
+        ("answered, the first after 0.…", "answered, the first after <time>…"),
+        ("answered, the first after 12 m…", "answered, the first after <time>…"),
         ("443 out and 1024-65535 back in", "443 out and 1024-65535 back in"),
         ("expired 2 days ago", "expired <time> ago"),
         ("ping_group_range=\"0 2147483647\" 15 addresses", "ping_group_range=\"0 2147483647\" 15 addresses"),

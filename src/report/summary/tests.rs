@@ -213,7 +213,7 @@ fn calls_tell_what_aws_said() {
         ),
         (
             call(vec![late]),
-            "10.0.1.57: our clock is 420 s behind the service's; SignatureDoesNotMatch: Signature expired",
+            "10.0.1.57: our clock is 7 min behind the service's; SignatureDoesNotMatch: Signature expired",
         ),
         (call(vec![strange]), "10.0.1.57: the answer is not AWS's (HTTP 200)"),
         (call(vec![cut]), "10.0.1.57: TLS done, but the request was not answered within 3 s"),
