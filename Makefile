@@ -14,7 +14,8 @@ RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX
 demo:
 	@.ci/install build lab
 	@$(CARGO) build --quiet --bin linkproof --example lab
-	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT)
+	@# A verdict is no failure of the demonstration.
+	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT) || case $$? in 1|2|78) ;; *) exit 1;; esac
 
 test: lint
 	.ci/install build lab tests
