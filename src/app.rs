@@ -91,6 +91,10 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     let run = Run { config, attempts, observations, proxy_variables: proxy_variables() };
     let Finished { report, region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
+    if io::stderr().is_terminal() {
+        // What is left of the progress line must not stand beside the report.
+        let _ = write!(io::stderr(), "\r\x1b[K");
+    }
     let page = match args.format {
         Format::Text => text::render(&report, text::Style { colour: args.output.is_none() && colour() }),
         Format::Json => report::json::render(&report).map_err(StartError::Json)?,

@@ -4,7 +4,7 @@
 use std::env;
 use std::fmt;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use tracing::{Event, Level as Severity, Subscriber};
@@ -31,7 +31,7 @@ pub fn start(level: Level, format: LogFormat) {
     match (format, goes_to_journal()) {
         (LogFormat::Json, _) => registry.with(layer.json().flatten_event(true)).init(),
         (LogFormat::Text, true) => registry.with(layer.event_format(Journal::new())).init(),
-        (LogFormat::Text, false) => registry.with(layer.with_ansi(io::stderr().is_terminal())).init(),
+        (LogFormat::Text, false) => registry.with(layer.with_ansi(false)).init(),
     }
 }
 

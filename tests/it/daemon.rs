@@ -99,3 +99,16 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
         assert!(second.stderr.contains(words), "{}", second.stderr);
     }
 }
+
+#[test]
+fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_colour() {
+    let lab = lab();
+    lab.set([Fault::DnsServfail]);
+    let line = format!("{} --once --wait 4s", crate::served::LINKPROOF);
+    // `script` gives it a terminal of its own.
+    let output = lab.run(&crate::lab::Run::new("script").args(["-qec", &line, "/dev/null"]));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let (progress, report) = output.stdout.split_once("linkproof 0.").unwrap_or_default();
+    assert!(progress.contains("FAIL: ") && progress.contains("s left)"), "{progress:?}");
+    assert!(report.contains("\u{1b}[") && report.contains("SERVFAIL"), "{report:?}");
+}
