@@ -87,7 +87,10 @@ fn told(reply: &Reply) -> String {
 /// Resolvers that are reached over the network. A stub on this machine (127.0.0.53) answers
 /// whether or not anything leaves it.
 pub fn off_host_resolvers(own: &[IpAddr]) -> Vec<SocketAddr> {
-    let mut resolvers = system::resolvers();
+    off_host(system::resolvers(), own)
+}
+
+fn off_host(mut resolvers: Vec<SocketAddr>, own: &[IpAddr]) -> Vec<SocketAddr> {
     resolvers.extend([VPC_RESOLVER, VPC_RESOLVER_IPV6]);
     resolvers.retain(|resolver| !resolver.ip().is_loopback() && !own.contains(&resolver.ip()));
     resolvers
@@ -256,5 +259,18 @@ fn reply_of(error: &NetError) -> Reply {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Reply::Servfail,
         NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Reply::Refused,
         other => Reply::Invalid { detail: words(other) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_on_this_host_vouches_for_nothing() {
+        let own: IpAddr = "10.0.1.23".parse().unwrap();
+        let system = ["127.0.0.53:53", "10.0.1.23:53", "10.0.0.2:53"].map(|server| server.parse().unwrap());
+        let kept = off_host(system.to_vec(), &[own]);
+        assert_eq!(kept, ["10.0.0.2:53".parse().unwrap(), VPC_RESOLVER, VPC_RESOLVER_IPV6]);
     }
 }
