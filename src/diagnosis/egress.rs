@@ -42,7 +42,7 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     } else {
         Probe::ALL.into_iter().filter(|probe| is_silent(seen, *probe)).map(name).collect()
     };
-    let cause = if !closed.is_empty() {
+    let cause = if !closed.is_empty() && !is_lossy(&out) {
         Cause::EgressFilteredByProtocol
     } else if seen.family == Family::Ipv4 {
         Cause::InternetRouteOpen
@@ -50,6 +50,12 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
         Cause::Ipv6EgressOpen
     };
     Finding::new(cause, leak_fact(seen, &out, &closed, reason)).advising(nat64(&out))
+}
+
+/// Where even the kinds that got out lost some, the silence of the others is no rule's work: a
+/// route that is just being opened looks like this.
+fn is_lossy(out: &[&Shot]) -> bool {
+    out.iter().any(|shot| matches!(shot.heard, Heard::Answer { replies, .. } if replies < shot.sent))
 }
 
 /// A reply from a target, or from a router beyond the VPC.

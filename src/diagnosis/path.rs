@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use super::presumption::presumed;
 use super::scene::{Fault, Scene, broken, detail, host};
-use super::{Cause, certificate, text};
+use super::{Cause, certificate, names, text};
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
@@ -17,6 +17,9 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
         return vec![];
     }
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
+    if let Some(finding) = names::misled(scene, observation, fault) {
+        return vec![finding];
+    }
     if let Some(finding) = gateway(scene, observation, fault) {
         return vec![finding];
     }
