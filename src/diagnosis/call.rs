@@ -120,20 +120,22 @@ fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> St
     let at = text::listed(&ips);
     let name = host(observation);
     let Some(call) = call else {
-        return format!("{name}: {}", fault.reason);
+        return format!("{name}: {}", fault.reason.words());
     };
     let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
     let took = text::spell(if took.is_zero() { observation.took } else { took });
-    let status = call.http_status.map(|status| format!(" {status}")).unwrap_or_default();
+    let status = call.http_status.map(|status| status.to_string());
+    let words = fault.reason.words();
+    let words = status.as_ref().map_or(words.to_owned(), |status| format!("HTTP {status}, {words}"));
     match (&call.aws_error, detail(observation)) {
         (Some(error), _) => {
             let (code, message) = (text::clip(&error.code, 40), text::clip(&error.message, 240));
-            format!("{at} answered{status} {code} after {took}: {message}")
+            format!("{at} answered {} {code} after {took}: {message}", status.unwrap_or_default())
         }
         (None, Some(detail)) => {
-            format!("{name} at {at}:{status} {} after {took} ({})", fault.reason, text::clip(detail, 180))
+            format!("{name} at {at}: {words}, after {took} ({})", text::clip(detail, 180))
         }
-        (None, None) => format!("{name} at {at}:{status} {} after {took}", fault.reason),
+        (None, None) => format!("{name} at {at}: {words}, after {took}"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::observation::{
 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
     let Evidence::Egress(seen) = &observation.evidence else {
-        let fact = format!("{}: {}", observation.check, fault.reason);
+        let fact = format!("{}: {}", observation.check, fault.reason.words());
         return presumed(fault.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
     };
     if fault.reason == Reason::ControlFailed {
@@ -75,7 +75,7 @@ fn is_silent(seen: &EgressSeen, probe: Probe) -> bool {
 
 fn leak_fact(seen: &EgressSeen, out: &[&Shot], closed: &[&str], reason: Reason) -> String {
     if out.is_empty() {
-        return format!("{}: {reason}", seen.family.name());
+        return format!("{}: {}", seen.family.name(), reason.words());
     }
     let heard = text::listed(out.iter().map(|shot| answer(shot)));
     match closed {
@@ -148,5 +148,5 @@ fn unproven(seen: &EgressSeen, cause: Cause, reason: Reason) -> String {
         Heard::Unsent(Outgoing::NoRoute) | Heard::Answer { .. } | Heard::Silence => false,
     };
     let heard = text::listed(seen.shots.iter().filter(telling).map(answer));
-    if heard.is_empty() { format!("{}: {reason}", seen.family.name()) } else { heard }
+    if heard.is_empty() { format!("{}: {}", seen.family.name(), reason.words()) } else { heard }
 }

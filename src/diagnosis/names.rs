@@ -14,7 +14,7 @@ use crate::observation::{Answer, DnsSeen, Evidence, Observation, Reason, Reply, 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
     let Evidence::Dns(seen) = &observation.evidence else {
-        let fact = format!("{}: {}", observation.check, fault.reason);
+        let fact = format!("{}: {}", observation.check, fault.reason.words());
         return vec![Finding::new(presumed, fact).about(observation.check.target())];
     };
     if fault.reason == Reason::VpcCidrsUnknown {
@@ -47,7 +47,8 @@ pub fn misled(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Op
     }
     let pinned = pinned(seen, |ip| fault.ips.contains(&ip));
     Some(pinned.unwrap_or_else(|| {
-        let fact = format!("{}; {}: {}", voices.fact(&seen.host), text::listed(&fault.ips), fault.reason);
+        let fact =
+            format!("{}; {}: {}", voices.fact(&seen.host), text::listed(&fault.ips), fault.reason.words());
         Finding::new(Cause::ResolverBypassesVpc, fact).about(&seen.host)
     }))
 }
@@ -77,7 +78,7 @@ pub fn warnings(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn cidrs_unknown(scene: &Scene<'_>, seen: &DnsSeen) -> Finding {
     let metadata = match scene.check(&CheckId::Instance).map(|instance| broken(instance.outcome)) {
-        Some(Some(reason)) => format!("instance metadata: {reason}"),
+        Some(Some(reason)) => reason.words().to_owned(),
         Some(None) => "instance metadata answers, but lists no CIDR".to_owned(),
         None => "instance metadata is not asked".to_owned(),
     };
