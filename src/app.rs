@@ -147,7 +147,7 @@ pub enum StartError {
     Trust(TrustError),
     NoRegion,
     Listen { address: std::net::SocketAddr, error: io::Error },
-    Icmp(io::Error),
+    Thread(io::Error),
     Runtime(io::Error),
     Json(serde_json::Error),
     Output(io::Error),
@@ -159,7 +159,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
             Self::Listen { .. }
-            | Self::Icmp(_)
+            | Self::Thread(_)
             | Self::Runtime(_)
             | Self::Json(_)
             | Self::Output(_)
@@ -181,7 +181,7 @@ impl fmt::Display for StartError {
                 f,
                 "linkproof: cannot listen on {address}: {error}; choose another address with [web] listen or --web.listen-address"
             ),
-            Self::Icmp(error) => write!(f, "linkproof: cannot start the ICMP thread: {error}"),
+            Self::Thread(error) => write!(f, "linkproof: cannot start a thread: {error}"),
             Self::Runtime(error) => write!(f, "linkproof: cannot start: {error}"),
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
