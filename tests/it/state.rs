@@ -219,6 +219,7 @@ impl State {
             report,
             exit: output.status.code(),
             requests: &requests,
+            agents: if self.is_random() { 1 } else { 2 },
             trusted: &self.trusted,
             reached: let_out(lab.reached_internet(), before),
         };
