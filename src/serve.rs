@@ -132,7 +132,7 @@ async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
 async fn converse(stream: TcpStream, site: Arc<Site>, limits: Limits) {
     let talk = async {
         let rules = site.access.rules();
-        let Some(tls) = rules.tls() else {
+        let Some(tls) = &rules.tls else {
             return talk(stream, &site, &rules, false, limits).await;
         };
         // How a client goes away is its own affair.

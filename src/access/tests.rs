@@ -1,5 +1,6 @@
 //! Files as operators write them: which are taken, and what is said of those that are not.
 
+use std::fs;
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -95,7 +96,7 @@ fn what_exporters_take_is_taken() {
         ("rate_limit: {interval: 1m30s, burst: 20}", false),
     ] {
         let access = folder.open(source).unwrap_or_else(|error| panic!("{source}: {error}"));
-        assert_eq!(access.rules().tls().is_some(), encrypts, "{source}");
+        assert_eq!(access.rules().tls.is_some(), encrypts, "{source}");
     }
     let inline = |name: &str| fs::read_to_string(folder.0.join(name)).unwrap().replace('\n', "\n    ");
     let source = format!(
@@ -103,7 +104,7 @@ fn what_exporters_take_is_taken() {
         inline("cert.pem"),
         inline("key.pem")
     );
-    assert!(folder.open(&source).unwrap().rules().tls().is_some());
+    assert!(folder.open(&source).unwrap().rules().tls.is_some());
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn what_changes_is_read_again_and_what_is_broken_is_not_taken() {
     fs::remove_file(folder.0.join("web.yml")).unwrap();
     assert!(Arc::ptr_eq(&replaced, &access.rules()), "a file that is gone opens nothing");
     folder.write("web.yml", "");
-    assert!(access.rules().tls().is_none());
+    assert!(access.rules().tls.is_none());
 }
 
 fn basic(user: &str, password: &str) -> String {

@@ -41,7 +41,7 @@ pub async fn answer<B>(site: &Site, rules: &Rules, certified: bool, request: &Re
     for (name, value) in always {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    for (name, value) in rules.headers() {
+    for (name, value) in &rules.headers {
         answer.headers_mut().insert(name, value.clone());
     }
     answer
