@@ -1,0 +1,49 @@
+//! Any two faults at once: what must hold in every state holds in all of these too. A sample each
+//! time; LINKPROOF_PAIRS=all makes every pair, LINKPROOF_PAIRS_SEED the same sample again.
+
+use std::sync::Mutex;
+use std::thread;
+
+use crate::lab::Fault;
+use crate::state::state;
+
+/// Pairs in one run of the tests.
+const SAMPLE: usize = 48;
+
+/// Labs side by side: a run is mostly waiting.
+const SIDE_BY_SIDE: usize = 6;
+
+#[test]
+fn no_two_faults_make_a_pass_of_what_was_not_seen() {
+    let seed = std::env::var("LINKPROOF_PAIRS_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    let mut pairs = pairs();
+    fastrand::Rng::with_seed(seed).shuffle(&mut pairs);
+    if std::env::var("LINKPROOF_PAIRS").as_deref() != Ok("all") {
+        pairs.truncate(SAMPLE);
+    }
+    println!("LINKPROOF_PAIRS_SEED={seed}, {} pairs", pairs.len());
+    let (next, wrong) = (Mutex::new(pairs.into_iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(pair) = take(&next) {
+                    let found = state(pair).violations();
+                    let names = pair.map(Fault::name).join(" and ");
+                    wrong.lock().unwrap().extend(found.into_iter().map(|what| format!("{names}: {what}")));
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} (seed {seed}):\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn take(pairs: &Mutex<impl Iterator<Item = [Fault; 2]>>) -> Option<[Fault; 2]> {
+    pairs.lock().unwrap().next()
+}
+
+fn pairs() -> Vec<[Fault; 2]> {
+    let after = |index: usize| Fault::ALL[index + 1..].iter();
+    Fault::ALL.iter().enumerate().flat_map(|(index, one)| after(index).map(|other| [*one, *other])).collect()
+}
