@@ -122,7 +122,7 @@ fn advice(scene: &Scene<'_>, cause: Cause, fault: &Fault, seen: &DnsSeen, voices
         return host::meant(name).map(|meant| format!("It is {meant}.")).or(gone);
     }
     if cause == Cause::PrivateDnsOff && host::may_be_gateway(name) {
-        return Some(format!("If {name} is reached through a gateway endpoint, set gateway = true."));
+        return Some(format!("If {name} is reached through a gateway endpoint, give it type = \"gateway\"."));
     }
     if cause == Cause::PrivateDnsOff && voices.only_ipv6_is_public() {
         return Some(
