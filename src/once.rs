@@ -174,7 +174,7 @@ mod tests {
             let shots = vec![Shot { host: None, ip, probe: Probe::Tcp, port: Some(443), sent: 1, heard }];
             let instance = fixture::healthy().instance;
             let (finished, told) =
-                rounds("", Scripted { shots, instance, ..resolving_to("10.0.1.57") }).await;
+                rounds("", Scripted { instance, shots, ..resolving_to("10.0.1.57") }).await;
             assert_eq!(exit_code(finished.report.state()), if is_final { 1 } else { 2 });
             assert_eq!(told.is_empty(), is_final);
         }

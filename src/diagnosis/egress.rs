@@ -8,7 +8,7 @@ use super::presumption::presumed;
 use super::scene::{Fault, Scene};
 use super::{Cause, text};
 use crate::check::Family;
-use crate::network::embedded_ipv4;
+use crate::network::{Scope, embedded_ipv4};
 use crate::observation::{
     ControlKind, EgressSeen, Evidence, Heard, IcmpSocket, Observation, Outgoing, Probe, Reason, Shot,
 };
@@ -52,11 +52,13 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     Finding::new(cause, leak_fact(seen, &out, &closed, reason)).advising(nat64(&out))
 }
 
-/// A reply from a target, or from a router beyond the VPC.
+/// A reply from a target, or from a router beyond the VPC, whose own speaks from a link-local address.
 fn is_leak(scene: &Scene<'_>, shot: &Shot) -> bool {
     match &shot.heard {
         Heard::Answer { .. } => true,
-        Heard::Rejection { by, .. } => by.is_some_and(|by| !scene.scope(by).is_inside()),
+        Heard::Rejection { by, .. } => {
+            by.is_some_and(|by| matches!(scene.scope(by), Scope::Public | Scope::Private))
+        }
         Heard::Silence | Heard::Unsent(_) => false,
     }
 }

@@ -209,7 +209,7 @@ fn operators_reached(seen: &EgressSeen, probe: Probe) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(4_000) })]
 
     #[test]
     fn names_pass_only_when_every_address_that_can_be_used_is_inside(
