@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_shown_with_the_time_of_the_answer_that_told_it() {
+        let mut seen = seen(told(INSIDE), told(&["2001:db8:1234:1::57"]));
+        let slow =
+            Answer { took: Duration::from_millis(9), ..answer(Resolver::Vpc, Question::A, told(INSIDE)) };
+        seen.answers.insert(0, slow);
+        seen.answers[2].took = Duration::from_millis(2);
+        let judgement = dns(&seen, &[], &ladder());
+        let took: Vec<u128> = judgement.addresses.iter().map(|a| a.phases[0].1.as_millis()).collect();
+        assert_eq!(took, [1, 1, 2]);
+    }
+
+    #[test]
     fn nothing_is_guessed_while_the_vpc_is_unknown() {
         let blind = Ladder { network: Network::default(), ..ladder() };
         for ip in ["10.0.1.57", "203.0.113.20"] {
