@@ -104,12 +104,10 @@ fn of_agreement(seen: &DnsSeen, required: bool) -> Option<Outcome> {
     if !required {
         return None;
     }
-    let replies: Vec<&Answer> =
-        seen.answers.iter().filter(|answer| answer.resolver == Resolver::Vpc).collect();
-    let answered = [Question::A, Question::Aaaa].iter().all(|question| {
-        replies.iter().any(|answer| answer.question == *question && is_definite(&answer.reply))
-    });
-    if !answered {
+    let replies = seen.answers.iter().filter(|answer| answer.resolver == Resolver::Vpc);
+    let answered: Vec<Question> =
+        replies.filter(|answer| is_definite(&answer.reply)).map(|answer| answer.question).collect();
+    if !answered.contains(&Question::A) || !answered.contains(&Question::Aaaa) {
         return Some(Outcome::Inconclusive(Reason::ResolversDisagree));
     }
     let system: BTreeSet<IpAddr> = told_by(seen, Resolver::System).collect();
@@ -238,6 +236,7 @@ mod tests {
             assert_eq!(judged(&seen(told(INSIDE), reply.clone())), Outcome::Fail(reason));
             assert_eq!(judged(&seen(reply, told(&[]))), Outcome::Fail(reason));
         }
+        assert_eq!(judged(&seen(Reply::Timeout, Reply::Refused)), Outcome::Fail(Reason::QueryTimeout));
         let unasked = DnsSeen { answers: vec![], ..seen(told(&[]), told(&[])) };
         assert_eq!(judged(&unasked), Outcome::Fail(Reason::ResolverUnreachable));
     }
