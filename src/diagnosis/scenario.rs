@@ -35,6 +35,9 @@ pub struct Scenario {
     /// What the evidence or a remedy has to say.
     #[serde(default)]
     pub says: Vec<String>,
+    /// What would be wrong to say here.
+    #[serde(default)]
+    pub unsaid: Vec<String>,
 }
 
 fn usual_instance() -> String {
