@@ -206,3 +206,14 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_without_a_report_has_no_code_of_a_pass() {
+        assert_eq!(StartError::NoRegion.exit_code(), 78);
+        assert_eq!(StartError::Ended("a task").exit_code(), 1);
+    }
+}

@@ -83,7 +83,7 @@ fn cause(scene: &Scene<'_>, fault: &Fault, seen: &DnsSeen, voices: &Voices, pres
     let vpc = &voices.vpc;
     let bypassed = (misled && vpc.knows_better(&fault.ips))
         || (presumed == Cause::NameUnknown && matches!(vpc.says, Says::Addresses(_)))
-        || (presumed == Cause::VpcDnsSupportOff && (vpc.answers() || voices.system_is_elsewhere()));
+        || (presumed == Cause::VpcDnsSupportOff && vpc.answers());
     if bypassed {
         Cause::ResolverBypassesVpc
     } else if misled && matches!(vpc.says, Says::Silence(_)) {
@@ -122,7 +122,7 @@ fn advice(scene: &Scene<'_>, cause: Cause, fault: &Fault, seen: &DnsSeen, voices
         return host::meant(name).map(|meant| format!("It is {meant}.")).or(gone);
     }
     if cause == Cause::PrivateDnsOff && host::may_be_gateway(name) {
-        return Some(format!("If {name} is reached through a gateway endpoint, set gateway = true."));
+        return Some(format!("If {name} is reached through a gateway endpoint, give it type = \"gateway\"."));
     }
     if cause == Cause::PrivateDnsOff && voices.only_ipv6_is_public() {
         return Some(
@@ -181,15 +181,6 @@ impl Voices {
                 )
             }
         }
-    }
-
-    /// A resolver that is neither the VPC's nor a stub on this host, while nobody asked the VPC's.
-    fn system_is_elsewhere(&self) -> bool {
-        matches!(self.vpc.says, Says::NotAsked)
-            && self.system.server.is_some_and(|server| {
-                let amazon = server.ip().to_string();
-                !server.ip().is_loopback() && amazon != "169.254.169.253" && amazon != "fd00:ec2::253"
-            })
     }
 
     fn only_ipv6_is_public(&self) -> bool {
