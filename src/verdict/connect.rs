@@ -28,7 +28,7 @@ pub fn connect(
     let outcome = match Outcome::worst(addresses.iter().map(|address| address.outcome)) {
         None => Outcome::Skipped(Reason::PrerequisiteFailed),
         // Every address is of a family that the instance lacks: nothing on it can get there.
-        Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Outcome::Fail(Reason::NetworkUnreachable),
+        Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Outcome::Fail(Reason::FamilyUnavailable),
         Some(outcome) => outcome,
     };
     Judgement { outcome, addresses }
@@ -151,7 +151,7 @@ mod tests {
         let judgement = connect(&both, &[answered(INSIDE)], &[], &ladder());
         assert_eq!(judgement.outcome, Outcome::Inconclusive(Reason::InternalError));
         let judgement = connect(&both[1..], &[], &[Family::Ipv6], &ladder());
-        assert_eq!(judgement.outcome, Outcome::Fail(Reason::NetworkUnreachable));
+        assert_eq!(judgement.outcome, Outcome::Fail(Reason::FamilyUnavailable));
     }
 
     #[test]

@@ -46,3 +46,4 @@ mod textfile;
 mod truth;
 mod units;
 mod wait;
+mod web;
