@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         eprintln!("usage: licences FILE");
         return ExitCode::from(64);
     };
-    match made_of().and_then(|crates| Ok(fs::write(file, page(&crates)?)?)) {
+    match made_of().and_then(|crates| fs::write(file, page(&crates)?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("licences: {error}");
@@ -54,7 +54,12 @@ fn made_of() -> io::Result<BTreeSet<Crate>> {
             let is_macro = |package: &&Value| package["targets"][0]["kind"][0] == "proc-macro";
             if seen.insert(id) && !packages.get(id).is_some_and(is_macro) {
                 open.extend(nodes.get(id).into_iter().flat_map(|node| linked(node)));
-                crates.extend(packages.get(id).filter(|package| !package["source"].is_null()).map(named));
+                crates.extend(
+                    packages
+                        .get(id)
+                        .filter(|package| !package["source"].is_null())
+                        .map(|package| named(package)),
+                );
             }
         }
     }
@@ -73,7 +78,7 @@ fn linked(node: &Value) -> impl Iterator<Item = &str> {
     node["deps"].as_array().into_iter().flatten().filter(is_linked).map(|dependency| text(&dependency["pkg"]))
 }
 
-fn named(package: &&Value) -> Crate {
+fn named(package: &Value) -> Crate {
     Crate {
         name: format!("{} {}", text(&package["name"]), text(&package["version"])),
         licence: text(&package["license"]).to_owned(),
