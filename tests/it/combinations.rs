@@ -7,6 +7,32 @@ use std::thread;
 use crate::lab::Fault;
 use crate::state::state;
 
+/// What takes the harm out of others: without a route or an address nothing leaves by it. In the
+/// last two lines the lab can do only one of the two.
+const MASKS: &[(Fault, &[Fault])] = &[
+    (
+        Fault::NoDefaultRoute,
+        &[
+            Fault::NatOpen,
+            Fault::NatOpenTcpOnly,
+            Fault::NatOpenIcmpOnly,
+            Fault::NatOpenUdpOnly,
+            Fault::NatOpenLossy,
+            Fault::Ipv6EgressOpen,
+            Fault::Nat64Open,
+            Fault::EgressTcpReset,
+            Fault::EgressRejectedOutside,
+            Fault::SendBlocked,
+        ],
+    ),
+    (
+        Fault::InstanceIpv6Absent,
+        &[Fault::Ipv6EgressOpen, Fault::Nat64Open, Fault::InstanceIpv6Lost, Fault::DnsAaaaPublic],
+    ),
+    (Fault::DnsAaaa, &[Fault::DnsAaaaPublic]),
+    (Fault::DnsSlow, &[Fault::DnsRefused]),
+];
+
 /// Pairs in one run of the tests.
 const SAMPLE: usize = 48;
 
@@ -28,7 +54,8 @@ fn no_two_faults_make_a_pass_of_what_was_not_seen() {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
                 while let Some(pair) = take(&next) {
-                    let found = state(pair).violations();
+                    let state = if is_masked(pair) { state(pair).as_configured() } else { state(pair) };
+                    let found = state.violations();
                     let names = pair.map(Fault::name).join(" and ");
                     wrong.lock().unwrap().extend(found.into_iter().map(|what| format!("{names}: {what}")));
                 }
@@ -37,6 +64,11 @@ fn no_two_faults_make_a_pass_of_what_was_not_seen() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} (seed {seed}):\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn is_masked(pair: [Fault; 2]) -> bool {
+    let masks = |one, other| MASKS.iter().any(|(by, masked)| *by == one && masked.contains(&other));
+    masks(pair[0], pair[1]) || masks(pair[1], pair[0])
 }
 
 fn take(pairs: &Mutex<impl Iterator<Item = [Fault; 2]>>) -> Option<[Fault; 2]> {
