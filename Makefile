@@ -30,6 +30,8 @@ lint:
 	.ci/install build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	@# No target of "all", since `cargo test` leaves it alone.
+	$(CARGO) clippy --test system --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
 
 packages:
