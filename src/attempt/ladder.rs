@@ -76,7 +76,7 @@ impl<P: Probes> Attempts<P> {
             }
         }
         let connections: Vec<Connection> = join_all(connections).await;
-        let judgement = verdict::connect(resolved, &connections, lacking, ladder);
+        let judgement = verdict::connect(resolved, &connections, lacking);
         let connected = judgement.addresses.clone();
         let evidence = if resolved.is_empty() {
             Evidence::NotAttempted { because: "there is no address to connect to".to_owned() }

@@ -34,7 +34,8 @@ pub static INSTANCE_KEYS: Keys = Keys { table: "[instance]", known: &["metadata"
 
 pub static CREDENTIALS_KEYS: Keys = Keys { table: "[credentials]", known: &["interval", "timeout"] };
 
-pub static WEB_KEYS: Keys = Keys { table: "[web]", known: &["listen", "textfile"] };
+pub static WEB_KEYS: Keys =
+    Keys { table: "[web]", known: &["listen", "config_file", "open_health", "textfile"] };
 
 /// As many as a large hub has ranges.
 const MOST_CIDRS: usize = 64;
@@ -155,7 +156,14 @@ fn credentials(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Credent
 
 fn web(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<WebConfig> {
     let table = value.table(&WEB_KEYS, problems)?;
-    let listen = table.read("listen", Some(defaults::LISTEN), problems, listen);
+    let listen = table.read("listen", Some(vec![defaults::LISTEN]), problems, listen);
+    let config_file = table.read_optional("config_file", problems, absolute_path);
+    let open_health = table.read("open_health", Some(false), problems, Value::flag);
     let textfile = table.read_optional("textfile", problems, textfile);
-    Some(WebConfig { listen: listen?, textfile: textfile? })
+    Some(WebConfig {
+        listen: listen?,
+        config_file: config_file?,
+        open_health: open_health?,
+        textfile: textfile?,
+    })
 }

@@ -7,7 +7,7 @@ use super::presumption::presumed;
 use super::scene::{Fault, Scene, detail, host};
 use super::{Cause, certificate, text};
 use crate::check::{CheckId, Rung};
-use crate::observation::{CallSeen, Evidence, Observation, Outcome, Proof, Reason};
+use crate::observation::{CallSeen, Evidence, Observation, Outcome, Proof};
 
 /// AWS refuses a signature beyond five minutes.
 const REFUSED_FROM_SECONDS: u64 = 300;
@@ -32,12 +32,7 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     } else {
         host(observation).to_owned()
     };
-    vec![Finding::new(cause, fact).about(subject).advising(advice(
-        cause,
-        fault.reason,
-        call,
-        proof(observation),
-    ))]
+    vec![Finding::new(cause, fact).about(subject).advising(advice(cause, call, proof(observation)))]
 }
 
 /// A clock that is off and breaks nothing yet.
@@ -78,10 +73,10 @@ fn cause(scene: &Scene<'_>, observation: &Observation, presumed: Cause, skew: Op
     }
 }
 
-fn advice(cause: Cause, reason: Reason, call: Option<&CallSeen>, proof: Option<Proof>) -> Option<String> {
+fn advice(cause: Cause, call: Option<&CallSeen>, proof: Option<Proof>) -> Option<String> {
     let message = call.and_then(|call| call.aws_error.as_ref()).map_or("", |error| error.message.as_str());
     if cause == Cause::OrganizationPolicy {
-        return Some(format!("It is a {}.", policy(message, reason)));
+        return policy(message).map(|kind| format!("It is a {kind}."));
     }
     if let (Cause::IdentityPolicy, Some(proof)) = (cause, proof) {
         return Some(format!(
@@ -95,19 +90,10 @@ fn advice(cause: Cause, reason: Reason, call: Option<&CallSeen>, proof: Option<P
 }
 
 /// The kind of policy, in the words of AWS's own message.
-fn policy(message: &str, reason: Reason) -> &'static str {
-    const KINDS: [&str; 4] =
+fn policy(message: &str) -> Option<&'static str> {
+    let kinds =
         ["service control policy", "resource control policy", "permissions boundary", "session policy"];
-    if let Some(kind) = KINDS.into_iter().find(|kind| message.contains(kind)) {
-        return kind;
-    }
-    if reason == Reason::DeniedByPermissionsBoundary {
-        "permissions boundary"
-    } else if reason == Reason::DeniedBySessionPolicy {
-        "session policy"
-    } else {
-        "service control or resource control policy"
-    }
+    kinds.into_iter().find(|kind| message.contains(kind))
 }
 
 fn principal(message: &str) -> Option<&str> {
@@ -150,7 +136,7 @@ fn shut(observation: &Observation, fault: &Fault) -> String {
 }
 
 fn skewed(skew: i64, host: &str) -> String {
-    let side = if skew < 0 { "ahead of" } else { "behind" };
+    let side = if skew.is_negative() { "ahead of" } else { "behind" };
     format!("this clock is {} s {side} the Date header of {host}", skew.unsigned_abs())
 }
 

@@ -8,9 +8,9 @@ use super::presumption::presumed;
 use super::scene::{Fault, Scene};
 use super::{Cause, text};
 use crate::check::Family;
-use crate::network::embedded_ipv4;
+use crate::network::{Scope, embedded_ipv4};
 use crate::observation::{
-    ControlKind, EgressSeen, Evidence, Heard, IcmpSocket, Observation, Outgoing, Probe, Reason, Shot,
+    ControlKind, EgressSeen, Evidence, Heard, Observation, Outgoing, Probe, Reason, Shot,
 };
 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
@@ -25,7 +25,7 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if presumed == Cause::InternetRouteOpen {
         return vec![leak(scene, seen, fault.reason)];
     }
-    let finding = Finding::new(presumed, unproven(seen, presumed, fault.reason));
+    let finding = Finding::new(presumed, unproven(seen, fault.reason));
     vec![if fault.reason == Reason::SendBlocked { finding.healed_by(LET_OUT) } else { finding }]
 }
 
@@ -58,11 +58,13 @@ fn is_lossy(out: &[&Shot]) -> bool {
     out.iter().any(|shot| matches!(shot.heard, Heard::Answer { replies, .. } if replies < shot.sent))
 }
 
-/// A reply from a target, or from a router beyond the VPC.
+/// A reply from a target, or from a router beyond the VPC, whose own speaks from a link-local address.
 fn is_leak(scene: &Scene<'_>, shot: &Shot) -> bool {
     match &shot.heard {
         Heard::Answer { .. } => true,
-        Heard::Rejection { by, .. } => by.is_some_and(|by| !scene.scope(by).is_inside()),
+        Heard::Rejection { by, .. } => {
+            by.is_some_and(|by| matches!(scene.scope(by), Scope::Public | Scope::Private))
+        }
         Heard::Silence | Heard::Unsent(_) => false,
     }
 }
@@ -119,7 +121,7 @@ fn name(probe: Probe) -> &'static str {
 }
 
 fn nat64(out: &[&Shot]) -> Option<String> {
-    let translated = |shot: &&Shot| shot.ip.is_ipv6() && embedded_ipv4(shot.ip) != shot.ip;
+    let translated = |shot: &&Shot| embedded_ipv4(shot.ip) != shot.ip;
     out.iter().any(translated).then(|| {
         "NAT64 leads out: remove 64:ff9b::/96 to nat- from the subnet's route table, and turn off DNS64 on the subnet."
             .to_owned()
@@ -137,15 +139,16 @@ fn deaf(seen: &EgressSeen) -> Option<Finding> {
     Some(Finding::new(Cause::PingNotPermitted, fact).advising(advice.to_owned()))
 }
 
-fn unproven(seen: &EgressSeen, cause: Cause, reason: Reason) -> String {
-    if cause == Cause::PingNotPermitted && seen.icmp_socket == IcmpSocket::None {
+fn unproven(seen: &EgressSeen, reason: Reason) -> String {
+    if reason == Reason::NotPermitted {
         return "no ICMP socket could be opened, neither datagram nor raw".to_owned();
     }
     let telling = |shot: &&Shot| match &shot.heard {
         Heard::Rejection { .. } => reason == Reason::Rejected,
         Heard::Unsent(Outgoing::Blocked { .. }) => reason == Reason::SendBlocked,
-        Heard::Unsent(Outgoing::NotPermitted) => reason == Reason::NotPermitted,
-        Heard::Unsent(Outgoing::NoRoute) | Heard::Answer { .. } | Heard::Silence => false,
+        Heard::Unsent(Outgoing::NoRoute | Outgoing::NotPermitted) | Heard::Answer { .. } | Heard::Silence => {
+            false
+        }
     };
     let heard = text::listed(seen.shots.iter().filter(telling).map(answer));
     if heard.is_empty() { format!("{}: {}", seen.family.name(), reason.words()) } else { heard }

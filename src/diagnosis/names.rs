@@ -106,7 +106,7 @@ fn cause(scene: &Scene<'_>, fault: &Fault, seen: &DnsSeen, voices: &Voices, pres
     let vpc = &voices.vpc;
     let bypassed = (misled && vpc.knows_better(&fault.ips))
         || (presumed == Cause::NameUnknown && matches!(vpc.says, Says::Addresses(_)))
-        || (presumed == Cause::VpcDnsSupportOff && (vpc.answers() || voices.system_is_elsewhere()));
+        || (presumed == Cause::VpcDnsSupportOff && vpc.answers());
     if bypassed {
         Cause::ResolverBypassesVpc
     } else if misled && matches!(vpc.says, Says::Silence(_)) {
@@ -214,15 +214,6 @@ impl Voices {
                 )
             }
         }
-    }
-
-    /// A resolver that is neither the VPC's nor a stub on this host, while nobody asked the VPC's.
-    fn system_is_elsewhere(&self) -> bool {
-        matches!(self.vpc.says, Says::NotAsked)
-            && self.system.server.is_some_and(|server| {
-                let amazon = server.ip().to_string();
-                !server.ip().is_loopback() && amazon != "169.254.169.253" && amazon != "fd00:ec2::253"
-            })
     }
 
     fn only_ipv6_is_public(&self) -> bool {

@@ -16,6 +16,9 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if fault.reason == Reason::VpcCidrsUnknown {
         return vec![];
     }
+    if fault.reason == Reason::FamilyUnavailable {
+        return vec![out_of_family(observation)];
+    }
     if let Some(finding) = unvouched(scene, observation, fault) {
         return vec![finding];
     }
@@ -64,6 +67,18 @@ fn gateway(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Optio
     Some(
         Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation)).at_port(port(observation)),
     )
+}
+
+/// All addresses are of a family that the instance lacks, or it would have tried the others.
+fn out_of_family(observation: &Observation) -> Finding {
+    let ips = observation.addresses.iter().map(|address| address.ip);
+    let family = ips.clone().next().map_or("such", |ip| Family::of(ip).name());
+    let fact = format!(
+        "{} has only {}, and the instance has no global {family} address",
+        host(observation),
+        text::listed(ips)
+    );
+    Finding::new(Cause::EndpointFamilyMissing, fact).about(host(observation))
 }
 
 /// SYNs without an answer: everybody's, one endpoint's or one interface's. Judged by family,

@@ -7,10 +7,11 @@
 //! egress/ipv4 fail tcp_connected tcp@1.1.1.1=answer icmp@8.8.8.8=silence control=endpoint:fail
 //! ```
 //!
-//! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`; an egress
-//! target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`, `not_permitted` and `blocked`.
+//! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
+//! once for each answer; an egress target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`,
+//! `not_permitted` and `blocked`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub struct Scenario {
     /// What the evidence or a remedy has to say.
     #[serde(default)]
     pub says: Vec<String>,
+    /// What would be wrong to say here.
+    #[serde(default)]
+    pub unsaid: Vec<String>,
 }
 
 fn usual_instance() -> String {
@@ -220,18 +224,17 @@ fn dns(host: String, took: Duration, words: &Words) -> DnsSeen {
     for (key, resolver, server) in
         [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
     {
-        let Some(said) = words.text(key) else { continue };
-        let server: SocketAddr =
-            words.text(&format!("{key}_server")).as_deref().unwrap_or(server).parse().unwrap();
-        answers.push(Answer {
-            server,
+        let servers = format!("{key}_server");
+        let servers = words.all(&servers).chain(std::iter::repeat(server));
+        answers.extend(words.all(key).zip(servers).map(|(said, server)| Answer {
+            server: server.parse().unwrap(),
             resolver,
             question: Question::A,
             transport: Transport::Udp,
             retransmitted: false,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
-            reply: reply(&said),
-        });
+            reply: reply(said),
+        }));
     }
     let hosts_file = words.all("hosts").map(|ip| ip.parse().unwrap()).collect();
     DnsSeen { host, answers, hosts_file }

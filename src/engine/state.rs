@@ -249,7 +249,8 @@ mod tests {
     async fn a_finding_that_nobody_renews_is_taken_back() {
         let (mut state, at) = (state(), Instant::now());
         healthy(&mut state, at);
-        let old = at + fixture::healthy().checks[2].patience();
+        // Three intervals of the endpoint's rungs, and a minute.
+        let old = at + Duration::from_secs(150);
         assert_eq!(state.expire(old), []);
         let expired = state.expire(old + Duration::from_millis(1));
         let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();

@@ -25,15 +25,13 @@ pub use credentials::Seeker;
 const IPV4: &str = "http://169.254.169.254";
 const IPV6: &str = "http://[fd00:ec2::254]";
 
-/// Asks for the facts, over IPv6 only where the instance has no IPv4 address.
 pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceSeen {
     let deadline = Instant::now() + limit;
     let http = Direct::new(trust.clone(), None, deadline);
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    let client = asking_once(&provider, limit).endpoint(server(families));
-    let facts = match client {
+    let facts = match asking_once(&provider, families, limit) {
         Ok(client) => timeout_at(deadline, facts(&client.build())).await,
-        Err(error) => Ok(Err(Unanswered::Endpoint(error.to_string()))),
+        Err(error) => Ok(Err(error)),
     };
     let trace = http.trace();
     let error = match &facts {
@@ -49,15 +47,19 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
     InstanceSeen { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
 }
 
-/// Said outright: to find it out the SDK would read the files of profiles on our one thread, and
-/// metadata is the machine's, whatever a person's profile says.
-fn server(families: &[Family]) -> String {
+/// The server is said outright, over IPv6 only where the instance has no IPv4 address: to find it
+/// out the SDK would read the files of profiles on our one thread, and metadata is the machine's,
+/// whatever a person's profile says.
+fn asking_once(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<client::Builder, Unanswered> {
     let own = if families.contains(&Family::Ipv4) { IPV4 } else { IPV6 };
-    env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| own.to_owned())
-}
-
-fn asking_once(provider: &ProviderConfig, limit: Duration) -> client::Builder {
-    Client::builder().configure(provider).max_attempts(1).connect_timeout(limit).read_timeout(limit)
+    let server = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| own.to_owned());
+    let client = Client::builder().configure(provider).endpoint(server);
+    let client = client.map_err(|error| Unanswered::Endpoint(error.to_string()))?;
+    Ok(client.max_attempts(1).connect_timeout(limit).read_timeout(limit))
 }
 
 async fn facts(client: &Client) -> Result<Instance, Unanswered> {

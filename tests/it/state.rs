@@ -190,6 +190,36 @@ impl State {
         assert!(wrong.is_empty(), "{}", self.complaint(name, &wrong, &output, read.as_deref()));
     }
 
+    /// What must hold whatever is expected, and does not.
+    pub fn violations(&self) -> Vec<String> {
+        let lab = pool::lab();
+        lab.set(self.faults.iter().copied());
+        let before = lab.reached_internet();
+        let output = lab.run(&self.agent.once("json"));
+        let report = match Report::read(&output.stdout) {
+            Ok(report) => report,
+            Err(error) => return vec![format!("{error}, {}", output.stderr)],
+        };
+        let requests = lab.requests();
+        let run = truth::Run {
+            report: &report,
+            exit: output.status.code(),
+            requests: &requests,
+            agents: 1,
+            trusted: &self.trusted,
+            reached: let_out(lab.reached_internet(), before),
+        };
+        [truth::violations(&run), self.leaked(&run), self.passed_over(&report)].concat()
+    }
+
+    /// A run that passes in spite of a fault which alone would break it.
+    fn passed_over(&self, report: &Report) -> Vec<String> {
+        let harmful = self.faults.iter().filter(|fault| !truth::touched(**fault).is_empty());
+        let harmful: Vec<&str> = harmful.map(|fault| fault.name()).collect();
+        let wrong = report.outcome() == "pass" && !self.as_configured && !harmful.is_empty();
+        wrong.then(|| format!("the run passes in spite of {}", harmful.join(", "))).into_iter().collect()
+    }
+
     /// Once for the programs, and once for the eyes.
     fn run(&self, lab: &Lab) -> (Output, Option<String>) {
         let (json, text) = (self.agent.once("json"), self.agent.once("text"));

@@ -198,6 +198,8 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         F::EgressRejectedInside
         | F::GatewayMissing
         | F::NoDefaultRoute
+        // An endpoint of the other family makes up for it; the states say which.
+        | F::InstanceIpv4Absent
         | F::InstanceIpv6Absent
         | F::EndpointLossy
         | F::EndpointSlow

@@ -85,6 +85,7 @@ pub struct Metadata {
     pub garbage: bool,
     pub role: bool,
     pub cidrs: bool,
+    pub ipv4: bool,
     pub ipv6: bool,
     pub credentials_expired: bool,
 }
@@ -154,6 +155,7 @@ impl Metadata {
             garbage: faults.has(Fault::MetadataGarbage),
             role: !faults.has(Fault::RoleMissing),
             cidrs: !faults.has(Fault::MetadataWithoutCidrs),
+            ipv4: !faults.has(Fault::InstanceIpv4Absent),
             ipv6: !faults.has(Fault::InstanceIpv6Absent),
             credentials_expired: faults.has(Fault::CredentialsExpired),
         }

@@ -42,6 +42,7 @@ faults! {
     EgressRejectedOutside "egress-rejected-outside" "Packets leave, and an ICMP error comes back from a public address",
     NoDefaultRoute "no-default-route" "The instance has no default route, neither IPv4 nor IPv6",
     SendBlocked "send-blocked" "A firewall on the instance drops what it sends to the internet (EPERM)",
+    InstanceIpv4Absent "instance-ipv4-absent" "The subnet has IPv6 alone: resolver and metadata are asked over IPv6",
     InstanceIpv6Absent "instance-ipv6-absent" "The instance has no IPv6, and metadata knows of none",
     InstanceLinkDown "instance-link-down" "The instance's network interface is down",
     InstanceIpv6Lost "instance-ipv6-lost" "Metadata lists an IPv6 address that the instance does not have",

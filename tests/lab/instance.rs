@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::address::{CORPORATE_DNS, NOBODY, PUBLIC_CLOUDWATCH, RESOLVER};
+use super::address::{CORPORATE_DNS, NOBODY, PUBLIC_CLOUDWATCH, RESOLVER, RESOLVER_V6};
 use super::fault::{Fault, Faults};
 use super::host::tool;
 use super::zone::{CLOUDWATCH, SEARCHED};
@@ -40,6 +41,11 @@ pub fn resolv_conf(faults: &Faults) -> String {
         vec![NOBODY, RESOLVER]
     } else {
         vec![RESOLVER]
+    };
+    let servers: Vec<IpAddr> = if faults.has(Fault::InstanceIpv4Absent) {
+        vec![RESOLVER_V6.into()]
+    } else {
+        servers.into_iter().map(IpAddr::from).collect()
     };
     let servers: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     if faults.has(Fault::SearchListCatches) {

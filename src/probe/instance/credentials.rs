@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{asking_once, is_of_metadata, told};
+use crate::check::Family;
 use crate::observation::{CredentialsSeen, Reason, Trouble};
 use crate::wire::direct::{Direct, Trace};
 use crate::wire::trust::Trust;
@@ -48,6 +49,7 @@ pub struct Seeker {
 #[derive(Debug)]
 struct Job {
     trust: Trust,
+    families: Vec<Family>,
     region: Option<String>,
     limit: Duration,
     answer: oneshot::Sender<(CredentialsSeen, Option<Credentials>)>,
@@ -62,7 +64,7 @@ impl Seeker {
                 while let Some(job) = inbox.recv().await {
                     // What was asked while the thread was stuck nobody waits for any more.
                     if !job.answer.is_closed() {
-                        let found = seek(&job.trust, job.region, job.limit).await;
+                        let found = seek(&job.trust, &job.families, job.region, job.limit).await;
                         let _ = job.answer.send(found);
                     }
                 }
@@ -75,11 +77,12 @@ impl Seeker {
     pub async fn credentials(
         &self,
         trust: &Trust,
+        families: Vec<Family>,
         region: Option<String>,
         limit: Duration,
     ) -> (CredentialsSeen, Option<Credentials>) {
         let (answer, found) = oneshot::channel();
-        let job = Job { trust: trust.clone(), region, limit: limit - limit / RETURN, answer };
+        let job = Job { trust: trust.clone(), families, region, limit: limit - limit / RETURN, answer };
         let asked = async {
             self.jobs.send(job).await.ok()?;
             found.await.ok()
@@ -100,6 +103,7 @@ fn stuck(limit: Duration) -> CredentialsSeen {
 
 async fn seek(
     trust: &Trust,
+    families: &[Family],
     region: Option<String>,
     limit: Duration,
 ) -> (CredentialsSeen, Option<Credentials>) {
@@ -109,7 +113,7 @@ async fn seek(
         .with_region(region.map(Region::new))
         .with_behavior_version(Some(BehaviorVersion::latest()))
         .with_http_client(http.clone());
-    let found = timeout_at(deadline, find(&provider, limit)).await;
+    let found = timeout_at(deadline, find(&provider, families, limit)).await;
     let error = match &found {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(why(error, &http.trace())),
@@ -129,7 +133,11 @@ async fn seek(
 }
 
 /// In the order of the SDK's default chain.
-async fn find(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+async fn find(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<Credentials, CredentialsError> {
     let profile = ProfileFileCredentialsProvider::builder().configure(provider).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(provider).build();
     let container = EcsCredentialsProvider::builder().configure(provider).build();
@@ -139,17 +147,22 @@ async fn find(provider: &ProviderConfig, limit: Duration) -> Result<Credentials,
             .or_else("WebIdentityToken", web_identity)
             .or_else("EcsContainer", container);
     match chain.provide_credentials().await {
-        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, limit).await,
+        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, families, limit).await,
         found => found,
     }
 }
 
 /// The role of the instance, whose name is read here: the SDK panics at a page instead of it.
-async fn of_role(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+async fn of_role(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<Credentials, CredentialsError> {
     if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
         return Err(CredentialsError::not_loaded("AWS_EC2_METADATA_DISABLED forbids to ask for a role"));
     }
-    let client = asking_once(provider, limit).build();
+    let client = asking_once(provider, families, limit);
+    let client = client.map_err(CredentialsError::invalid_configuration)?.build();
     let role = match client.get(ROLE).await {
         Ok(role) => role.as_ref().trim().to_owned(),
         Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => {

@@ -3,9 +3,9 @@
 use crate::lab::Fault::{
     self, DnsAaaa, DnsAaaaPublic, DnsAlias, DnsMixed, DnsOneZone, DnsOutsideVpc, DnsPortClosed, DnsRefused,
     DnsServfail, DnsSilent, DnsSlow, DnsSpecial, DnsStale, DnsTruncated, DnsTruncatedNoTcp, HostsFilePins,
-    InstanceIpv6Absent, NameNoAddress, NameNotFound, NatOpen, PrivateDnsOff, SearchListCatches,
-    SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial, SystemResolverSilent,
-    SystemResolverStale,
+    InstanceIpv4Absent, InstanceIpv6Absent, NameNoAddress, NameNotFound, NatOpen, PrivateDnsOff,
+    SearchListCatches, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial,
+    SystemResolverSilent, SystemResolverStale,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
@@ -80,6 +80,12 @@ states! {
         .address(CONNECT, "2001:db8:1234:1::57", "skipped family_unavailable")
         .address(CALL, "2001:db8:1234:1::57", "skipped family_unavailable")
         .skips(IPV6, "family_unavailable");
+    dns_aaaa_without_ipv4: state([DnsAaaa, InstanceIpv4Absent]).skips(IPV4, "family_unavailable");
+    dns_without_aaaa_without_ipv4: state([InstanceIpv4Absent])
+        .fails(CONNECT, "family_unavailable")
+        .waits(&[CALL])
+        .skips(IPV4, "family_unavailable")
+        .because("endpoint_family_missing", &[CONNECT, CALL]);
     dns_aaaa_public: state([DnsAaaaPublic])
         .fails(DNS, "mixed_addresses")
         .fails(CONNECT, "address_outside_vpc")
