@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::words::{clean, clock_time, explained, list, shorten, time};
 use crate::check::Family;
-use crate::network::Scope;
+use crate::network::{Network, Scope};
 use crate::observation::{
     Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
     Outcome, Phases, Proof, Reason, Reply, Resolver, State,
@@ -256,7 +256,7 @@ fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> 
     let (answered, missed): (Vec<&Address>, Vec<&Address>) =
         observation.addresses.iter().partition(|address| address.outcome == Outcome::Pass);
     let mut seen = answers(&answered, observation.addresses.len());
-    if let Some(proof) = proof.filter(|_| !answered.is_empty()) {
+    if let Some(proof) = proof.filter(|_| is_provable(&answered)) {
         seen += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
     }
     if missed.is_empty() && !answered.is_empty() {
@@ -285,6 +285,17 @@ fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> 
         (false, false) if observation.outcome == Outcome::Pass => format!("{seen}; {told}"),
         (false, false) => format!("{told}; {seen}"),
     }
+}
+
+/// The configuration says that the role's policy asks for the endpoint. Where the answer came from
+/// a public address that the configuration vouches for as well, that is too much to take its word.
+fn is_provable(answered: &[&Address]) -> bool {
+    let public = |address: &&Address| {
+        address.scope == Scope::Expected
+            && address.ip.is_ipv4()
+            && Network::default().scope(address.ip) == Scope::Public
+    };
+    !answered.is_empty() && !answered.iter().any(public)
 }
 
 /// Of one interface alone it is worth knowing which, and how fast.

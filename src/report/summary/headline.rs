@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{answers, egress, whole};
+use super::{answers, egress, is_provable, whole};
 use crate::observation::{Address, Evidence, Heard, InstanceSeen, Observation, Outcome, Outgoing, Proof};
 use crate::report::words::list;
 
@@ -69,7 +69,7 @@ fn answered(observation: &Observation, proof: Option<Proof>) -> String {
     let (answered, missed): (Vec<&Address>, Vec<&Address>) =
         observation.addresses.iter().partition(|address| address.outcome == Outcome::Pass);
     let total = observation.addresses.len();
-    if let Some(proof) = proof {
+    if let Some(proof) = proof.filter(|_| is_provable(&answered)) {
         return format!("{} of {total} answered; {} proves PrivateLink", answered.len(), proof.key());
     }
     let seen = answers(&answered, total);

@@ -274,6 +274,25 @@ fn a_call_that_passed_beside_what_was_not_called_begins_with_the_answer() {
 }
 
 #[test]
+fn nothing_is_proven_by_a_public_address_whatever_the_configuration_says() {
+    let called = |text, scope| {
+        let mut observation = call(vec![listed(text)]);
+        observation.addresses[0].scope = scope;
+        if let Evidence::Call { proof, .. } = &mut observation.evidence {
+            *proof = Some(Proof::SourceVpce);
+        }
+        (summary(&observation).contains("proves"), headline::headline(&observation).contains("proves"))
+    };
+    assert_eq!(called("203.0.113.20", Scope::Expected), (false, false));
+    // A range of its own may be a VPC's, and an endpoint elsewhere has private or IPv6 addresses.
+    for (text, scope) in
+        [("203.0.113.20", Scope::Vpc), ("10.50.0.9", Scope::Expected), ("2001:db8::57", Scope::Expected)]
+    {
+        assert_eq!(called(text, scope), (true, true), "{text}");
+    }
+}
+
+#[test]
 fn the_table_counts_what_it_cannot_list() {
     let many: Vec<String> = (50..65).map(|last| format!("10.0.1.{last}")).collect();
     let all: Vec<(&str, Scope)> = many.iter().map(|ip| (ip.as_str(), Scope::Vpc)).collect();

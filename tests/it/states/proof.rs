@@ -48,6 +48,9 @@ states! {
 
     over_the_internet_without_a_proof_policy: misled([PrivateDnsOff, NatOpen], "")
         .because("internet_route_open", &[IPV4]);
+    // The policy is said to be there, and is not: what came over the internet is called no proof.
+    over_the_internet_with_a_proof_policy_that_is_only_said: misled([PrivateDnsOff, NatOpen], OF_ENDPOINT)
+        .because("internet_route_open", &[IPV4]);
     over_the_internet_against_the_proof_policy: misled([ProofPolicy, PrivateDnsOff, NatOpen], OF_ENDPOINT)
         .fails(CALL, "denied_by_identity_policy")
         .because("identity_policy", &[CALL])
