@@ -53,6 +53,9 @@ fn metadata_advice(scene: &Scene<'_>, reason: Reason) -> Option<String> {
 
 fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, presumed: Cause) -> Finding {
     let fact = with_detail(reason.words().to_owned(), observation);
+    if fact.contains("file system hangs") {
+        return Finding::new(presumed, fact).healed_by(UNFREEZE);
+    }
     let missing = presumed == Cause::NoInstanceRole;
     let metadata_is_broken =
         scene.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());
@@ -61,6 +64,9 @@ fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, pre
     }
     Finding::new(presumed, fact).advising(credentials_advice(observation, reason))
 }
+
+// Not the cause's own remedy: a role would not be asked for either.
+const UNFREEZE: &str = "Mount anew, or unmount, the file system of ~/.aws, or point AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE elsewhere: applications that read a profile hang in the same way.";
 
 fn credentials_advice(observation: &Observation, reason: Reason) -> Option<String> {
     let words = detail(observation).unwrap_or_default();

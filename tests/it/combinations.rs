@@ -7,8 +7,9 @@ use std::thread;
 use crate::lab::Fault;
 use crate::state::state;
 
-/// What takes the harm out of others: without a route or an address nothing leaves by it. In the
-/// last two lines the lab can do only one of the two.
+/// What takes the harm out of others: without a route or an address nothing leaves by it, nobody
+/// goes where no name leads, and whoever asks another resolver is not misled by the VPC's. In the
+/// last three lines the lab can do only one of the two.
 const MASKS: &[(Fault, &[Fault])] = &[
     (
         Fault::NoDefaultRoute,
@@ -18,6 +19,8 @@ const MASKS: &[(Fault, &[Fault])] = &[
             Fault::NatOpenIcmpOnly,
             Fault::NatOpenUdpOnly,
             Fault::NatOpenLossy,
+            Fault::NatOpensMidway,
+            Fault::NatClosesMidway,
             Fault::Ipv6EgressOpen,
             Fault::Nat64Open,
             Fault::EgressTcpReset,
@@ -29,8 +32,29 @@ const MASKS: &[(Fault, &[Fault])] = &[
         Fault::InstanceIpv6Absent,
         &[Fault::Ipv6EgressOpen, Fault::Nat64Open, Fault::InstanceIpv6Lost, Fault::DnsAaaaPublic],
     ),
+    (Fault::DnsOneZone, &[Fault::EndpointASilent, Fault::EndpointARefused]),
+    (
+        Fault::SystemResolverPartial,
+        &[
+            Fault::PrivateDnsOff,
+            Fault::NameNotFound,
+            Fault::NameNoAddress,
+            Fault::DnsServfail,
+            Fault::DnsRefused,
+            Fault::DnsSilent,
+            Fault::DnsPortClosed,
+            Fault::DnsTruncatedNoTcp,
+            Fault::DnsMixed,
+            Fault::DnsOutsideVpc,
+            Fault::DnsSpecial,
+            Fault::DnsStale,
+            Fault::DnsAaaaPublic,
+            Fault::EndpointBSilent,
+        ],
+    ),
     (Fault::DnsAaaa, &[Fault::DnsAaaaPublic]),
     (Fault::DnsSlow, &[Fault::DnsRefused]),
+    (Fault::DnsLost, &[Fault::DnsRefused]),
 ];
 
 /// Pairs in one run of the tests.

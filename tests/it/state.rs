@@ -205,6 +205,7 @@ impl State {
             report: &report,
             exit: output.status.code(),
             requests: &requests,
+            agents: 1,
             trusted: &self.trusted,
             reached: let_out(lab.reached_internet(), before),
         };
@@ -248,6 +249,7 @@ impl State {
             report,
             exit: output.status.code(),
             requests: &requests,
+            agents: if self.is_random() { 1 } else { 2 },
             trusted: &self.trusted,
             reached: let_out(lab.reached_internet(), before),
         };

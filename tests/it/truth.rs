@@ -1,5 +1,6 @@
 //! What must hold in every state, whatever is expected of it in particular.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::lab::{Fault, Packets, Reached, Request, Signature};
@@ -11,6 +12,8 @@ pub struct Run<'a> {
     pub report: &'a Report,
     pub exit: Option<i32>,
     pub requests: &'a [Request],
+    /// How many agents made them.
+    pub agents: usize,
     /// Addresses that the configuration vouches for.
     pub trusted: &'a [IpAddr],
     /// What this run let out.
@@ -19,7 +22,7 @@ pub struct Run<'a> {
 
 /// Every violation, in words.
 pub fn violations(run: &Run<'_>) -> Vec<String> {
-    [verdict(run), explanations(run.report), secrecy(run), openness(run), proof(run)].concat()
+    [verdict(run), explanations(run.report), secrecy(run), openness(run), proof(run), honesty(run)].concat()
 }
 
 /// The verdict follows from the checks, the exit code from the verdict.
@@ -95,6 +98,25 @@ fn openness(run: &Run<'_>) -> Vec<String> {
         .filter(|(check, packets)| run.report.says_pass(check) && let_out(*packets) > 0)
         .map(|(check, packets)| format!("{check} says pass, and {packets:?} got out"))
         .collect()
+}
+
+/// Each request has a connection of its own, and whatever became of a call it is made once: what is
+/// pooled or tried again shows a subnet that is no more, or a better one than there is.
+fn honesty(run: &Run<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut connections = BTreeSet::new();
+    let mut calls: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for request in run.requests {
+        if !connections.insert(request.connection) {
+            wrong.push(format!("a second request came over connection {}", request.connection));
+        }
+        if request.signature != Signature::Absent {
+            *calls.entry(request.local.ip()).or_default() += 1;
+        }
+    }
+    let again = calls.iter().filter(|(_, calls)| **calls > run.agents);
+    wrong.extend(again.map(|(ip, calls)| format!("{calls} calls to {ip} by {} agents", run.agents)));
+    wrong
 }
 
 /// "Proves PrivateLink" is said only of answers that came through an endpoint.

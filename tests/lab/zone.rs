@@ -42,10 +42,12 @@ pub fn vpc(faults: &Faults) -> String {
     if faults.has(Fault::NameNoAddress) {
         return zone(&["TXT \"no address here\"".to_owned()], faults);
     }
-    if faults.has(Fault::DnsAlias) {
+    let records = [cloudwatch_a(faults), cloudwatch_aaaa(faults)].concat();
+    // The endpoint's own name is right, so it stands for nothing that is wrong.
+    if faults.has(Fault::DnsAlias) && records == cloudwatch_a(&Faults::default()) {
         return zone(&[format!("CNAME {OWN_NAME}.")], faults);
     }
-    zone(&[cloudwatch_a(faults), cloudwatch_aaaa(faults)].concat(), faults)
+    zone(&records, faults)
 }
 
 /// The zone as the company's resolver has it, if anybody is meant to ask that one.
@@ -75,9 +77,9 @@ fn cloudwatch_a(faults: &Faults) -> Vec<String> {
         (Fault::DnsOutsideVpc, &Answer::OutsideVpc),
         (Fault::DnsSpecial, &Answer::Special),
         (Fault::DnsStale, &Answer::Stale),
-        (Fault::DnsOneZone, &Answer::OneZone),
         (Fault::DnsTruncated, &Answer::Many),
         (Fault::DnsTruncatedNoTcp, &Answer::Many),
+        (Fault::DnsOneZone, &Answer::OneZone),
     ]);
     let addresses = match answer {
         None => vec![ENDPOINT_A.to_string(), ENDPOINT_B.to_string()],
