@@ -19,9 +19,10 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::access::{Access, WebError};
 use crate::attempt::Attempts;
 use crate::cli::{self, Args, Format};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, WebConfig};
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
@@ -59,6 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn carry_out(args: &Args) -> Result<u8, StartError> {
     let config = load(args)?;
     if args.check_config {
+        access(&config.web)?;
         output::print("ok\n").map_err(StartError::Output)?;
         return Ok(0);
     }
@@ -66,7 +68,10 @@ fn carry_out(args: &Args) -> Result<u8, StartError> {
     if args.once {
         return runtime.block_on(once(args, &config));
     }
-    runtime.block_on(daemon::run(args, config)).map(|()| 0)
+    let ended = runtime.block_on(daemon::run(args, config));
+    // Nobody waits for the hash of a password.
+    runtime.shutdown_background();
+    ended.map(|()| 0)
 }
 
 /// A file that was named must be there; the one at the default path may be absent.
@@ -79,10 +84,18 @@ fn load(args: &Args) -> Result<Config, StartError> {
         },
     };
     let mut config = config.map_err(StartError::Config)?;
-    if let Some(listen) = args.listen {
-        config.web.listen = listen;
+    if !args.listen.is_empty() {
+        config.web.listen.clone_from(&args.listen);
     }
+    if args.web_config.is_some() {
+        config.web.config_file.clone_from(&args.web_config);
+    }
+    config.web.open_health |= args.open_health;
     Ok(config)
+}
+
+fn access(web: &WebConfig) -> Result<Access, StartError> {
+    Access::open(web.config_file.clone(), web.open_health).map_err(StartError::Web)
 }
 
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
@@ -144,6 +157,7 @@ fn complain(error: &StartError) {
 #[derive(Debug)]
 pub enum StartError {
     Config(ConfigError),
+    Web(WebError),
     Trust(TrustError),
     NoRegion,
     Listen { address: std::net::SocketAddr, error: io::Error },
@@ -157,7 +171,7 @@ pub enum StartError {
 impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
+            Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
             Self::Listen { .. }
             | Self::Icmp(_)
             | Self::Runtime(_)
@@ -173,6 +187,7 @@ impl fmt::Display for StartError {
         match self {
             // It speaks for itself: file, line, column, message.
             Self::Config(error) => write!(f, "{error}"),
+            Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
             Self::NoRegion => f.write_str(
                 "linkproof: no region is known: instance metadata did not tell one; give `region = \"..\"` in the configuration",

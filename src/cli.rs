@@ -1,7 +1,7 @@
 //! The command line, as a command to carry out.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ Exit codes of --once:
 /// Without --once it is the daemon, which checks on its own schedule and serves the findings to
 /// Prometheus.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(name = "linkproof", version, after_help = EXIT_CODES)]
 pub struct Args {
     /// Configuration file. Without it /etc/linkproof/linkproof.toml is read if there is one.
@@ -51,9 +52,18 @@ pub struct Args {
     #[arg(long, conflicts_with = "once")]
     pub check_config: bool,
 
-    /// Where /metrics and the status page are served.
-    #[arg(id = "listen", long = "web.listen-address", value_name = "ADDRESS", conflicts_with = "once")]
-    pub listen: Option<SocketAddr>,
+    /// Where /metrics and the status page are served, as 127.0.0.1:10042 or :10042. May be repeated.
+    #[arg(id = "listen", long = "web.listen-address", value_name = "ADDRESS", conflicts_with = "once", value_parser = listen_address)]
+    pub listen: Vec<SocketAddr>,
+
+    /// TLS, client certificates, users and headers, in the format of Prometheus's exporter-toolkit.
+    /// Read again when it, or a file that it names, changes.
+    #[arg(id = "web_config", long = "web.config.file", value_name = "FILE", conflicts_with = "once")]
+    pub web_config: Option<PathBuf>,
+
+    /// Answer /-/healthy and /-/ready to those too who show no credentials.
+    #[arg(id = "open_health", long = "web.open-health", conflicts_with = "once")]
+    pub open_health: bool,
 
     /// Let POST /-/reload reload the configuration, as SIGHUP does.
     #[arg(id = "lifecycle", long = "web.enable-lifecycle", conflicts_with = "once")]
@@ -102,6 +112,15 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s or 5m"))
 }
 
+/// As Prometheus and its exporters take it, `:10042` is the port on every address.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let everywhere = text.strip_prefix(':').and_then(|port| port.parse().ok());
+    match everywhere {
+        Some(port) => Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
+        None => text.parse().map_err(|_| "write it as 127.0.0.1:10042, [::1]:10042 or :10042".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +136,8 @@ mod tests {
         {
             assert!(read(line).is_err(), "{line}");
         }
+        let args = read("--web.listen-address=:1 --web.listen-address=127.0.0.1:2").unwrap();
+        assert_eq!(args.listen, ["[::]:1", "127.0.0.1:2"].map(|address| address.parse().unwrap()));
         let args = read("--once --wait 5m --format json --output report.json").unwrap();
         assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), Format::Json));
     }

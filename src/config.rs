@@ -6,6 +6,7 @@ mod endpoint;
 mod file;
 mod name;
 mod near;
+mod pace;
 mod problem;
 mod table;
 #[cfg(test)]
@@ -145,7 +146,12 @@ pub struct CredentialsConfig {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WebConfig {
-    pub listen: SocketAddr,
+    /// At least one.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate, users and headers, in the exporter-toolkit's format.
+    pub config_file: Option<PathBuf>,
+    /// Whether `/-/healthy` and `/-/ready` answer those too who show no credentials.
+    pub open_health: bool,
     /// Where the metrics are also written, for node_exporter's textfile collector.
     pub textfile: Option<PathBuf>,
 }

@@ -32,7 +32,7 @@
 //! |---|---|---|
 //! | words | [`check`], [`network`], [`observation`] | data, and how it is written |
 //! | decisions | [`catalogue`], [`config`], [`plan`], [`verdict`], [`diagnosis`], [`report`] | pure: no clock, socket or client |
-//! | edges | [`wire`], [`probe`], [`metrics`], [`serve`], [`notify`] | one library each, never one another |
+//! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
 //! | assembly | [`cli`], [`app`] | all |
 //!
@@ -52,6 +52,7 @@
     reason = "the architecture is for those who see the private modules"
 )]
 
+mod access;
 mod app;
 mod attempt;
 mod catalogue;

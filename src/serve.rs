@@ -10,19 +10,25 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::select_all;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time;
-use tracing::warn;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, warn};
 
+use crate::access::{Access, Rules};
 use crate::report::Report;
 
 /// What the server shows, and what it asks for: all of it handed in.
 pub struct Site {
+    pub access: Arc<Access>,
     pub report: watch::Receiver<Arc<Report>>,
     /// The clock on the wall: a report that is not renewed grows old.
     pub now: fn() -> SystemTime,
@@ -54,8 +60,8 @@ pub struct Page {
 }
 
 /// Answers until `shutdown` ends; then those who are being answered get a moment.
-pub async fn serve(listener: TcpListener, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
-    serve_within(&LIMITS, listener, site, shutdown).await;
+pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
+    serve_within(&LIMITS, listeners, site, shutdown).await;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +86,7 @@ const HEADER_BYTES: usize = 8192;
 
 async fn serve_within(
     limits: &Limits,
-    listener: TcpListener,
+    mut listeners: Vec<TcpListener>,
     site: Arc<Site>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -90,21 +96,27 @@ async fn serve_within(
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            stream = accept(&listener), if connections.len() < limits.connections => {
+            stream = accept(&mut listeners), if connections.len() < limits.connections => {
                 connections.spawn(converse(stream, Arc::clone(&site), *limits));
             }
         }
     }
-    drop(listener);
+    drop(listeners);
     let rest = async { while connections.join_next().await.is_some() {} };
     // Whoever is not done by then is cut off when the set is dropped.
     let _ = time::timeout(limits.grace, rest).await;
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
+        let (accepted, listener, _) =
+            select_all(listeners.iter().map(|listener| Box::pin(listener.accept()))).await;
+        match accepted {
+            Ok((stream, _)) => {
+                // A busy address comes last, so that it does not starve the others.
+                listeners.rotate_left(listener + 1);
+                return stream;
+            }
             // That client is gone; the next may be there already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -118,9 +130,29 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 /// One request to a connection: no idle client can hold a place.
 async fn converse(stream: TcpStream, site: Arc<Site>, limits: Limits) {
-    let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(answer::answer(&site, &request).await) }
+    let talk = async {
+        let rules = site.access.rules();
+        let Some(tls) = &rules.tls else {
+            return talk(stream, &site, &rules, false, limits).await;
+        };
+        // How a client goes away is its own affair.
+        if let Ok(Some(stream)) = time::timeout(limits.headers, encrypt(stream, Arc::clone(tls))).await {
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            talk(stream, &site, &rules, certified, limits).await;
+        }
+    };
+    let _ = time::timeout(limits.connection, talk).await;
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    site: &Site,
+    rules: &Rules,
+    certified: bool,
+    limits: Limits,
+) {
+    let service = service_fn(async |request| {
+        Ok::<_, Infallible>(answer::answer(site, rules, certified, &request).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -128,8 +160,30 @@ async fn converse(stream: TcpStream, site: Arc<Site>, limits: Limits) {
         .max_buf_size(HEADER_BYTES)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // How a client goes away is its own affair.
-    let _ = time::timeout(limits.connection, connection).await;
+    let _ = connection.await;
+}
+
+/// RFC 8446, 5.1: the type of the record that every handshake begins with.
+const HANDSHAKE: u8 = 22;
+
+const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Connection: close\r\n\r\nthis port speaks TLS: use https\n";
+
+async fn encrypt(
+    mut stream: TcpStream,
+    tls: Arc<ServerConfig>,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await.is_ok_and(|length| length == 1) && first[0] != HANDSHAKE {
+        let _ = stream.write_all(NOT_ENCRYPTED).await;
+        return None;
+    }
+    let peer = stream.peer_addr().ok();
+    TlsAcceptor::from(tls)
+        .accept(stream)
+        .await
+        .inspect_err(|error| debug!(?peer, %error, "A TLS handshake came to nothing."))
+        .ok()
 }
 
 #[cfg(test)]

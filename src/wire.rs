@@ -1,6 +1,7 @@
 //! What probes share: a socket that hears errors, whom TLS believes, what the other side showed, how
 //! a library's error becomes a reason, and the AWS SDK's transport on a fresh socket.
 
+pub mod certificate;
 pub mod datagram;
 pub mod direct;
 pub mod failure;

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::edges::Edges;
-use super::{OBSERVATIONS, StartError, load, proxy_variables, textfile};
+use super::{OBSERVATIONS, StartError, access, load, proxy_variables, textfile};
+use crate::access::Access;
 use crate::attempt::{Attempts, now};
 use crate::cli::Args;
 use crate::config::Config;
@@ -37,7 +38,11 @@ const RELOADS: usize = 4;
 
 pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Runtime)?;
-    let listener = bind(config.web.listen).await?;
+    let mut listeners = Vec::new();
+    for address in &config.web.listen {
+        listeners.push(bind(*address).await?);
+    }
+    let access = Arc::new(access(&config.web)?);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let attempts = Arc::new(Attempts::new(Edges::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
@@ -48,7 +53,8 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let metrics = Arc::new(Metrics::new());
     let (asked, mut reloads) = mpsc::channel(RELOADS);
     let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
-    let site = site(args, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, asked);
+    let reload = args.lifecycle.then_some(asked);
+    let site = site(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
 
     let mut tasks = JoinSet::new();
     let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
@@ -56,15 +62,15 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
         engine::run(state, observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
     tasks.spawn(named("the engine", engine));
     tasks.spawn(named("the schedule", schedule::run(Arc::clone(&attempts), plan.subscribe())));
-    tasks.spawn(named("the server", serve(listener, Arc::new(site), stopped(stop.subscribe()))));
+    tasks.spawn(named("the server", serve(listeners, Arc::new(site), stopped(stop.subscribe()))));
     if let Some(path) = config.web.textfile.clone() {
         let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
         tasks.spawn(named("the textfile", written));
     }
-    let mut daemon = Daemon { args, config, attempts, plan, instance: instance.subscribe(), metrics };
+    let mut daemon = Daemon { args, config, access, attempts, plan, instance: instance.subscribe(), metrics };
     ready.send_replace(true);
     notify::ready();
-    info!(listen = %daemon.config.web.listen, version = env!("CARGO_PKG_VERSION"), "Ready.");
+    info!(listen = %written(&daemon.config.web.listen), version = env!("CARGO_PKG_VERSION"), "Ready.");
 
     let mut report = report.subscribe();
     loop {
@@ -108,21 +114,26 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     bound.map_err(|error| StartError::Listen { address, error })
 }
 
+fn written(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
 }
 
 fn site(
-    args: &Args,
+    access: &Arc<Access>,
     report: watch::Receiver<Arc<Report>>,
     heartbeat: watch::Receiver<Instant>,
     ready: watch::Receiver<bool>,
     metrics: &Arc<Metrics>,
-    asked: mpsc::Sender<Reload>,
+    reload: Option<mpsc::Sender<Reload>>,
 ) -> Site {
     let metrics = Arc::clone(metrics);
     Site {
+        access: Arc::clone(access),
         report,
         now,
         metrics: Box::new(move |report, accept| {
@@ -138,7 +149,7 @@ fn site(
             }
         }),
         ready,
-        reload: args.lifecycle.then_some(asked),
+        reload,
     }
 }
 
@@ -157,6 +168,7 @@ impl Audience for Counting {
 struct Daemon<'a> {
     args: &'a Args,
     config: Config,
+    access: Arc<Access>,
     attempts: Arc<Attempts<Edges>>,
     plan: watch::Sender<Arc<Plan>>,
     instance: watch::Receiver<Option<Instance>>,
@@ -168,6 +180,7 @@ impl Daemon<'_> {
     fn reload(&mut self) -> Result<(), String> {
         notify::reloading();
         let loaded = load(self.args).and_then(|config| {
+            self.access.read().map_err(StartError::Web)?;
             self.attempts.probes.reload(&config).map_err(StartError::Trust)?;
             Ok(config)
         });
@@ -187,11 +200,8 @@ impl Daemon<'_> {
     }
 
     fn adopt(&mut self, config: Config) {
-        if config.web.listen != self.config.web.listen {
-            warn!(listen = %self.config.web.listen, "The server keeps its address until a restart.");
-        }
-        if config.web.textfile != self.config.web.textfile {
-            warn!("The textfile stays where it is until a restart.");
+        if config.web != self.config.web {
+            warn!("What [web] says is followed at the next restart.");
         }
         self.config = config;
         self.replan();

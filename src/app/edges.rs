@@ -68,7 +68,9 @@ impl Probes for Edges {
 
     async fn credentials(&self, region: Option<&str>, limit: Duration) -> CredentialsSeen {
         self.credentials.send_replace(Slot::Sought);
-        let (seen, found) = instance::credentials(&self.trust(), region.map(str::to_owned), limit).await;
+        let families = own::families(&own::addresses());
+        let region = region.map(str::to_owned);
+        let (seen, found) = instance::credentials(&self.trust(), &families, region, limit).await;
         self.credentials.send_replace(found.map_or(Slot::Absent, Slot::Held));
         seen
     }

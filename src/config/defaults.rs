@@ -81,7 +81,7 @@ impl Default for Config {
             egress: Some(EgressConfig::default()),
             instance: Some(InstanceConfig { interval: INSTANCE_INTERVAL, timeout: INSTANCE_TIMEOUT }),
             credentials: CredentialsConfig { interval: CREDENTIALS_INTERVAL, timeout: CREDENTIALS_TIMEOUT },
-            web: WebConfig { listen: LISTEN, textfile: None },
+            web: WebConfig { listen: vec![LISTEN], config_file: None, open_health: false, textfile: None },
         }
     }
 }

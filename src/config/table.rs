@@ -100,6 +100,10 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
+    pub fn is_list(&self) -> bool {
+        matches!(self.content, DeValue::Array(_))
+    }
+
     pub fn flag(&self, problems: &mut Problems<'_>) -> Option<bool> {
         let DeValue::Boolean(flag) = self.content else {
             return self.refuse("true or false", problems);

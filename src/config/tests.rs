@@ -53,6 +53,7 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     let mut config = parse(&uncommented());
     assert_eq!(config.region.take().as_deref(), Some("us-east-1"));
     assert_eq!(config.ca_file.take(), Some(PathBuf::from("/etc/pki/corp.pem")));
+    assert_eq!(config.web.config_file.take(), Some(PathBuf::from("/etc/linkproof/web.yml")));
     assert_eq!(config.web.textfile.take(), Some(PathBuf::from("/run/linkproof/linkproof.prom")));
     assert_eq!(std::mem::take(&mut config.expected_cidrs), ["10.50.0.0/16".parse().unwrap()]);
     let call = config.endpoints[0].call.as_mut().unwrap();
@@ -141,7 +142,9 @@ fn every_key_reaches_the_configuration() {
         timeout = "5s"
 
         [web]
-        listen = "127.0.0.1:9999"
+        listen = ["127.0.0.1:9999", "[::]:9998"]
+        config_file = "/etc/linkproof/web.yml"
+        open_health = true
         textfile = "/run/linkproof/linkproof.prom"
         "#,
     );
@@ -181,7 +184,9 @@ fn every_key_reaches_the_configuration() {
         instance: Some(InstanceConfig { interval: seconds(120), timeout: seconds(1) }),
         credentials: CredentialsConfig { interval: seconds(180), timeout: seconds(5) },
         web: WebConfig {
-            listen: "127.0.0.1:9999".parse().unwrap(),
+            listen: ["127.0.0.1:9999", "[::]:9998"].map(|address| address.parse().unwrap()).to_vec(),
+            config_file: Some("/etc/linkproof/web.yml".into()),
+            open_health: true,
             textfile: Some("/run/linkproof/linkproof.prom".into()),
         },
     };

@@ -150,15 +150,30 @@ pub fn textfile(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<PathBu
     Some(path)
 }
 
-pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
-    let text = value.text("a string such as \"[::]:10042\"", problems)?;
-    let listen = text.parse();
-    if listen.is_err() {
-        let message =
-            format!("{text:?} is no address and port: write it as \"[::]:10042\" or \"127.0.0.1:10042\"");
-        problems.add(&value.span, message);
+/// As many as anybody has networks to be scraped from.
+const MOST_LISTENERS: usize = 16;
+
+/// One address, or a list of them.
+pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<SocketAddr>> {
+    let one = |value: &Value<'_>, problems: &mut Problems<'_>| {
+        let text = value.text("a string such as \"[::]:10042\"", problems)?;
+        let listen = text.parse();
+        if listen.is_err() {
+            let message =
+                format!("{text:?} is no address and port: write it as \"[::]:10042\" or \"127.0.0.1:10042\"");
+            problems.add(&value.span, message);
+        }
+        listen.ok()
+    };
+    if !value.is_list() {
+        return one(value, problems).map(|address| vec![address]);
     }
-    listen.ok()
+    let all = value.list(MOST_LISTENERS, problems, one)?;
+    if all.is_empty() {
+        problems.add(&value.span, "listen must hold an address: without one nobody can ask");
+        return None;
+    }
+    Some(all)
 }
 
 /// CloudWatch's own bounds of a namespace.

@@ -63,6 +63,9 @@ causes! {
     InstanceEgressBlocked = "instance_egress_blocked",
         "The instance reaches no endpoint at all",
         "Allow outbound TCP {port} in the security groups of {instance}; in the network ACL of {subnet} allow {port} out and 1024-65535 back in. Then look at the security group that these endpoints share.";
+    EndpointFamilyMissing = "endpoint_family_missing",
+        "The endpoint has no address of the instance's IP version",
+        "Give the endpoint of {subjects} both: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets need ranges of both, and the service must offer both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";
     EndpointSecurityGroup = "endpoint_security_group",
         "The endpoint's security group does not let the instance in",
         "In the security group of the endpoint of {subjects} allow inbound TCP {port} from {instance} (its security group, or the CIDR of {subnet}). Then its outbound rules, and the network ACLs of both subnets: {port} there, 1024-65535 back.";
@@ -150,8 +153,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 31);
-        assert_eq!(Cause::ALL.len(), 31);
+        assert_eq!(codes.len(), 32);
+        assert_eq!(Cause::ALL.len(), 32);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

@@ -15,7 +15,7 @@ use crate::observation::{
 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
     let Evidence::Egress(seen) = &observation.evidence else {
-        let fact = format!("{}: {}", observation.check, fault.reason);
+        let fact = format!("{}: {}", observation.check, fault.reason.words());
         return presumed(fault.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
     };
     if fault.reason == Reason::ControlFailed {
@@ -42,7 +42,7 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     } else {
         Probe::ALL.into_iter().filter(|probe| is_silent(seen, *probe)).map(name).collect()
     };
-    let cause = if !closed.is_empty() {
+    let cause = if !closed.is_empty() && !is_lossy(&out) {
         Cause::EgressFilteredByProtocol
     } else if seen.family == Family::Ipv4 {
         Cause::InternetRouteOpen
@@ -50,6 +50,12 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
         Cause::Ipv6EgressOpen
     };
     Finding::new(cause, leak_fact(seen, &out, &closed, reason)).advising(nat64(&out))
+}
+
+/// Where even the kinds that got out lost some, the silence of the others is no rule's work: a
+/// route that is just being opened looks like this.
+fn is_lossy(out: &[&Shot]) -> bool {
+    out.iter().any(|shot| matches!(shot.heard, Heard::Answer { replies, .. } if replies < shot.sent))
 }
 
 /// A reply from a target, or from a router beyond the VPC, whose own speaks from a link-local address.
@@ -71,7 +77,7 @@ fn is_silent(seen: &EgressSeen, probe: Probe) -> bool {
 
 fn leak_fact(seen: &EgressSeen, out: &[&Shot], closed: &[&str], reason: Reason) -> String {
     if out.is_empty() {
-        return format!("{}: {reason}", seen.family.name());
+        return format!("{}: {}", seen.family.name(), reason.words());
     }
     let heard = text::listed(out.iter().map(|shot| answer(shot)));
     match closed {
@@ -145,5 +151,5 @@ fn unproven(seen: &EgressSeen, reason: Reason) -> String {
         }
     };
     let heard = text::listed(seen.shots.iter().filter(telling).map(answer));
-    if heard.is_empty() { format!("{}: {reason}", seen.family.name()) } else { heard }
+    if heard.is_empty() { format!("{}: {}", seen.family.name(), reason.words()) } else { heard }
 }

@@ -19,11 +19,8 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
     let asked = if let Evidence::Instance(seen) = &observation.evidence { seen.server } else { None };
     let server = asked.map(|server| format!(" at {server}"));
-    let fact = format!(
-        "instance metadata{}: {reason} after {}",
-        server.unwrap_or_default(),
-        text::spell(observation.took)
-    );
+    let fact =
+        format!("{}{} after {}", reason.words(), server.unwrap_or_default(), text::spell(observation.took));
     with_detail(fact, observation)
 }
 
@@ -55,7 +52,7 @@ fn metadata_advice(scene: &Scene<'_>, reason: Reason) -> Option<String> {
 }
 
 fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, presumed: Cause) -> Finding {
-    let fact = with_detail(format!("no usable credentials: {reason}"), observation);
+    let fact = with_detail(reason.words().to_owned(), observation);
     let missing = presumed == Cause::NoInstanceRole;
     let metadata_is_broken =
         scene.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());

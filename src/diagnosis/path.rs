@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use super::presumption::presumed;
 use super::scene::{Fault, Scene, broken, detail, host};
-use super::{Cause, certificate, text};
+use super::{Cause, certificate, names, text};
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
@@ -16,7 +16,16 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if fault.reason == Reason::VpcCidrsUnknown {
         return vec![];
     }
+    if fault.reason == Reason::FamilyUnavailable {
+        return vec![out_of_family(observation)];
+    }
+    if let Some(finding) = unvouched(scene, observation, fault) {
+        return vec![finding];
+    }
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
+    if let Some(finding) = names::misled(scene, observation, fault) {
+        return vec![finding];
+    }
     if let Some(finding) = gateway(scene, observation, fault) {
         return vec![finding];
     }
@@ -27,6 +36,19 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
         return vec![certificate::finding(observation, fault)];
     }
     vec![stalled(scene, observation, fault, presumed)]
+}
+
+/// A gateway that answers, while nobody is asked whether everything else would.
+fn unvouched(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
+    let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| scene.check(egress).is_some());
+    if asked || fault.reason != Reason::PrerequisiteFailed {
+        return None;
+    }
+    let name = host(observation);
+    let fact = format!("{name} answers, over its gateway or over the internet: no egress check tells which");
+    let remedy =
+        "A gateway endpoint is proven only while nothing else gets out: enabled = true under [egress].";
+    Some(Finding::new(Cause::Unexplained, fact).about(name).healed_by(remedy))
 }
 
 /// A gateway's addresses are public and in order: its route is what can be missing.
@@ -45,6 +67,18 @@ fn gateway(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Optio
     Some(
         Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation)).at_port(port(observation)),
     )
+}
+
+/// All addresses are of a family that the instance lacks, or it would have tried the others.
+fn out_of_family(observation: &Observation) -> Finding {
+    let ips = observation.addresses.iter().map(|address| address.ip);
+    let family = ips.clone().next().map_or("such", |ip| Family::of(ip).name());
+    let fact = format!(
+        "{} has only {}, and the instance has no global {family} address",
+        host(observation),
+        text::listed(ips)
+    );
+    Finding::new(Cause::EndpointFamilyMissing, fact).about(host(observation))
 }
 
 /// SYNs without an answer: everybody's, one endpoint's or one interface's. Judged by family,
@@ -178,7 +212,10 @@ fn stalled(scene: &Scene<'_>, observation: &Observation, fault: &Fault, presumed
         presumed
     };
     let mut fact = format!("{name} at {}: {}", with_port(observation, &fault.ips), words(observation, fault));
-    if let Some(detail) = detail_of(observation, &fault.ips) {
+    let words = fault.reason.words();
+    // "connection refused (Connection refused)" says it twice.
+    let news = |detail: &&str| !detail.to_lowercase().starts_with(words);
+    if let Some(detail) = detail_of(observation, &fault.ips).filter(news) {
         fact = format!("{fact} ({})", text::clip(detail, 120));
     }
     let unrouted = fault.reason == Reason::NetworkUnreachable;
@@ -204,7 +241,7 @@ fn words(observation: &Observation, fault: &Fault) -> String {
     } else if fault.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {
-        format!("{opened}{}{}", fault.reason, spent(observation, &fault.ips))
+        format!("{opened}{}{}", fault.reason.words(), spent(observation, &fault.ips))
     }
 }
 

@@ -12,6 +12,7 @@ pub fn presumed(reason: Reason) -> Option<Cause> {
         R::PublicAddress | R::MixedAddresses => Cause::PrivateDnsOff,
         R::OutsideVpc | R::SpecialAddress | R::ServerFailure => Cause::ForeignZone,
         R::ResolversDisagree => Cause::ResolverBypassesVpc,
+        R::FamilyUnavailable => Cause::EndpointFamilyMissing,
         R::ConnectTimeout => Cause::EndpointSecurityGroup,
         R::NetworkUnreachable => Cause::InstanceEgressBlocked,
         R::ConnectionRefused | R::ConnectionReset => Cause::EndpointRefuses,
@@ -45,7 +46,6 @@ pub fn presumed(reason: Reason) -> Option<Cause> {
         | R::ControlFailed
         | R::TooFewTargets
         | R::FamilyMissing
-        | R::FamilyUnavailable
         | R::PrerequisiteFailed
         | R::InternalError => return None,
     })

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
-//! once for each answer; an egress target `answer`, `silence`, `rejected`, `rejected:BY`, `no_route`,
+//! once for each answer; an egress target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`,
 //! `not_permitted` and `blocked`.
 
 use std::net::IpAddr;
@@ -211,7 +211,9 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
         Kind::Call => Evidence::Call {
             host,
             calls: words.addresses().into_iter().map(|seen| call(seen, words)).collect(),
-            proof: None,
+            proof: Proof::ALL
+                .into_iter()
+                .find(|proof| words.text("proof").is_some_and(|key| key == proof.key())),
         },
         Kind::Egress => Evidence::Egress(egress(check, words)),
     }
@@ -322,8 +324,12 @@ fn shot(word: &str) -> Option<Shot> {
         by: by.map(|by| by.parse().unwrap()),
         how: "administratively prohibited".into(),
     };
+    let of = heard.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
     let heard = match heard.split_once(':').unwrap_or((heard, "")) {
-        ("answer", _) => Heard::Answer { replies: 1, after: Duration::from_millis(12) },
+        ("answer", few) => {
+            let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
+            Heard::Answer { replies, after: Duration::from_millis(12) }
+        }
         ("silence", _) => Heard::Silence,
         ("rejected", "") => rejection(None),
         ("rejected", by) => rejection(Some(by)),
@@ -332,7 +338,7 @@ fn shot(word: &str) -> Option<Shot> {
         ("blocked", _) => Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() }),
         (other, _) => panic!("nothing is heard as {other}"),
     };
-    let sent = u32::from(!matches!(heard, Heard::Unsent(_)));
+    let sent = if matches!(heard, Heard::Unsent(_)) { 0 } else { of };
     Some(Shot { host: None, ip: ip.parse().unwrap(), probe, port, sent, heard })
 }
 

@@ -20,13 +20,11 @@ use crate::wire::trust::Trust;
 
 pub use credentials::credentials;
 
-/// Asks for the facts, over IPv6 only where the instance has no IPv4 address.
 pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceSeen {
     let deadline = Instant::now() + limit;
     let http = Direct::new(trust.clone(), None, deadline);
-    let mode = if families.contains(&Family::Ipv4) { EndpointMode::IpV4 } else { EndpointMode::IpV6 };
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    let client = asking_once(&provider, limit).endpoint_mode(mode).build();
+    let client = asking_once(&provider, families, limit).build();
     let facts = timeout_at(deadline, facts(&client)).await;
     let trace = http.trace();
     let error = match &facts {
@@ -42,8 +40,11 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
     InstanceSeen { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
 }
 
-fn asking_once(provider: &ProviderConfig, limit: Duration) -> client::Builder {
-    Client::builder().configure(provider).max_attempts(1).connect_timeout(limit).read_timeout(limit)
+/// Over IPv6 only where the instance has no IPv4 address.
+fn asking_once(provider: &ProviderConfig, families: &[Family], limit: Duration) -> client::Builder {
+    let mode = if families.contains(&Family::Ipv4) { EndpointMode::IpV4 } else { EndpointMode::IpV6 };
+    let client = Client::builder().configure(provider).endpoint_mode(mode);
+    client.max_attempts(1).connect_timeout(limit).read_timeout(limit)
 }
 
 async fn facts(client: &Client) -> Result<Instance, Unanswered> {

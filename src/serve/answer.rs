@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time;
 
 use super::{Site, page};
+use crate::access::{Refusal, Rules};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const READ: HeaderValue = HeaderValue::from_static("GET, HEAD");
@@ -23,8 +24,31 @@ const RELOAD: Duration = Duration::from_secs(8);
 
 pub type Answer = Response<Full<Bytes>>;
 
-pub async fn answer<B>(site: &Site, request: &Request<B>) -> Answer {
-    let mut answer = match (request.uri().path(), request.method()) {
+/// `certified`: the client showed a certificate that was verified.
+pub async fn answer<B>(site: &Site, rules: &Rules, certified: bool, request: &Request<B>) -> Answer {
+    let path = request.uri().path();
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let mut answer = match site.access.admits(rules, path, certified, authorization).await {
+        Ok(()) => admitted(site, request).await,
+        Err(refusal) => refused(refusal),
+    };
+    let always = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, page::POLICY),
+    ];
+    for (name, value) in always {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    for (name, value) in &rules.headers {
+        answer.headers_mut().insert(name, value.clone());
+    }
+    answer
+}
+
+async fn admitted<B>(site: &Site, request: &Request<B>) -> Answer {
+    match (request.uri().path(), request.method()) {
         ("/" | "/metrics" | "/-/healthy" | "/-/ready", method) if !reads(method) => wrong_method(READ),
         ("/", _) => landing(site, request.uri().query()),
         ("/metrics", _) => metrics(site, request.headers()),
@@ -37,17 +61,20 @@ pub async fn answer<B>(site: &Site, request: &Request<B>) -> Answer {
         ("/-/reload", &Method::POST) => reload(site).await,
         ("/-/reload", _) => wrong_method(POST),
         _ => text(StatusCode::NOT_FOUND, "there is nothing here: see /, /metrics, /-/healthy and /-/ready"),
-    };
-    let always = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CONTENT_SECURITY_POLICY, page::POLICY),
-    ];
-    for (name, value) in always {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    answer
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    match refusal {
+        Refusal::TooMany => text(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows"),
+        Refusal::NoCertificate => text(StatusCode::FORBIDDEN, "this address needs a client certificate"),
+        Refusal::NoPassword => {
+            let mut answer = text(StatusCode::UNAUTHORIZED, "this address needs a user and the password");
+            let realm = HeaderValue::from_static("Basic realm=\"linkproof\", charset=\"UTF-8\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+            answer
+        }
+    }
 }
 
 fn reads(method: &Method) -> bool {

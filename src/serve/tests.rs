@@ -27,15 +27,22 @@ async fn started(limits: Limits, bend: impl FnOnce(&mut Site)) -> Server {
         body: format!("checks {}\n# {accept}\n", report.checks.len()),
     };
     let now = || fixture::at(4);
-    let mut site =
-        Site { report, now, metrics: Box::new(metrics), healthy: Box::new(|| Ok(())), ready, reload: None };
+    let mut site = Site {
+        access: Arc::new(Access::open(None, false).unwrap()),
+        report,
+        now,
+        metrics: Box::new(metrics),
+        healthy: Box::new(|| Ok(())),
+        ready,
+        reload: None,
+    };
     bend(&mut site);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
-        serve_within(&limits, listener, Arc::new(site), shutdown).await;
+        serve_within(&limits, vec![listener], Arc::new(site), shutdown).await;
     });
     Server { address, stop, task }
 }

@@ -22,7 +22,7 @@ pub fn connect(resolved: &[Address], connections: &[Connection], lacking: &[Fami
     let outcome = match Outcome::worst(addresses.iter().map(|address| address.outcome)) {
         None => Outcome::Skipped(Reason::PrerequisiteFailed),
         // Every address is of a family that the instance lacks: nothing on it can get there.
-        Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Outcome::Fail(Reason::NetworkUnreachable),
+        Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Outcome::Fail(Reason::FamilyUnavailable),
         Some(outcome) => outcome,
     };
     Judgement { outcome, addresses }
@@ -139,7 +139,7 @@ mod tests {
         let judgement = connect(&both, &[answered(INSIDE)], &[]);
         assert_eq!(judgement.outcome, Outcome::Inconclusive(Reason::InternalError));
         let judgement = connect(&both[1..], &[], &[Family::Ipv6]);
-        assert_eq!(judgement.outcome, Outcome::Fail(Reason::NetworkUnreachable));
+        assert_eq!(judgement.outcome, Outcome::Fail(Reason::FamilyUnavailable));
     }
 
     #[test]

@@ -18,15 +18,9 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
 };
 use tokio::time::Instant;
-use x509_cert::Certificate as X509;
-use x509_cert::der::Decode;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 
+use super::certificate;
 use crate::observation::Certificate;
-
-/// A certificate may carry hundreds of names; these are for a person to read.
-const NAMES_SHOWN: usize = 10;
 
 /// The roots, parsed once and shared by every connection.
 #[derive(Clone, Debug)]
@@ -155,7 +149,7 @@ impl ServerCertVerifier for Watching {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(certificate) = read(leaf) {
+        if let Some(certificate) = certificate::read(leaf) {
             self.witness.certificate.get_or_init(|| certificate);
         }
         self.verifier()?.verify_server_cert(leaf, intermediates, name, ocsp, now)
@@ -182,28 +176,4 @@ impl ServerCertVerifier for Watching {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-fn read(leaf: &CertificateDer<'_>) -> Option<Certificate> {
-    let certificate = X509::from_der(leaf).ok()?;
-    let certificate = certificate.tbs_certificate();
-    let names = match certificate.get_extension::<SubjectAltName>() {
-        Ok(Some((_, SubjectAltName(names)))) => names,
-        Ok(None) | Err(_) => Vec::new(),
-    };
-    let names = names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DnsName(name) => Some(name.to_string()),
-            _ => None,
-        })
-        .take(NAMES_SHOWN)
-        .collect();
-    Some(Certificate {
-        issuer: certificate.issuer().to_string(),
-        subject: certificate.subject().to_string(),
-        not_before: Some(certificate.validity().not_before.to_system_time()),
-        not_after: Some(certificate.validity().not_after.to_system_time()),
-        names,
-    })
 }

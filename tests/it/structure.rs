@@ -18,7 +18,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("wire", &["observation"]),
     ("probe", &["check", "network", "observation", "wire"]),
     ("metrics", &["check", "diagnosis", "network", "observation", "report"]),
-    ("serve", &["check", "diagnosis", "observation", "report"]),
+    ("access", &["wire"]),
+    ("serve", &["access", "check", "diagnosis", "observation", "report"]),
     ("notify", &[]),
     ("attempt", &["check", "network", "observation", "plan", "verdict"]),
     ("schedule", &["attempt", "plan"]),
@@ -28,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "access",
             "attempt",
             "check",
             "cli",
@@ -61,7 +63,9 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("aws_sdk_cloudwatch", &["probe/call", "app/edges"]),
     ("aws_config", &["probe/instance"]),
     ("aws_smithy_runtime_api", &["wire/direct", "probe/call"]),
-    ("x509_cert", &["wire/trust"]),
+    ("x509_cert", &["wire/certificate"]),
+    ("serde_saphyr", &["access/file"]),
+    ("bcrypt", &["access/users"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
     ("toml", &["config"]),

@@ -14,6 +14,7 @@ use super::behaviour::Metadata;
 use super::clock::Moment;
 use super::cloudwatch::{page, set};
 use super::peer::{self, Payload, Peers};
+use super::policy::VPC;
 use super::protocol::INSTANCE_ID;
 use super::sigv4::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 
@@ -118,7 +119,6 @@ fn find(documents: &BTreeMap<String, String>, path: &str) -> Option<String> {
 fn documents(state: Metadata) -> BTreeMap<String, String> {
     let mut documents = BTreeMap::new();
     let mut add = |path: &str, text: &str| drop(documents.insert(path.to_owned(), text.to_owned()));
-    let address = INSTANCE.to_string();
     let host_name = "ip-10-0-1-23.ec2.internal";
     for (path, text) in [
         ("ami-id", "ami-0abcdef1234567890"),
@@ -126,7 +126,6 @@ fn documents(state: Metadata) -> BTreeMap<String, String> {
         ("instance-id", INSTANCE_ID),
         ("instance-type", "t3.micro"),
         ("local-hostname", host_name),
-        ("local-ipv4", &address),
         ("mac", MAC),
         ("placement/availability-zone", "us-east-1a"),
         ("placement/availability-zone-id", "use1-az1"),
@@ -135,6 +134,9 @@ fn documents(state: Metadata) -> BTreeMap<String, String> {
         ("services/partition", "aws"),
     ] {
         add(&format!("meta-data/{path}"), text);
+    }
+    if state.ipv4 {
+        add("meta-data/local-ipv4", &INSTANCE.to_string());
     }
     for (path, text) in interface(state) {
         add(&format!("meta-data/network/interfaces/macs/{MAC}/{path}"), &text);
@@ -151,14 +153,16 @@ fn interface(state: Metadata) -> Vec<(&'static str, String)> {
     let mut documents = vec![
         ("device-number", "0".to_owned()),
         ("interface-id", "eni-0abcdef1234567890".to_owned()),
-        ("local-ipv4s", INSTANCE.to_string()),
         ("mac", MAC.to_owned()),
         ("owner-id", "123456789012".to_owned()),
         ("security-group-ids", "sg-0abcdef1234567890".to_owned()),
         ("security-groups", "private".to_owned()),
         ("subnet-id", "subnet-0abcdef1234567890".to_owned()),
-        ("vpc-id", "vpc-0abcdef1234567890".to_owned()),
+        ("vpc-id", VPC.to_owned()),
     ];
+    if state.ipv4 {
+        documents.push(("local-ipv4s", INSTANCE.to_string()));
+    }
     if state.cidrs {
         documents.push(("subnet-ipv4-cidr-block", "10.0.1.0/24".to_owned()));
         documents.push(("vpc-ipv4-cidr-block", VPC_CIDRS[0].to_owned()));

@@ -52,25 +52,30 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
 /// The instance's addresses and routes under these faults.
 pub fn instance(faults: &Faults) -> String {
     let default_route = !faults.has(Fault::NoDefaultRoute);
-    let mut batch = format!("addr add {INSTANCE}/24 dev eth0\naddr add fe80::2/64 dev eth0 nodad\n");
-    for cidr in VPC_CIDRS {
-        batch += &format!("route add {cidr} via {ROUTER_A}\n");
+    if faults.has(Fault::InstanceLinkDown) {
+        return format!("addr add {INSTANCE}/24 dev eth0\nlink set eth0 down\n");
     }
-    // Resolver and metadata are on the link, as on EC2.
-    batch += "route add 169.254.169.252/30 dev eth0\n";
-    if default_route {
-        batch += &format!("route add default via {ROUTER_A}\n");
+    let mut batch = "link set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n".to_owned();
+    if !faults.has(Fault::InstanceIpv4Absent) {
+        batch += &format!("addr add {INSTANCE}/24 dev eth0\n");
+        for cidr in VPC_CIDRS {
+            batch += &format!("route add {cidr} via {ROUTER_A}\n");
+        }
+        // Resolver and metadata are on the link, as on EC2.
+        batch += "route add 169.254.169.252/30 dev eth0\n";
+        if default_route {
+            batch += &format!("route add default via {ROUTER_A}\n");
+        }
     }
-    if faults.has_any(&[Fault::InstanceIpv6Absent, Fault::InstanceIpv6Lost]) {
-        return batch;
-    }
-    batch += &format!(
-        "addr add {INSTANCE_V6}/128 dev eth0 nodad\n\
-         route add {VPC_CIDR_V6} via fe80::1 dev eth0\n\
-         route add fd00:ec2::/32 via fe80::1 dev eth0\n"
-    );
-    if default_route {
-        batch += "route add default via fe80::1 dev eth0\n";
+    if !faults.has_any(&[Fault::InstanceIpv6Absent, Fault::InstanceIpv6Lost]) {
+        batch += &format!(
+            "addr add {INSTANCE_V6}/128 dev eth0 nodad\n\
+             route add {VPC_CIDR_V6} via fe80::1 dev eth0\n\
+             route add fd00:ec2::/32 via fe80::1 dev eth0\n"
+        );
+        if default_route {
+            batch += "route add default via fe80::1 dev eth0\n";
+        }
     }
     batch
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter::Peekable;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,12 +12,8 @@ use crate::{built, package};
 /// RHEL 8's.
 const OLDEST_GLIBC: (u32, u32) = (2, 28);
 
-/// What rpmlint wants of a distribution's own packages, or of rpmbuild.
+/// What rpmlint wants and is not ours to give.
 const BESIDE_THE_POINT: &[&str] = &[
-    "no-buildhost-tag",            // it would differ from build to build
-    "no-changelogname-tag",        // the log of changes is the repository's
-    "no-group-tag",                // obsolete
-    "no-packager-tag",             // likewise
     "no-signature",                // signed by whoever publishes
     "not-listed-as-documentation", // minimal images leave documentation out, and reports name the runbook
 ];
@@ -61,14 +58,20 @@ fn the_two_kinds_of_package_hold_the_same_files() {
         .filter(|line| line.starts_with('-'))
         .filter_map(|line| line.split_whitespace().last()?.strip_prefix('.').map(str::to_owned))
         .collect();
-    let rpm = output("rpm", &["-qpl", "--nosignature", path(&package(".x86_64.rpm"))]);
-    let rpm: BTreeSet<String> = rpm.lines().map(str::to_owned).collect();
+    let rpm = output("rpm", &["-qplv", "--nosignature", path(&package(".x86_64.rpm"))]);
+    let rpm: BTreeSet<String> = rpm
+        .lines()
+        .filter(|line| line.starts_with('-'))
+        .filter_map(|line| line.split_whitespace().last().map(str::to_owned))
+        .collect();
     let apart: BTreeSet<&str> = deb.symmetric_difference(&rpm).map(String::as_str).collect();
     let expected = BTreeSet::from([
         "/usr/share/doc/linkproof/changelog.Debian.gz",
         "/usr/share/doc/linkproof/copyright",
+        "/usr/share/doc/linkproof/third-party-licences.txt.gz",
         "/usr/share/licenses/linkproof/LICENSE-APACHE",
         "/usr/share/licenses/linkproof/LICENSE-MIT",
+        "/usr/share/licenses/linkproof/third-party-licences.txt.gz",
         "/usr/share/zsh/site-functions/_linkproof",
         "/usr/share/zsh/vendor-completions/_linkproof",
     ]);
@@ -82,15 +85,20 @@ fn everything_for_users_is_packaged() {
     let packaged = |file: &str| {
         // A line names a file, or all files of its folder.
         let folder = Path::new(file).parent().unwrap().display();
-        [file.to_owned(), format!("{folder}/*")].iter().any(|name| manifest.matches(&**name).count() >= 2)
+        [file.to_owned(), format!("{folder}/*")].iter().any(|name| manifest.contains(&**name))
     };
     let mut folders = vec![root.join("packaging"), root.join("systemd")];
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {
             let path = entry.unwrap().path();
             let file = path.strip_prefix(root).unwrap().display().to_string();
-            let is_for_building =
-                ["packaging/deb", "packaging/rpm", "packaging/manual.rs", "packaging/LICENSE"];
+            let is_for_building = [
+                "packaging/deb",
+                "packaging/rpm",
+                "packaging/manual.rs",
+                "packaging/licences.rs",
+                "packaging/LICENSE",
+            ];
             if is_for_building.iter().any(|start| file.starts_with(start))
                 || file.ends_with("linkproof.service")
             {
@@ -115,6 +123,81 @@ fn the_binaries_run_with_the_oldest_glibc_to_serve() {
         let needs = output("objdump", &["-p", path(&binary)]) + &output("readelf", &["-V", path(&binary)]);
         let newest = versions(&needs).into_iter().max();
         assert!(newest.is_some_and(|newest| newest <= OLDEST_GLIBC), "{end} needs glibc {newest:?}");
+    }
+}
+
+/// Each wants its text to be shipped, and nothing more.
+const LICENCES: &[&str] =
+    &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "ISC", "MIT", "Unicode-3.0", "Zlib"];
+
+#[test]
+fn everything_that_is_linked_is_allowed_and_named_with_its_licence() {
+    let folder = unpacked("_amd64.deb");
+    let named = folder.path().join("usr/share/doc/linkproof/third-party-licences.txt.gz");
+    let named = output("gzip", &["--decompress", "--stdout", path(&named)]);
+    let linked = ["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}|{l}"];
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
+        let tree = output(env!("CARGO"), &[&linked[..], &["--target", target]].concat());
+        let crates: BTreeSet<&str> = tree.lines().skip(1).collect();
+        assert!(crates.len() > 100, "{tree}");
+        for line in crates {
+            let (name, licence) = line.split_once('|').unwrap_or_else(|| panic!("{line}"));
+            let name = name.trim_end_matches(" (*)").replacen(" v", " ", 1);
+            let licence = licence.trim_end_matches(" (*)");
+            assert!(is_allowed(licence), "{name}: {licence} is not among {LICENCES:?}");
+            assert!(named.contains(&format!("\n{name}: {licence}, ")), "{name} is not named");
+            let has_text = named.split(&"=".repeat(79)).skip(1).any(|text| {
+                text.lines().nth(1).is_some_and(|whose| whose.split(", ").any(|crate_| crate_ == name))
+            });
+            assert!(has_text, "{name}: the text of its licence is missing");
+        }
+    }
+}
+
+/// Whether a choice that the licence offers asks for allowed ones only.
+fn is_allowed(licence: &str) -> bool {
+    let spaced = licence.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut words = spaced.split_whitespace().peekable();
+    is_any_allowed(&mut words) && words.next().is_none()
+}
+
+fn is_any_allowed<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>) -> bool {
+    let mut allowed = are_all_allowed(words);
+    while words.next_if_eq(&"OR").is_some() {
+        allowed |= are_all_allowed(words);
+    }
+    allowed
+}
+
+fn are_all_allowed<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>) -> bool {
+    let mut allowed = true;
+    loop {
+        allowed &= match words.next() {
+            Some("(") => {
+                let allowed = is_any_allowed(words);
+                words.next_if_eq(&")").is_some() && allowed
+            }
+            licence => licence.is_some_and(|licence| LICENCES.contains(&licence)),
+        };
+        // An exception takes nothing away.
+        if words.next_if_eq(&"WITH").is_some() {
+            words.next();
+        }
+        if words.next_if_eq(&"AND").is_none() {
+            return allowed;
+        }
+    }
+}
+
+#[test]
+fn a_licence_is_allowed_by_a_choice_of_it() {
+    for licence in
+        ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(GPL-3.0 OR ISC) AND MIT", "Apache-2.0 WITH x OR MIT"]
+    {
+        assert!(is_allowed(licence), "{licence}");
+    }
+    for licence in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT AND (GPL-3.0 OR MPL-2.0)", "(MIT", "MIT GPL-3.0"] {
+        assert!(!is_allowed(licence), "{licence}");
     }
 }
 

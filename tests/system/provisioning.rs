@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::lab::Fault;
 use crate::machine::Machine;
-use crate::package;
+use crate::{built, package};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/examples").join(name)
@@ -14,7 +14,11 @@ fn example(name: &str) -> PathBuf {
 
 /// What a program says that must accept what it is given.
 fn accepts(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
+    // Python's own modules are below target/, where `.ci/install system` puts them.
+    let output = Command::new(program)
+        .args(arguments)
+        .env("PYTHONPATH", built("tools/hcl2", ".ci/install system"))
+        .output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}: `.ci/install system`"));
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()

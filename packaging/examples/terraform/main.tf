@@ -18,7 +18,7 @@ data "aws_region" "current" {}
 locals {
   name   = var.name
   hook   = "linkproof"
-  region = data.aws_region.current.name
+  region = data.aws_region.current.id
 
   user_data = replace(replace(replace(replace(replace(replace(
     file("${path.module}/../cloud-init.yaml"),

@@ -22,6 +22,7 @@ use aws_smithy_async::time::StaticTimeSource;
 use tokio::time::{Instant, timeout_at};
 
 use super::{asking_once, is_of_metadata, told};
+use crate::check::Family;
 use crate::observation::{CredentialsSeen, Reason, Trouble};
 use crate::wire::direct::{Direct, Trace};
 use crate::wire::trust::Trust;
@@ -31,6 +32,7 @@ const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 /// Once; what is found is kept for signing, what it showed is evidence.
 pub async fn credentials(
     trust: &Trust,
+    families: &[Family],
     region: Option<String>,
     limit: Duration,
 ) -> (CredentialsSeen, Option<Credentials>) {
@@ -40,7 +42,7 @@ pub async fn credentials(
         .with_region(region.map(Region::new))
         .with_behavior_version(Some(BehaviorVersion::latest()))
         .with_http_client(http.clone());
-    let found = timeout_at(deadline, find(&provider, limit)).await;
+    let found = timeout_at(deadline, find(&provider, families, limit)).await;
     let error = match &found {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(why(error, &http.trace())),
@@ -60,7 +62,11 @@ pub async fn credentials(
 }
 
 /// In the order of the SDK's default chain.
-async fn find(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+async fn find(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<Credentials, CredentialsError> {
     let profile = ProfileFileCredentialsProvider::builder().configure(provider).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(provider).build();
     let container = EcsCredentialsProvider::builder().configure(provider).build();
@@ -70,17 +76,21 @@ async fn find(provider: &ProviderConfig, limit: Duration) -> Result<Credentials,
             .or_else("WebIdentityToken", web_identity)
             .or_else("EcsContainer", container);
     match chain.provide_credentials().await {
-        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, limit).await,
+        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, families, limit).await,
         found => found,
     }
 }
 
 /// The role of the instance, whose name is read here: the SDK panics at a page instead of it.
-async fn of_role(provider: &ProviderConfig, limit: Duration) -> Result<Credentials, CredentialsError> {
+async fn of_role(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<Credentials, CredentialsError> {
     if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
         return Err(CredentialsError::not_loaded("AWS_EC2_METADATA_DISABLED forbids to ask for a role"));
     }
-    let client = asking_once(provider, limit).build();
+    let client = asking_once(provider, families, limit).build();
     let role = match client.get(ROLE).await {
         Ok(role) => role.as_ref().trim().to_owned(),
         Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => {

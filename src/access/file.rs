@@ -1,0 +1,134 @@
+//! The web configuration file, in the format of Prometheus's exporter-toolkit: what may stand in
+//! it, and what cannot be meant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+use serde_saphyr::{MessageFormatter, UserMessageFormatter, options};
+
+use super::WebError;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebFile {
+    #[serde(rename = "tls_server_config")]
+    pub tls: Option<TlsTable>,
+    #[serde(rename = "http_server_config")]
+    http: Option<HttpTable>,
+    #[serde(rename = "basic_auth_users")]
+    users: Option<BTreeMap<String, Secret>>,
+    #[serde(rename = "rate_limit")]
+    pub rate: Option<RateTable>,
+}
+
+/// Names of cipher suites, versions and curves are those of Go, as in every exporter's file.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsTable {
+    pub cert: Option<String>,
+    pub cert_file: Option<String>,
+    pub key: Option<Secret>,
+    pub key_file: Option<String>,
+    pub client_ca: Option<String>,
+    pub client_ca_file: Option<String>,
+    pub client_auth_type: ClientAuth,
+    pub client_allowed_sans: Option<Vec<String>>,
+    pub min_version: Option<Version>,
+    pub max_version: Option<Version>,
+    pub cipher_suites: Option<Vec<String>>,
+    pub prefer_server_cipher_suites: Option<bool>,
+    pub curve_preferences: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+pub enum ClientAuth {
+    #[default]
+    NoClientCert,
+    VerifyClientCertIfGiven,
+    RequireAndVerifyClientCert,
+    /// These two verify nothing.
+    RequestClientCert,
+    #[serde(alias = "RequireClientCert")]
+    RequireAnyClientCert,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Version {
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct HttpTable {
+    /// Taken for compatibility: whoever offers HTTP/2 is answered in HTTP/1.1.
+    #[serde(rename = "http2")]
+    _http2: Option<bool>,
+    headers: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateTable {
+    #[serde(default, deserialize_with = "duration")]
+    pub interval: Duration,
+    #[serde(default)]
+    pub burst: u32,
+}
+
+/// A password's hash, or a key: never shown.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+impl WebFile {
+    pub fn parse(text: &str, path: &Path) -> Result<Self, WebError> {
+        // No snippet: the lines around a mistake may hold a key.
+        serde_saphyr::from_str_with_options(text, options! { with_snippet: false }).map_err(|error| {
+            let place = error.location().map(|place| (place.line(), place.column()));
+            let message = UserMessageFormatter.format_message(&error).into_owned();
+            WebError { path: path.to_owned(), place, message }
+        })
+    }
+
+    pub fn users(&self) -> BTreeMap<String, Secret> {
+        self.users.clone().unwrap_or_default()
+    }
+
+    pub fn headers(&self) -> BTreeMap<String, String> {
+        self.http.as_ref().and_then(|http| http.headers.clone()).unwrap_or_default()
+    }
+}
+
+/// As Go writes it: `1s`, `1m30s`, or 0.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    struct Written;
+    impl Visitor<'_> for Written {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as \"1s\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            if text == "0" {
+                return Ok(Duration::ZERO);
+            }
+            humantime::parse_duration(text).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+    deserializer.deserialize_str(Written)
+}
