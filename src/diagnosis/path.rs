@@ -181,12 +181,9 @@ impl Others {
 fn answered(address: &Address) -> bool {
     address.outcome == Outcome::Pass
         || broken(address.outcome).is_some_and(|reason| {
-            reason == Reason::ConnectionRefused || reason == Reason::ConnectionReset || after_tcp(reason)
+            matches!(reason, Reason::ConnectionRefused | Reason::ConnectionReset | Reason::TlsTimeout)
+                || after_first_bytes(reason)
         })
-}
-
-fn after_tcp(reason: Reason) -> bool {
-    reason == Reason::TlsTimeout || after_first_bytes(reason)
 }
 
 /// The peer sent what only a peer behind a working path sends.
@@ -286,4 +283,33 @@ fn with_port(observation: &Observation, ips: &[IpAddr]) -> String {
 
 fn of_family(ips: &[IpAddr], family: Family) -> Vec<IpAddr> {
     ips.iter().copied().filter(|ip| Family::of(*ip) == family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_tells_how_far_the_connection_came() {
+        use Reason::*;
+        let nothing = [ConnectTimeout, NetworkUnreachable, AddressOutsideVpc, InternalError];
+        let an_answer = [ConnectionRefused, ConnectionReset, TlsTimeout];
+        let bytes = [
+            TlsFailed,
+            CertificateExpired,
+            CertificateNotYetValid,
+            CertificateNameMismatch,
+            CertificateUntrusted,
+            ResponseTimeout,
+            ResponseInvalid,
+        ];
+        let far = |reason| {
+            let ip = IpAddr::from([10, 0, 1, 57]);
+            let outcome = Outcome::Fail(reason);
+            (answered(&Address { ip, scope: Scope::Vpc, outcome, phases: vec![] }), after_first_bytes(reason))
+        };
+        assert_eq!(nothing.map(far), [(false, false); 4]);
+        assert_eq!(an_answer.map(far), [(true, false); 3]);
+        assert_eq!(bytes.map(far), [(true, true); 7]);
+    }
 }
