@@ -2,7 +2,8 @@
 # test  everything but packages: format, lints, tests in the lab, limits of the release build
 # packages     .deb and .rpm for x86_64 and arm64, in target/packages
 # test-system  the packages on a booted systemd, and their binaries
-# mutants      each decision changed once: which change does no test notice?
+# mutants      each decision changed once: which change does no test notice? Two hours on two cores,
+#              less with CARGO_MUTANTS_JOBS=4 on more; MUTANTS="-F verdict/egress" for a part
 # reproduce    the packages of this commit once more, from nothing, compared byte for byte
 CARGO ?= cargo
 # The lab makes network namespaces, which takes root.
@@ -30,6 +31,8 @@ lint:
 	.ci/install build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
+	@# No target of "all", since `cargo test` leaves it alone.
+	$(CARGO) clippy --test system --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
 
 packages:
@@ -45,4 +48,4 @@ reproduce:
 
 mutants:
 	command -v cargo-mutants >/dev/null || $(CARGO) install --locked cargo-mutants
-	$(CARGO) mutants
+	$(CARGO) mutants --output target $(MUTANTS)

@@ -161,7 +161,7 @@ pub enum StartError {
     Trust(TrustError),
     NoRegion,
     Listen { address: std::net::SocketAddr, error: io::Error },
-    Icmp(io::Error),
+    Thread(io::Error),
     Runtime(io::Error),
     Json(serde_json::Error),
     Output(io::Error),
@@ -173,7 +173,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
             Self::Listen { .. }
-            | Self::Icmp(_)
+            | Self::Thread(_)
             | Self::Runtime(_)
             | Self::Json(_)
             | Self::Output(_)
@@ -196,7 +196,7 @@ impl fmt::Display for StartError {
                 f,
                 "linkproof: cannot listen on {address}: {error}; choose another address with [web] listen or --web.listen-address"
             ),
-            Self::Icmp(error) => write!(f, "linkproof: cannot start the ICMP thread: {error}"),
+            Self::Thread(error) => write!(f, "linkproof: cannot start a thread: {error}"),
             Self::Runtime(error) => write!(f, "linkproof: cannot start: {error}"),
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
@@ -206,3 +206,14 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_without_a_report_has_no_code_of_a_pass() {
+        assert_eq!(StartError::NoRegion.exit_code(), 78);
+        assert_eq!(StartError::Ended("a task").exit_code(), 1);
+    }
+}

@@ -6,6 +6,7 @@ mod endpoint;
 mod file;
 mod name;
 mod near;
+mod pace;
 mod problem;
 mod table;
 #[cfg(test)]

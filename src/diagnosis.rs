@@ -83,8 +83,8 @@ fn own_up(scene: &Scene<'_>, findings: &mut Vec<Finding>, due: fn(Reason) -> boo
             continue;
         }
         let fact = match scene::detail(observation) {
-            Some(detail) => format!("{id}: {reason}, {}", text::clip(detail, 240)),
-            None => format!("{id}: {reason}"),
+            Some(detail) => format!("{id}: {}, {}", reason.words(), text::clip(detail, 240)),
+            None => format!("{id}: {}", reason.words()),
         };
         let advice = presumption::advice(reason).map(str::to_owned);
         findings.push(Finding::new(Cause::Unexplained, fact).advising(advice).explaining(id));

@@ -6,6 +6,7 @@ mod accept;
 mod family;
 mod gauges;
 mod openmetrics;
+mod spread;
 mod tally;
 
 use std::collections::BTreeMap;

@@ -148,10 +148,8 @@ pub fn embedded_ipv4(ip: IpAddr) -> IpAddr {
     if let Some(v4) = v6.to_ipv4_mapped() {
         return v4.into();
     }
-    match v6.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into()
-        }
+    match v6.octets() {
+        [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),
         _ => ip,
     }
 }
@@ -161,7 +159,10 @@ pub fn embedded_ipv4(ip: IpAddr) -> IpAddr {
 pub fn operator(ip: IpAddr) -> u32 {
     match embedded_ipv4(ip) {
         IpAddr::V4(ip) => u32::from(ip.octets()[0]),
-        IpAddr::V6(ip) => u32::from(ip.segments()[0]) << 16 | u32::from(ip.segments()[1]),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.octets();
+            u32::from_be_bytes([a, b, c, d])
+        }
     }
 }
 

@@ -108,3 +108,102 @@ fn needs_region(plan: &Plan) -> bool {
 fn leaks(report: &Report) -> bool {
     report.checks.iter().any(|check| matches!(check.id, CheckId::Egress(_)) && check.state() == Outcome::Fail)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::attempt::scripted::Scripted;
+    use crate::observation::{Heard, Probe, Shot};
+    use crate::report::{exit_code, fixture};
+
+    /// All that it takes to pass is in the file.
+    const WITHOUT_METADATA: &str = r#"
+        region = "us-east-1"
+        expected_cidrs = ["10.0.0.0/16"]
+        [instance]
+        metadata = false
+        [egress]
+        enabled = false
+    "#;
+
+    const WAIT: Duration = Duration::from_mins(1);
+
+    fn resolving_to(ip: &str) -> Scripted {
+        let takes = Duration::from_millis(100);
+        Scripted { addresses: vec![ip.parse().unwrap()], takes, ..Scripted::default() }
+    }
+
+    /// How it ended, and when it told that a round had not been the last.
+    async fn rounds(config: &str, probes: Scripted) -> (Finished, Vec<Duration>) {
+        let config = Config::parse(config, "test.toml").unwrap();
+        let (sink, observations) = mpsc::channel(64);
+        let attempts = Arc::new(Attempts::new(probes, sink));
+        let run = Run { config: &config, attempts, observations, proxy_variables: vec![] };
+        let (begun, told) = (Instant::now(), RefCell::new(vec![]));
+        let finished = run.rounds(WAIT, |_, _| told.borrow_mut().push(begun.elapsed())).await;
+        (finished, told.into_inner())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_passes_is_the_last() {
+        let (finished, told) = rounds(WITHOUT_METADATA, resolving_to("10.0.1.57")).await;
+        assert_eq!((exit_code(finished.report.state()), told), (0, vec![]));
+        assert!(!finished.region_missing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_pass_is_repeated_ever_more_rarely_until_the_wait_is_over() {
+        let (finished, told) = rounds(WITHOUT_METADATA, resolving_to("203.0.113.20")).await;
+        assert_eq!(exit_code(finished.report.state()), 1);
+        let gaps: Vec<f64> = told.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        for (gap, pause) in gaps.iter().zip([1.0, 2.0, 4.0, 8.0, 10.0, 10.0]) {
+            // A round takes less than half a second.
+            assert!((pause * 0.5..pause * 1.5 + 0.5).contains(gap), "{gaps:?}");
+        }
+        let last = *told.last().unwrap();
+        assert!(last < WAIT && last + LONGEST_PAUSE * 3 > WAIT, "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_out_is_final_and_what_was_not_seen_is_not() {
+        let leak = Heard::Answer { replies: 1, after: Duration::ZERO };
+        for (heard, is_final) in [(leak, true), (Heard::Silence, false)] {
+            let ip = "1.1.1.1".parse().unwrap();
+            let shots = vec![Shot { host: None, ip, probe: Probe::Tcp, port: Some(443), sent: 1, heard }];
+            let instance = fixture::healthy().instance;
+            let (finished, told) =
+                rounds("", Scripted { instance, shots, ..resolving_to("10.0.1.57") }).await;
+            assert_eq!(exit_code(finished.report.state()), if is_final { 1 } else { 2 });
+            assert_eq!(told.is_empty(), is_final);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn metadata_is_asked_first_and_the_rest_is_made_of_it() {
+        let instance = fixture::healthy().instance;
+        let (finished, _) = rounds("", Scripted { instance, ..resolving_to("10.0.1.57") }).await;
+        assert!(!finished.region_missing);
+        let passed: Vec<String> = finished
+            .report
+            .checks
+            .iter()
+            .filter(|check| check.state() == Outcome::Pass)
+            .map(|check| check.id.to_string())
+            .collect();
+        let expected = ["instance", "credentials", "monitoring/dns", "monitoring/connect", "monitoring/call"];
+        assert_eq!(passed, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_region_is_missing_where_a_name_or_a_signature_needs_it() {
+        let named = "[[endpoint]]\nhost = \"a.example\"\n";
+        let signed =
+            "[[endpoint]]\nservice = \"monitoring\"\nhost = \"a.example\"\ncall = \"list-metrics\"\n";
+        for (config, missing) in [("", true), (signed, true), (named, false)] {
+            let (finished, _) = rounds(config, resolving_to("10.0.1.57")).await;
+            assert_eq!(finished.region_missing, missing, "{config}");
+        }
+    }
+}

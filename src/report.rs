@@ -213,6 +213,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_exit_code_is_zero_only_for_a_run_that_was_seen_whole(outcomes in vec(outcome(), 0..7)) {
             let mut report = fixture::healthy();

@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn inside() -> Scripted {
-        Scripted { addresses: vec!["10.0.1.57".parse().unwrap()], takes: Duration::ZERO }
+        Scripted { addresses: vec!["10.0.1.57".parse().unwrap()], ..Scripted::default() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use crate::observation::{CallSeen, Connection, CredentialsSeen, DnsSeen, EgressS
 use crate::plan::Egress;
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
+use crate::probe::instance::Seeker;
 use crate::probe::{call, connect, dns, egress, instance, own};
 use crate::wire::trust::{Trust, TrustError};
 
@@ -22,6 +23,7 @@ use crate::wire::trust::{Trust, TrustError};
 pub struct Edges {
     trust: watch::Sender<Trust>,
     pinger: Pinger,
+    seeker: Seeker,
     credentials: watch::Sender<Slot>,
 }
 
@@ -40,7 +42,8 @@ impl Edges {
         let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
         Ok(Self {
             trust: watch::Sender::new(trust),
-            pinger: Pinger::start().map_err(StartError::Icmp)?,
+            pinger: Pinger::start().map_err(StartError::Thread)?,
+            seeker: Seeker::start().map_err(StartError::Thread)?,
             credentials: watch::Sender::default(),
         })
     }
@@ -70,7 +73,7 @@ impl Probes for Edges {
         self.credentials.send_replace(Slot::Sought);
         let families = own::families(&own::addresses());
         let region = region.map(str::to_owned);
-        let (seen, found) = instance::credentials(&self.trust(), &families, region, limit).await;
+        let (seen, found) = self.seeker.credentials(&self.trust(), families, region, limit).await;
         self.credentials.send_replace(found.map_or(Slot::Absent, Slot::Held));
         seen
     }

@@ -76,10 +76,10 @@ impl<P: Probes> Attempts<P> {
             }
         }
         let connections: Vec<Connection> = join_all(connections).await;
-        let judgement = verdict::connect(resolved, &connections, lacking, ladder);
+        let judgement = verdict::connect(resolved, &connections, lacking);
         let connected = judgement.addresses.clone();
         let evidence = if resolved.is_empty() {
-            Evidence::NotAttempted { because: format!("{host} gave no address to connect to") }
+            Evidence::NotAttempted { because: "there is no address to connect to".to_owned() }
         } else {
             Evidence::Connect { host: host.to_owned(), port: ladder.port, connections }
         };
@@ -92,7 +92,7 @@ impl<P: Probes> Attempts<P> {
         let verified: Vec<&Address> =
             connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
         if verified.is_empty() {
-            let because = format!("no address of {host} passed {}", id(ladder, Rung::Connect));
+            let because = format!("no address passed {}", id(ladder, Rung::Connect));
             return self.not_called(clock, ladder, connected, because).await;
         }
         let Some(region) = call.region.clone() else {
@@ -149,7 +149,7 @@ impl<P: Probes> Attempts<P> {
 
     async fn without_region(&self, ladder: &Ladder, with_call: bool) {
         let because = format!(
-            "the region is not known, so neither is the name of {}: give `region` in the configuration, or make instance metadata answer",
+            "the region of {} is not known: set `region` in linkproof.toml, or make instance metadata answer",
             ladder.name
         );
         let dns = Outcome::Inconclusive(Reason::PrerequisiteFailed);

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use super::{Aim, Known, Probes, Signed, Unsigned};
 use crate::check::Family;
 use crate::observation::{
-    Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, EgressSeen, IcmpSocket, InstanceSeen, Question,
-    Reply, Resolver, Transport,
+    Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, EgressSeen, IcmpSocket, Instance, InstanceSeen,
+    Question, Reply, Resolver, Shot, Transport,
 };
 use crate::plan::Egress;
 
@@ -20,6 +20,10 @@ pub struct Scripted {
     pub addresses: Vec<IpAddr>,
     /// How long each look takes.
     pub takes: Duration,
+    /// What metadata tells.
+    pub instance: Option<Instance>,
+    /// What the egress window of each family saw.
+    pub shots: Vec<Shot>,
 }
 
 impl Probes for Scripted {
@@ -29,7 +33,7 @@ impl Probes for Scripted {
 
     async fn instance(&self, _: Duration) -> InstanceSeen {
         sleep(self.takes).await;
-        InstanceSeen { server: None, instance: None, error: None }
+        InstanceSeen { server: None, instance: self.instance.clone(), error: None }
     }
 
     async fn credentials(&self, _: Option<&str>, _: Duration) -> CredentialsSeen {
@@ -91,7 +95,7 @@ impl Probes for Scripted {
             window: egress.window,
             own_addresses: vec![],
             icmp_socket: IcmpSocket::Dgram,
-            shots: vec![],
+            shots: self.shots.clone(),
             controls: vec![],
             unresolved: vec![],
         }

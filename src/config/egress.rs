@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::EgressConfig;
-use super::file::ends_in_time;
+use super::pace::ends_in_time;
 use super::problem::Problems;
 use super::table::{Keys, Value};
 use super::value::{TIMEOUTS, duration, interval, public_address, public_host};

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::defaults;
-use super::file::{Pace, pace};
 use super::near::did_you_mean;
+use super::pace::{Pace, pace};
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::value::{host, interval, namespace, proof, written};

@@ -1,14 +1,13 @@
 //! The file as a whole: its top level and the small tables.
 
-use std::time::Duration;
-
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::endpoint::endpoints;
+use super::pace::{Pace, pace};
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
-use super::value::{absolute_path, cidr, interval, listen, region, textfile, timeout, written};
+use super::value::{absolute_path, cidr, listen, region, textfile};
 use super::{
     Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
     egress,
@@ -92,49 +91,6 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
     {
         let message =
             format!("without metadata, region must be given: endpoint {:?} needs it", endpoint.name);
-        problems.add(&value.span, message);
-    }
-}
-
-/// How often, and how long each attempt may take. `None` where it is wrong, and recorded.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    pub interval: Option<Duration>,
-    pub timeout: Option<Duration>,
-}
-
-impl Pace {
-    fn of(interval: Duration, timeout: Duration) -> Self {
-        Self { interval: Some(interval), timeout: Some(timeout) }
-    }
-
-    fn both(self) -> Option<(Duration, Duration)> {
-        self.interval.zip(self.timeout)
-    }
-}
-
-pub fn pace(table: &Table<'_>, inherited: Pace, problems: &mut Problems<'_>) -> Pace {
-    let interval = table.read("interval", inherited.interval, problems, interval);
-    let timeout = table.read("timeout", inherited.timeout, problems, timeout);
-    ends_in_time(table, ("timeout", timeout), interval, problems);
-    Pace { interval, timeout }
-}
-
-/// Where neither is written here, the fault was recorded where they are inherited from.
-pub fn ends_in_time(
-    table: &Table<'_>,
-    (key, wait): (&'static str, Option<Duration>),
-    interval: Option<Duration>,
-    problems: &mut Problems<'_>,
-) {
-    if let (Some(wait), Some(interval)) = (wait, interval)
-        && wait >= interval
-        && let Some(value) = table.value(key).or_else(|| table.value("interval"))
-    {
-        let (wait, interval) = (written(wait), written(interval));
-        let message = format!(
-            "{key} ({wait}) must be below interval ({interval}): an attempt has to end before the next begins"
-        );
         problems.add(&value.span, message);
     }
 }

@@ -7,7 +7,7 @@ use super::presumption::presumed;
 use super::scene::{Fault, Scene, detail, host};
 use super::{Cause, certificate, text};
 use crate::check::{CheckId, Rung};
-use crate::observation::{CallSeen, Evidence, Observation, Reason};
+use crate::observation::{CallSeen, Evidence, Observation, Outcome, Proof};
 
 /// AWS refuses a signature beyond five minutes.
 const REFUSED_FROM_SECONDS: u64 = 300;
@@ -24,12 +24,15 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if let Some(skew) = skew.filter(|_| cause == Cause::ClockWrong) {
         fact = format!("{}; {fact}", skewed(skew, host(observation)));
     }
+    if matches!(cause, Cause::EndpointInterfaceDown | Cause::EndpointSecurityGroup) {
+        fact = shut(observation, fault);
+    }
     let subject = if cause == Cause::EndpointInterfaceDown {
         text::listed(fault.ips.first())
     } else {
         host(observation).to_owned()
     };
-    vec![Finding::new(cause, fact).about(subject).advising(advice(cause, fault.reason, call))]
+    vec![Finding::new(cause, fact).about(subject).advising(advice(cause, call, proof(observation)))]
 }
 
 /// A clock that is off and breaks nothing yet.
@@ -58,8 +61,10 @@ fn cause(scene: &Scene<'_>, observation: &Observation, presumed: Cause, skew: Op
         Cause::ClockWrong
     } else if presumed == Cause::NotAws && intercepted {
         Cause::TlsIntercepted
-    } else if presumed == Cause::EndpointSecurityGroup {
-        // The same address let `connect` in a moment before.
+    } else if presumed == Cause::EndpointSecurityGroup
+        && observation.addresses.iter().any(|address| address.outcome == Outcome::Pass)
+    {
+        // The same address let `connect` in a moment before, and the others still do.
         Cause::EndpointInterfaceDown
     } else if presumed == Cause::MtuBlackHole {
         Cause::EndpointSilent
@@ -68,10 +73,16 @@ fn cause(scene: &Scene<'_>, observation: &Observation, presumed: Cause, skew: Op
     }
 }
 
-fn advice(cause: Cause, reason: Reason, call: Option<&CallSeen>) -> Option<String> {
+fn advice(cause: Cause, call: Option<&CallSeen>, proof: Option<Proof>) -> Option<String> {
     let message = call.and_then(|call| call.aws_error.as_ref()).map_or("", |error| error.message.as_str());
     if cause == Cause::OrganizationPolicy {
-        return Some(format!("It is a {}.", policy(message, reason)));
+        return policy(message).map(|kind| format!("It is a {kind}."));
+    }
+    if let (Cause::IdentityPolicy, Some(proof)) = (cause, proof) {
+        return Some(format!(
+            "By the role's condition on {} AWS also denies a call that came over the internet or another endpoint.",
+            proof.key()
+        ));
     }
     let who = matches!(cause, Cause::IdentityPolicy | Cause::EndpointPolicy);
     let principal = principal(message).filter(|_| who)?;
@@ -79,19 +90,10 @@ fn advice(cause: Cause, reason: Reason, call: Option<&CallSeen>) -> Option<Strin
 }
 
 /// The kind of policy, in the words of AWS's own message.
-fn policy(message: &str, reason: Reason) -> &'static str {
-    const KINDS: [&str; 4] =
+fn policy(message: &str) -> Option<&'static str> {
+    let kinds =
         ["service control policy", "resource control policy", "permissions boundary", "session policy"];
-    if let Some(kind) = KINDS.into_iter().find(|kind| message.contains(kind)) {
-        return kind;
-    }
-    if reason == Reason::DeniedByPermissionsBoundary {
-        "permissions boundary"
-    } else if reason == Reason::DeniedBySessionPolicy {
-        "session policy"
-    } else {
-        "service control or resource control policy"
-    }
+    kinds.into_iter().find(|kind| message.contains(kind))
 }
 
 fn principal(message: &str) -> Option<&str> {
@@ -104,26 +106,44 @@ fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> St
     let at = text::listed(&ips);
     let name = host(observation);
     let Some(call) = call else {
-        return format!("{name}: {}", fault.reason);
+        return format!("{name}: {}", fault.reason.words());
     };
     let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
     let took = text::spell(if took.is_zero() { observation.took } else { took });
-    let status = call.http_status.map(|status| format!(" {status}")).unwrap_or_default();
+    let status = call.http_status.map(|status| status.to_string());
+    let words = fault.reason.words();
+    let words = status.as_ref().map_or(words.to_owned(), |status| format!("HTTP {status}, {words}"));
     match (&call.aws_error, detail(observation)) {
         (Some(error), _) => {
             let (code, message) = (text::clip(&error.code, 40), text::clip(&error.message, 240));
-            format!("{at} answered{status} {code} after {took}: {message}")
+            format!("{at} answered {} {code} after {took}: {message}", status.unwrap_or_default())
         }
         (None, Some(detail)) => {
-            format!("{name} at {at}:{status} {} after {took} ({})", fault.reason, text::clip(detail, 180))
+            format!("{name} at {at}: {words}, after {took} ({})", text::clip(detail, 180))
         }
-        (None, None) => format!("{name} at {at}:{status} {} after {took}", fault.reason),
+        (None, None) => format!("{name} at {at}: {words}, after {took}"),
     }
 }
 
+fn shut(observation: &Observation, fault: &Fault) -> String {
+    format!(
+        "{}: {} let {} in just before, then gave no answer to TCP within {}",
+        host(observation),
+        text::listed(&fault.ips),
+        CheckId::Endpoint(observation.check.target().to_owned(), Rung::Connect),
+        text::spell(observation.took)
+    )
+}
+
 fn skewed(skew: i64, host: &str) -> String {
-    let side = if skew < 0 { "ahead of" } else { "behind" };
+    let side = if skew.is_negative() { "ahead of" } else { "behind" };
     format!("this clock is {} s {side} the Date header of {host}", skew.unsigned_abs())
+}
+
+/// What the role's policy asks for, by the configuration.
+fn proof(observation: &Observation) -> Option<Proof> {
+    let Evidence::Call { proof, .. } = &observation.evidence else { return None };
+    *proof
 }
 
 fn calls(observation: &Observation) -> &[CallSeen] {

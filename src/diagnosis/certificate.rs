@@ -27,12 +27,12 @@ pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
     let name = scene::host(observation);
     let at = text::listed(&fault.ips);
     let Some(certificate) = shown(observation, &fault.ips) else {
-        let fact = format!("{name}: the certificate at {at} was not accepted ({})", fault.reason);
+        let fact = format!("{name}: the certificate at {at}: {}", fault.reason.words());
         return Finding::new(Cause::CertificateInvalid, fact).about(name);
     };
     let issuer = text::clip(&certificate.issuer, 100);
     if is_foreign(name, &certificate) {
-        let fact = format!("{name} at {at} shows a certificate issued by {issuer} ({})", fault.reason);
+        let fact = format!("{name} at {at} shows a certificate issued by {issuer}: {}", fault.reason.words());
         return Finding::new(Cause::TlsIntercepted, fact).about(name);
     }
     if let Some(off) = off_by(fault.reason, &certificate, observation.started_at)
@@ -43,7 +43,7 @@ pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
     }
     let names = text::clip(&text::listed(&certificate.names), 90);
     let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
-    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries} ({})", fault.reason);
+    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries}: {}", fault.reason.words());
     Finding::new(Cause::CertificateInvalid, fact).about(name)
 }
 

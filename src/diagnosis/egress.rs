@@ -8,14 +8,14 @@ use super::presumption::presumed;
 use super::scene::{Fault, Scene};
 use super::{Cause, text};
 use crate::check::Family;
-use crate::network::embedded_ipv4;
+use crate::network::{Scope, embedded_ipv4};
 use crate::observation::{
-    ControlKind, EgressSeen, Evidence, Heard, IcmpSocket, Observation, Outgoing, Probe, Reason, Shot,
+    ControlKind, EgressSeen, Evidence, Heard, Observation, Outgoing, Probe, Reason, Shot,
 };
 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
     let Evidence::Egress(seen) = &observation.evidence else {
-        let fact = format!("{}: {}", observation.check, fault.reason);
+        let fact = format!("{}: {}", observation.check, fault.reason.words());
         return presumed(fault.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
     };
     if fault.reason == Reason::ControlFailed {
@@ -25,7 +25,7 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if presumed == Cause::InternetRouteOpen {
         return vec![leak(scene, seen, fault.reason)];
     }
-    let finding = Finding::new(presumed, unproven(seen, presumed, fault.reason));
+    let finding = Finding::new(presumed, unproven(seen, fault.reason));
     vec![if fault.reason == Reason::SendBlocked { finding.healed_by(LET_OUT) } else { finding }]
 }
 
@@ -42,7 +42,7 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     } else {
         Probe::ALL.into_iter().filter(|probe| is_silent(seen, *probe)).map(name).collect()
     };
-    let cause = if !closed.is_empty() {
+    let cause = if !closed.is_empty() && !is_lossy(&out) {
         Cause::EgressFilteredByProtocol
     } else if seen.family == Family::Ipv4 {
         Cause::InternetRouteOpen
@@ -52,11 +52,19 @@ fn leak(scene: &Scene<'_>, seen: &EgressSeen, reason: Reason) -> Finding {
     Finding::new(cause, leak_fact(seen, &out, &closed, reason)).advising(nat64(&out))
 }
 
-/// A reply from a target, or from a router beyond the VPC.
+/// Where even the kinds that got out lost some, the silence of the others is no rule's work: a
+/// route that is just being opened looks like this.
+fn is_lossy(out: &[&Shot]) -> bool {
+    out.iter().any(|shot| matches!(shot.heard, Heard::Answer { replies, .. } if replies < shot.sent))
+}
+
+/// A reply from a target, or from a router beyond the VPC, whose own speaks from a link-local address.
 fn is_leak(scene: &Scene<'_>, shot: &Shot) -> bool {
     match &shot.heard {
         Heard::Answer { .. } => true,
-        Heard::Rejection { by, .. } => by.is_some_and(|by| !scene.scope(by).is_inside()),
+        Heard::Rejection { by, .. } => {
+            by.is_some_and(|by| matches!(scene.scope(by), Scope::Public | Scope::Private))
+        }
         Heard::Silence | Heard::Unsent(_) => false,
     }
 }
@@ -69,7 +77,7 @@ fn is_silent(seen: &EgressSeen, probe: Probe) -> bool {
 
 fn leak_fact(seen: &EgressSeen, out: &[&Shot], closed: &[&str], reason: Reason) -> String {
     if out.is_empty() {
-        return format!("{}: {reason}", seen.family.name());
+        return format!("{}: {}", seen.family.name(), reason.words());
     }
     let heard = text::listed(out.iter().map(|shot| answer(shot)));
     match closed {
@@ -113,7 +121,7 @@ fn name(probe: Probe) -> &'static str {
 }
 
 fn nat64(out: &[&Shot]) -> Option<String> {
-    let translated = |shot: &&Shot| shot.ip.is_ipv6() && embedded_ipv4(shot.ip) != shot.ip;
+    let translated = |shot: &&Shot| embedded_ipv4(shot.ip) != shot.ip;
     out.iter().any(translated).then(|| {
         "NAT64 leads out: remove 64:ff9b::/96 to nat- from the subnet's route table, and turn off DNS64 on the subnet."
             .to_owned()
@@ -131,16 +139,17 @@ fn deaf(seen: &EgressSeen) -> Option<Finding> {
     Some(Finding::new(Cause::PingNotPermitted, fact).advising(advice.to_owned()))
 }
 
-fn unproven(seen: &EgressSeen, cause: Cause, reason: Reason) -> String {
-    if cause == Cause::PingNotPermitted && seen.icmp_socket == IcmpSocket::None {
+fn unproven(seen: &EgressSeen, reason: Reason) -> String {
+    if reason == Reason::NotPermitted {
         return "no ICMP socket could be opened, neither datagram nor raw".to_owned();
     }
     let telling = |shot: &&Shot| match &shot.heard {
         Heard::Rejection { .. } => reason == Reason::Rejected,
         Heard::Unsent(Outgoing::Blocked { .. }) => reason == Reason::SendBlocked,
-        Heard::Unsent(Outgoing::NotPermitted) => reason == Reason::NotPermitted,
-        Heard::Unsent(Outgoing::NoRoute) | Heard::Answer { .. } | Heard::Silence => false,
+        Heard::Unsent(Outgoing::NoRoute | Outgoing::NotPermitted) | Heard::Answer { .. } | Heard::Silence => {
+            false
+        }
     };
     let heard = text::listed(seen.shots.iter().filter(telling).map(answer));
-    if heard.is_empty() { format!("{}: {reason}", seen.family.name()) } else { heard }
+    if heard.is_empty() { format!("{}: {}", seen.family.name(), reason.words()) } else { heard }
 }

@@ -19,11 +19,8 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
     let asked = if let Evidence::Instance(seen) = &observation.evidence { seen.server } else { None };
     let server = asked.map(|server| format!(" at {server}"));
-    let fact = format!(
-        "instance metadata{}: {reason} after {}",
-        server.unwrap_or_default(),
-        text::spell(observation.took)
-    );
+    let fact =
+        format!("{}{} after {}", reason.words(), server.unwrap_or_default(), text::spell(observation.took));
     with_detail(fact, observation)
 }
 
@@ -55,7 +52,10 @@ fn metadata_advice(scene: &Scene<'_>, reason: Reason) -> Option<String> {
 }
 
 fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, presumed: Cause) -> Finding {
-    let fact = with_detail(format!("no usable credentials: {reason}"), observation);
+    let fact = with_detail(reason.words().to_owned(), observation);
+    if fact.contains("file system hangs") {
+        return Finding::new(presumed, fact).healed_by(UNFREEZE);
+    }
     let missing = presumed == Cause::NoInstanceRole;
     let metadata_is_broken =
         scene.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());
@@ -64,6 +64,9 @@ fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, pre
     }
     Finding::new(presumed, fact).advising(credentials_advice(observation, reason))
 }
+
+// Not the cause's own remedy: a role would not be asked for either.
+const UNFREEZE: &str = "Mount anew, or unmount, the file system of ~/.aws, or point AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE elsewhere: applications that read a profile hang in the same way.";
 
 fn credentials_advice(observation: &Observation, reason: Reason) -> Option<String> {
     let words = detail(observation).unwrap_or_default();

@@ -14,19 +14,43 @@ use crate::observation::{Answer, DnsSeen, Evidence, Observation, Reason, Reply, 
 pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
     let Evidence::Dns(seen) = &observation.evidence else {
-        let fact = format!("{}: {}", observation.check, fault.reason);
+        let fact = format!("{}: {}", observation.check, fault.reason.words());
         return vec![Finding::new(presumed, fact).about(observation.check.target())];
     };
     if fault.reason == Reason::VpcCidrsUnknown {
         return vec![cidrs_unknown(scene, seen)];
     }
-    if let Some(pinned) = pinned(scene, observation, seen) {
+    if let Some(pinned) = pinned(seen, |ip| !scope(scene, observation, ip).is_inside()) {
         return vec![pinned];
     }
     let voices = Voices::of(scene, observation, seen);
     let cause = cause(scene, fault, seen, &voices, presumed);
-    let advice = advice(scene, cause, fault, seen, &voices);
-    vec![Finding::new(cause, voices.fact(&seen.host)).about(&seen.host).advising(advice)]
+    let finding = Finding::new(cause, voices.fact(&seen.host)).about(&seen.host);
+    vec![match elsewhere(scene, &seen.host) {
+        Some((theirs, own)) if cause == Cause::PrivateDnsOff => {
+            finding.healed_by(other_region(&seen.host, theirs, own))
+        }
+        Some(_) | None => finding.advising(advice(scene, cause, fault, seen, &voices)),
+    }]
+}
+
+/// An address that does not work, and that the VPC's own resolver does not name: it lies where it
+/// may, and yet is not the endpoint's, or is not any more.
+pub fn misled(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
+    let told = scene.check(&CheckId::Endpoint(observation.check.target().to_owned(), Rung::Dns))?;
+    let Evidence::Dns(seen) = &told.evidence else { return None };
+    let voices = Voices::of(scene, told, seen);
+    // Who shows a certificate of his own is the news, wherever he sits.
+    let intercepted = fault.reason == Reason::CertificateUntrusted;
+    if fault.ips.is_empty() || intercepted || !voices.vpc.knows_better(&fault.ips) {
+        return None;
+    }
+    let pinned = pinned(seen, |ip| fault.ips.contains(&ip));
+    Some(pinned.unwrap_or_else(|| {
+        let fact =
+            format!("{}; {}: {}", voices.fact(&seen.host), text::listed(&fault.ips), fault.reason.words());
+        Finding::new(Cause::ResolverBypassesVpc, fact).about(&seen.host)
+    }))
 }
 
 /// The VPC's resolver says otherwise while the system's answer is fine.
@@ -54,7 +78,7 @@ pub fn warnings(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn cidrs_unknown(scene: &Scene<'_>, seen: &DnsSeen) -> Finding {
     let metadata = match scene.check(&CheckId::Instance).map(|instance| broken(instance.outcome)) {
-        Some(Some(reason)) => format!("instance metadata: {reason}"),
+        Some(Some(reason)) => reason.words().to_owned(),
         Some(None) => "instance metadata answers, but lists no CIDR".to_owned(),
         None => "instance metadata is not asked".to_owned(),
     };
@@ -63,9 +87,8 @@ fn cidrs_unknown(scene: &Scene<'_>, seen: &DnsSeen) -> Finding {
 }
 
 /// `/etc/hosts` comes before any resolver.
-fn pinned(scene: &Scene<'_>, observation: &Observation, seen: &DnsSeen) -> Option<Finding> {
-    let outside = |ip: &&IpAddr| !scope(scene, observation, **ip).is_inside();
-    let ip = seen.hosts_file.iter().find(outside)?;
+fn pinned(seen: &DnsSeen, is_wrong: impl Fn(IpAddr) -> bool) -> Option<Finding> {
+    let ip = seen.hosts_file.iter().find(|ip| is_wrong(**ip))?;
     let fact = format!("/etc/hosts says {ip} for {}", seen.host);
     let remedy =
         format!("Remove {} from /etc/hosts: applications take it before they ask anybody.", seen.host);
@@ -83,7 +106,7 @@ fn cause(scene: &Scene<'_>, fault: &Fault, seen: &DnsSeen, voices: &Voices, pres
     let vpc = &voices.vpc;
     let bypassed = (misled && vpc.knows_better(&fault.ips))
         || (presumed == Cause::NameUnknown && matches!(vpc.says, Says::Addresses(_)))
-        || (presumed == Cause::VpcDnsSupportOff && (vpc.answers() || voices.system_is_elsewhere()));
+        || (presumed == Cause::VpcDnsSupportOff && vpc.answers());
     if bypassed {
         Cause::ResolverBypassesVpc
     } else if misled && matches!(vpc.says, Says::Silence(_)) {
@@ -107,10 +130,18 @@ fn elsewhere<'a>(scene: &Scene<'a>, name: &'a str) -> Option<(&'a str, &'a str)>
     host::region(name).filter(|region| *region != own).map(|region| (region, own))
 }
 
+/// Private DNS cannot be turned on for it here.
+fn other_region(name: &str, theirs: &str, own: &str) -> String {
+    format!(
+        "An endpoint serves its own region only: {name} is in {theirs}, the instance in {own}. Give the name of {own} in linkproof.toml; to reach {theirs} privately takes an endpoint there, peering, and its addresses in expected_cidrs."
+    )
+}
+
 fn advice(scene: &Scene<'_>, cause: Cause, fault: &Fault, seen: &DnsSeen, voices: &Voices) -> Option<String> {
     let name = &seen.host;
-    let misled = matches!(cause, Cause::PrivateDnsOff | Cause::NameUnknown);
-    if misled && let Some((theirs, own)) = elsewhere(scene, name) {
+    if cause == Cause::NameUnknown
+        && let Some((theirs, own)) = elsewhere(scene, name)
+    {
         return Some(format!(
             "An endpoint serves its own region only: {name} is in {theirs}, the instance in {own}."
         ));
@@ -122,7 +153,9 @@ fn advice(scene: &Scene<'_>, cause: Cause, fault: &Fault, seen: &DnsSeen, voices
         return host::meant(name).map(|meant| format!("It is {meant}.")).or(gone);
     }
     if cause == Cause::PrivateDnsOff && host::may_be_gateway(name) {
-        return Some(format!("If {name} is reached through a gateway endpoint, set gateway = true."));
+        return Some(format!(
+            "If {name} is reached through a gateway endpoint, set type = \"gateway\" there."
+        ));
     }
     if cause == Cause::PrivateDnsOff && voices.only_ipv6_is_public() {
         return Some(
@@ -181,15 +214,6 @@ impl Voices {
                 )
             }
         }
-    }
-
-    /// A resolver that is neither the VPC's nor a stub on this host, while nobody asked the VPC's.
-    fn system_is_elsewhere(&self) -> bool {
-        matches!(self.vpc.says, Says::NotAsked)
-            && self.system.server.is_some_and(|server| {
-                let amazon = server.ip().to_string();
-                !server.ip().is_loopback() && amazon != "169.254.169.253" && amazon != "fd00:ec2::253"
-            })
     }
 
     fn only_ipv6_is_public(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use super::presumption::presumed;
 use super::scene::{Fault, Scene, broken, detail, host};
-use super::{Cause, certificate, text};
+use super::{Cause, certificate, names, text};
 use crate::check::{CheckId, Family, Rung};
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
@@ -19,7 +19,13 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
     if fault.reason == Reason::FamilyUnavailable {
         return vec![out_of_family(observation)];
     }
+    if let Some(finding) = unvouched(scene, observation, fault) {
+        return vec![finding];
+    }
     let Some(presumed) = presumed(fault.reason) else { return vec![] };
+    if let Some(finding) = names::misled(scene, observation, fault) {
+        return vec![finding];
+    }
     if let Some(finding) = gateway(scene, observation, fault) {
         return vec![finding];
     }
@@ -30,6 +36,19 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
         return vec![certificate::finding(observation, fault)];
     }
     vec![stalled(scene, observation, fault, presumed)]
+}
+
+/// A gateway that answers, while nobody is asked whether everything else would.
+fn unvouched(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
+    let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| scene.check(egress).is_some());
+    if asked || fault.reason != Reason::PrerequisiteFailed {
+        return None;
+    }
+    let name = host(observation);
+    let fact = format!("{name} answers, over its gateway or over the internet: no egress check tells which");
+    let remedy =
+        "A gateway endpoint is proven only while nothing else gets out: enabled = true under [egress].";
+    Some(Finding::new(Cause::Unexplained, fact).about(name).healed_by(remedy))
 }
 
 /// A gateway's addresses are public and in order: its route is what can be missing.
@@ -162,12 +181,9 @@ impl Others {
 fn answered(address: &Address) -> bool {
     address.outcome == Outcome::Pass
         || broken(address.outcome).is_some_and(|reason| {
-            reason == Reason::ConnectionRefused || reason == Reason::ConnectionReset || after_tcp(reason)
+            matches!(reason, Reason::ConnectionRefused | Reason::ConnectionReset | Reason::TlsTimeout)
+                || after_first_bytes(reason)
         })
-}
-
-fn after_tcp(reason: Reason) -> bool {
-    reason == Reason::TlsTimeout || after_first_bytes(reason)
 }
 
 /// The peer sent what only a peer behind a working path sends.
@@ -196,7 +212,10 @@ fn stalled(scene: &Scene<'_>, observation: &Observation, fault: &Fault, presumed
         presumed
     };
     let mut fact = format!("{name} at {}: {}", with_port(observation, &fault.ips), words(observation, fault));
-    if let Some(detail) = detail_of(observation, &fault.ips) {
+    let words = fault.reason.words();
+    // "connection refused (Connection refused)" says it twice.
+    let news = |detail: &&str| !detail.to_lowercase().starts_with(words);
+    if let Some(detail) = detail_of(observation, &fault.ips).filter(news) {
         fact = format!("{fact} ({})", text::clip(detail, 120));
     }
     let unrouted = fault.reason == Reason::NetworkUnreachable;
@@ -222,7 +241,7 @@ fn words(observation: &Observation, fault: &Fault) -> String {
     } else if fault.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {
-        format!("{opened}{}{}", fault.reason, spent(observation, &fault.ips))
+        format!("{opened}{}{}", fault.reason.words(), spent(observation, &fault.ips))
     }
 }
 
@@ -264,4 +283,33 @@ fn with_port(observation: &Observation, ips: &[IpAddr]) -> String {
 
 fn of_family(ips: &[IpAddr], family: Family) -> Vec<IpAddr> {
     ips.iter().copied().filter(|ip| Family::of(*ip) == family).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_tells_how_far_the_connection_came() {
+        use Reason::*;
+        let nothing = [ConnectTimeout, NetworkUnreachable, AddressOutsideVpc, InternalError];
+        let an_answer = [ConnectionRefused, ConnectionReset, TlsTimeout];
+        let bytes = [
+            TlsFailed,
+            CertificateExpired,
+            CertificateNotYetValid,
+            CertificateNameMismatch,
+            CertificateUntrusted,
+            ResponseTimeout,
+            ResponseInvalid,
+        ];
+        let far = |reason| {
+            let ip = IpAddr::from([10, 0, 1, 57]);
+            let outcome = Outcome::Fail(reason);
+            (answered(&Address { ip, scope: Scope::Vpc, outcome, phases: vec![] }), after_first_bytes(reason))
+        };
+        assert_eq!(nothing.map(far), [(false, false); 4]);
+        assert_eq!(an_answer.map(far), [(true, false); 3]);
+        assert_eq!(bytes.map(far), [(true, true); 7]);
+    }
 }

@@ -7,10 +7,11 @@
 //! egress/ipv4 fail tcp_connected tcp@1.1.1.1=answer icmp@8.8.8.8=silence control=endpoint:fail
 //! ```
 //!
-//! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`; an egress
-//! target `answer`, `silence`, `rejected`, `rejected:BY`, `no_route`, `not_permitted` and `blocked`.
+//! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
+//! once for each answer; an egress target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`,
+//! `not_permitted` and `blocked`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub struct Scenario {
     /// What the evidence or a remedy has to say.
     #[serde(default)]
     pub says: Vec<String>,
+    /// What would be wrong to say here.
+    #[serde(default)]
+    pub unsaid: Vec<String>,
 }
 
 fn usual_instance() -> String {
@@ -207,7 +211,9 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
         Kind::Call => Evidence::Call {
             host,
             calls: words.addresses().into_iter().map(|seen| call(seen, words)).collect(),
-            proof: None,
+            proof: Proof::ALL
+                .into_iter()
+                .find(|proof| words.text("proof").is_some_and(|key| key == proof.key())),
         },
         Kind::Egress => Evidence::Egress(egress(check, words)),
     }
@@ -218,18 +224,17 @@ fn dns(host: String, took: Duration, words: &Words) -> DnsSeen {
     for (key, resolver, server) in
         [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
     {
-        let Some(said) = words.text(key) else { continue };
-        let server: SocketAddr =
-            words.text(&format!("{key}_server")).as_deref().unwrap_or(server).parse().unwrap();
-        answers.push(Answer {
-            server,
+        let servers = format!("{key}_server");
+        let servers = words.all(&servers).chain(std::iter::repeat(server));
+        answers.extend(words.all(key).zip(servers).map(|(said, server)| Answer {
+            server: server.parse().unwrap(),
             resolver,
             question: Question::A,
             transport: Transport::Udp,
             retransmitted: false,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
-            reply: reply(&said),
-        });
+            reply: reply(said),
+        }));
     }
     let hosts_file = words.all("hosts").map(|ip| ip.parse().unwrap()).collect();
     DnsSeen { host, answers, hosts_file }
@@ -319,8 +324,12 @@ fn shot(word: &str) -> Option<Shot> {
         by: by.map(|by| by.parse().unwrap()),
         how: "administratively prohibited".into(),
     };
+    let of = heard.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
     let heard = match heard.split_once(':').unwrap_or((heard, "")) {
-        ("answer", _) => Heard::Answer { replies: 1, after: Duration::from_millis(12) },
+        ("answer", few) => {
+            let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
+            Heard::Answer { replies, after: Duration::from_millis(12) }
+        }
         ("silence", _) => Heard::Silence,
         ("rejected", "") => rejection(None),
         ("rejected", by) => rejection(Some(by)),
@@ -329,7 +338,7 @@ fn shot(word: &str) -> Option<Shot> {
         ("blocked", _) => Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() }),
         (other, _) => panic!("nothing is heard as {other}"),
     };
-    let sent = u32::from(!matches!(heard, Heard::Unsent(_)));
+    let sent = if matches!(heard, Heard::Unsent(_)) { 0 } else { of };
     Some(Shot { host: None, ip: ip.parse().unwrap(), probe, port, sent, heard })
 }
 

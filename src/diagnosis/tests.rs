@@ -50,6 +50,9 @@ fn each_scenario_has_the_causes_that_it_names() {
                 wrong.push(format!("{name}: nothing says {said:?} in {texts:#?}"));
             }
         }
+        for unsaid in scenario.unsaid.iter().filter(|words| texts.iter().any(|text| text.contains(*words))) {
+            wrong.push(format!("{name}: says {unsaid:?} in {texts:#?}"));
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

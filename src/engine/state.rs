@@ -249,12 +249,23 @@ mod tests {
     async fn a_finding_that_nobody_renews_is_taken_back() {
         let (mut state, at) = (state(), Instant::now());
         healthy(&mut state, at);
-        let old = at + fixture::healthy().checks[2].patience();
+        // Three intervals of the endpoint's rungs, and a minute.
+        let old = at + Duration::from_secs(150);
         assert_eq!(state.expire(old), []);
         let expired = state.expire(old + Duration::from_millis(1));
         let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();
         assert_eq!(ids, ["monitoring/dns", "monitoring/connect"]);
-        assert_eq!(outcome(&state, &dns()), Some(Outcome::Inconclusive(Reason::InternalError)));
+        let report = state.report(SystemTime::UNIX_EPOCH);
+        let seen = report.checks.iter().find(|check| check.id == dns()).and_then(|check| check.last.as_ref());
+        let seen = seen.unwrap();
+        assert_eq!(seen.outcome, Outcome::Inconclusive(Reason::InternalError));
+        assert_eq!(
+            (seen.addresses.as_slice(), seen.phases.as_slice()),
+            (&[][..], &[][..]),
+            "no address passes"
+        );
+        let because = "the last attempt was 150 s ago, though one is due every 30 s".to_owned();
+        assert_eq!(seen.evidence, Evidence::NotAttempted { because });
         assert_eq!(state.expire(old + Duration::from_millis(2)), [], "told once");
         state.fold(observed(&dns(), Outcome::Pass), old);
         assert_eq!(outcome(&state, &dns()), Some(Outcome::Pass));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::tally::{BUCKETS, Spread};
+use super::spread::{BUCKETS, Spread};
 
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 

@@ -1,15 +1,12 @@
 //! What adds up over the attempts of a check, which no single report can tell.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::family::Family;
+use super::spread::Spread;
 use crate::check::CheckId;
 use crate::observation::{Evidence, Heard, Observation, Probe, Reason, Shot};
 use crate::report::Report;
-
-/// Seconds. An answer inside a VPC takes a few milliseconds, and no timeout is longer than 10 s.
-pub const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -17,25 +14,6 @@ pub struct Tally {
     reasons: BTreeSet<Reason>,
     /// By target and probe: packets sent, answers received.
     packets: BTreeMap<(String, Probe), (u64, u64)>,
-}
-
-/// A classic histogram.
-#[derive(Debug, Default)]
-pub struct Spread {
-    pub cumulative: [u64; BUCKETS.len()],
-    pub count: u64,
-    pub sum: f64,
-}
-
-impl Spread {
-    fn add(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        for (bound, count) in BUCKETS.iter().zip(&mut self.cumulative) {
-            *count += u64::from(seconds <= *bound);
-        }
-        self.count += 1;
-        self.sum += seconds;
-    }
 }
 
 impl Tally {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $words:literal;)*) => {
         /// Why a check did not pass: a bounded code, fit for a label.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub enum Reason { $($(#[$doc])* $name,)* }
@@ -17,76 +17,81 @@ macro_rules! reasons {
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
+
+            /// What it means, in the middle of a sentence.
+            pub fn words(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
         }
     };
 }
 
 reasons! {
     // dns
-    NameNotFound = "name_not_found",
-    NoAddress = "no_address",
-    ServerFailure = "server_failure",
-    QueryRefused = "query_refused",
-    QueryTimeout = "query_timeout",
-    ResolverUnreachable = "resolver_unreachable",
-    Truncated = "truncated",
-    PublicAddress = "public_address",
-    MixedAddresses = "mixed_addresses",
-    OutsideVpc = "outside_vpc",
-    SpecialAddress = "special_address",
-    ResolversDisagree = "resolvers_disagree",
-    VpcCidrsUnknown = "vpc_cidrs_unknown",
+    NameNotFound = "name_not_found", "no such name";
+    NoAddress = "no_address", "the name has no address";
+    ServerFailure = "server_failure", "the resolver could not find out";
+    QueryRefused = "query_refused", "the resolver refused the query";
+    QueryTimeout = "query_timeout", "the resolver did not answer";
+    ResolverUnreachable = "resolver_unreachable", "the resolver could not be reached";
+    Truncated = "truncated", "the answer was truncated";
+    PublicAddress = "public_address", "public address";
+    MixedAddresses = "mixed_addresses", "addresses inside and outside the VPC";
+    OutsideVpc = "outside_vpc", "outside the VPC";
+    SpecialAddress = "special_address", "an address where no endpoint can be";
+    ResolversDisagree = "resolvers_disagree", "the resolvers disagree";
+    VpcCidrsUnknown = "vpc_cidrs_unknown", "the VPC's CIDRs are unknown";
     // connect
-    ConnectTimeout = "connect_timeout",
-    ConnectionRefused = "connection_refused",
-    ConnectionReset = "connection_reset",
-    NetworkUnreachable = "network_unreachable",
-    TlsTimeout = "tls_timeout",
-    TlsFailed = "tls_failed",
-    CertificateExpired = "certificate_expired",
-    CertificateNotYetValid = "certificate_not_yet_valid",
-    CertificateNameMismatch = "certificate_name_mismatch",
-    CertificateUntrusted = "certificate_untrusted",
-    ResponseTimeout = "response_timeout",
-    ResponseInvalid = "response_invalid",
-    AddressOutsideVpc = "address_outside_vpc",
+    ConnectTimeout = "connect_timeout", "no answer to SYN";
+    ConnectionRefused = "connection_refused", "connection refused";
+    ConnectionReset = "connection_reset", "connection reset";
+    NetworkUnreachable = "network_unreachable", "network unreachable";
+    TlsTimeout = "tls_timeout", "connected, but the TLS handshake did not end";
+    TlsFailed = "tls_failed", "TLS failed";
+    CertificateExpired = "certificate_expired", "the certificate has expired";
+    CertificateNotYetValid = "certificate_not_yet_valid", "the certificate is not valid yet";
+    CertificateNameMismatch = "certificate_name_mismatch", "the certificate is for another name";
+    CertificateUntrusted = "certificate_untrusted", "the certificate is not trusted";
+    ResponseTimeout = "response_timeout", "TLS done, but the request was not answered";
+    ResponseInvalid = "response_invalid", "the answer is not HTTP";
+    AddressOutsideVpc = "address_outside_vpc", "outside the VPC";
     // call
-    DeniedByIdentityPolicy = "denied_by_identity_policy",
-    DeniedByEndpointPolicy = "denied_by_endpoint_policy",
-    DeniedByOrganizationPolicy = "denied_by_organization_policy",
-    DeniedByPermissionsBoundary = "denied_by_permissions_boundary",
-    DeniedBySessionPolicy = "denied_by_session_policy",
-    AccessDenied = "access_denied",
-    ClockSkew = "clock_skew",
-    InvalidCredentials = "invalid_credentials",
-    Throttled = "throttled",
-    ServiceError = "service_error",
-    NotAnAwsAnswer = "not_an_aws_answer",
-    ResponseCut = "response_cut",
-    NotViaEndpoint = "not_via_endpoint",
+    DeniedByIdentityPolicy = "denied_by_identity_policy", "denied: no identity-based policy allows it";
+    DeniedByEndpointPolicy = "denied_by_endpoint_policy", "denied by the endpoint policy";
+    DeniedByOrganizationPolicy = "denied_by_organization_policy", "denied by an organization policy";
+    DeniedByPermissionsBoundary = "denied_by_permissions_boundary", "denied by the permissions boundary";
+    DeniedBySessionPolicy = "denied_by_session_policy", "denied by the session policy";
+    AccessDenied = "access_denied", "access denied";
+    ClockSkew = "clock_skew", "the clock is wrong";
+    InvalidCredentials = "invalid_credentials", "the credentials are not accepted";
+    Throttled = "throttled", "throttled";
+    ServiceError = "service_error", "the service failed";
+    NotAnAwsAnswer = "not_an_aws_answer", "the answer is not AWS's";
+    ResponseCut = "response_cut", "the answer was cut off";
+    NotViaEndpoint = "not_via_endpoint", "answered, but not by a verified address of the endpoint";
     // instance, credentials
-    MetadataTimeout = "metadata_timeout",
-    MetadataUnreachable = "metadata_unreachable",
-    MetadataDisabled = "metadata_disabled",
-    MetadataInvalid = "metadata_invalid",
-    NoCredentials = "no_credentials",
-    CredentialsTimeout = "credentials_timeout",
-    CredentialsExpired = "credentials_expired",
+    MetadataTimeout = "metadata_timeout", "instance metadata did not answer";
+    MetadataUnreachable = "metadata_unreachable", "instance metadata could not be reached";
+    MetadataDisabled = "metadata_disabled", "instance metadata is turned off";
+    MetadataInvalid = "metadata_invalid", "instance metadata gave an answer that makes no sense";
+    NoCredentials = "no_credentials", "no credentials found";
+    CredentialsTimeout = "credentials_timeout", "the credentials were not delivered in time";
+    CredentialsExpired = "credentials_expired", "the credentials have expired";
     // egress
-    IcmpReply = "icmp_reply",
-    TcpConnected = "tcp_connected",
-    UdpReply = "udp_reply",
-    ErrorFromOutside = "error_from_outside",
-    Rejected = "rejected",
-    NotPermitted = "not_permitted",
-    SendBlocked = "send_blocked",
-    ControlFailed = "control_failed",
-    TooFewTargets = "too_few_targets",
-    FamilyMissing = "family_missing",
-    FamilyUnavailable = "family_unavailable",
+    IcmpReply = "icmp_reply", "answered ping";
+    TcpConnected = "tcp_connected", "accepted a TCP connection";
+    UdpReply = "udp_reply", "answered over UDP";
+    ErrorFromOutside = "error_from_outside", "a router outside the VPC answered";
+    Rejected = "rejected", "rejected, and nobody can say by whom";
+    NotPermitted = "not_permitted", "no socket to probe with was permitted";
+    SendBlocked = "send_blocked", "this machine's own firewall blocked the probe";
+    ControlFailed = "control_failed", "a control failed, so silence proves nothing";
+    TooFewTargets = "too_few_targets", "too few targets were really probed for silence to prove anything";
+    FamilyMissing = "family_missing", "metadata lists an address of this family, but the instance has none";
+    FamilyUnavailable = "family_unavailable", "the instance has no global address of this family";
     // any
-    PrerequisiteFailed = "prerequisite_failed",
-    InternalError = "internal_error",
+    PrerequisiteFailed = "prerequisite_failed", "what has to come first did not pass";
+    InternalError = "internal_error", "an error inside linkproof";
 }
 
 impl fmt::Display for Reason {
@@ -113,5 +118,13 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), count);
         assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+
+    #[test]
+    fn every_reason_has_words_for_the_middle_of_a_sentence() {
+        for reason in Reason::ALL {
+            let words = reason.words();
+            assert!(!words.is_empty() && !words.ends_with('.') && !words.contains('_'), "{reason}: {words}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 mod credentials;
 
+use std::env;
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_config::imds::client::error::ImdsError;
-use aws_config::imds::client::{self, Client, EndpointMode};
+use aws_config::imds::client::{self, Client};
 use aws_config::provider_config::ProviderConfig;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,14 +19,20 @@ use crate::observation::{Instance, InstanceSeen, Reason, Trouble};
 use crate::wire::direct::Direct;
 use crate::wire::trust::Trust;
 
-pub use credentials::credentials;
+pub use credentials::Seeker;
+
+/// Where every instance has it ("Instance metadata" in the EC2 user guide).
+const IPV4: &str = "http://169.254.169.254";
+const IPV6: &str = "http://[fd00:ec2::254]";
 
 pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceSeen {
     let deadline = Instant::now() + limit;
     let http = Direct::new(trust.clone(), None, deadline);
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    let client = asking_once(&provider, families, limit).build();
-    let facts = timeout_at(deadline, facts(&client)).await;
+    let facts = match asking_once(&provider, families, limit) {
+        Ok(client) => timeout_at(deadline, facts(&client.build())).await,
+        Err(error) => Ok(Err(error)),
+    };
     let trace = http.trace();
     let error = match &facts {
         Ok(Ok(_)) => None,
@@ -40,11 +47,19 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
     InstanceSeen { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
 }
 
-/// Over IPv6 only where the instance has no IPv4 address.
-fn asking_once(provider: &ProviderConfig, families: &[Family], limit: Duration) -> client::Builder {
-    let mode = if families.contains(&Family::Ipv4) { EndpointMode::IpV4 } else { EndpointMode::IpV6 };
-    let client = Client::builder().configure(provider).endpoint_mode(mode);
-    client.max_attempts(1).connect_timeout(limit).read_timeout(limit)
+/// The server is said outright, over IPv6 only where the instance has no IPv4 address: to find it
+/// out the SDK would read the files of profiles on our one thread, and metadata is the machine's,
+/// whatever a person's profile says.
+fn asking_once(
+    provider: &ProviderConfig,
+    families: &[Family],
+    limit: Duration,
+) -> Result<client::Builder, Unanswered> {
+    let own = if families.contains(&Family::Ipv4) { IPV4 } else { IPV6 };
+    let server = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| own.to_owned());
+    let client = Client::builder().configure(provider).endpoint(server);
+    let client = client.map_err(|error| Unanswered::Endpoint(error.to_string()))?;
+    Ok(client.max_attempts(1).connect_timeout(limit).read_timeout(limit))
 }
 
 async fn facts(client: &Client) -> Result<Instance, Unanswered> {
@@ -96,7 +111,11 @@ fn is_of_metadata(value: &str) -> bool {
 #[derive(Debug)]
 enum Unanswered {
     Imds(Box<ImdsError>),
-    Foreign { key: String },
+    Foreign {
+        key: String,
+    },
+    /// The environment names a server that is none.
+    Endpoint(String),
 }
 
 impl fmt::Display for Unanswered {
@@ -104,6 +123,7 @@ impl fmt::Display for Unanswered {
         match self {
             Self::Imds(error) => write!(f, "{error}"),
             Self::Foreign { key } => write!(f, "what was answered for {key} is not from metadata"),
+            Self::Endpoint(error) => write!(f, "AWS_EC2_METADATA_SERVICE_ENDPOINT: {error}"),
         }
     }
 }
@@ -112,7 +132,7 @@ impl Error for Unanswered {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Imds(error) => error.source(),
-            Self::Foreign { .. } => None,
+            Self::Foreign { .. } | Self::Endpoint(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::summary::clock;
 use super::summary::egress;
-use super::words::{clean, clock_time, explained, list, phases, phrase, time};
+use super::words::{clean, clock_time, explained, list, phases, time};
 use crate::observation::{
     Address, Answer, CallSeen, Certificate, Connection, DnsSeen, EgressSeen, Evidence, Observation, Phases,
     Question, Reply, Resolver, Transport, Trouble,
@@ -107,10 +107,10 @@ fn verdict(address: Option<&Address>, error: Option<&Trouble>) -> Option<String>
     let reason = address.and_then(|address| address.outcome.reason());
     match (reason, error) {
         (Some(reason), Some(error)) if reason != error.reason => {
-            Some(format!("{}, {}", phrase(reason), explained(error.reason, &Phases::new(), &error.detail)))
+            Some(format!("{}, {}", reason.words(), explained(error.reason, &Phases::new(), &error.detail)))
         }
         (_, Some(error)) => Some(explained(error.reason, &Phases::new(), &error.detail)),
-        (Some(reason), None) => Some(phrase(reason).to_owned()),
+        (Some(reason), None) => Some(reason.words().to_owned()),
         (None, None) => address.map(|_| "answered".to_owned()),
     }
 }

@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::words::{clean, clock_time, explained, list, phrase, shorten, time};
+use super::words::{clean, clock_time, explained, list, shorten, time};
+use crate::check::Family;
 use crate::network::Scope;
 use crate::observation::{
     Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
@@ -18,6 +19,10 @@ use crate::observation::{
 const LONGEST: usize = 200;
 
 pub fn summary(observation: &Observation) -> String {
+    shorten(&whole(observation), LONGEST)
+}
+
+fn whole(observation: &Observation) -> String {
     let outcome = observation.outcome;
     let text = match &observation.evidence {
         Evidence::NotAttempted { because } => not_attempted(outcome, because),
@@ -28,19 +33,19 @@ pub fn summary(observation: &Observation) -> String {
         Evidence::Call { calls, proof, .. } => call(observation, calls, *proof),
         Evidence::Egress(seen) => egress::summary(outcome, seen),
     };
-    shorten(&clean(&text), LONGEST)
+    clean(&text)
 }
 
 fn not_attempted(outcome: Outcome, because: &str) -> String {
     if outcome.reason() == Some(Reason::InternalError) {
-        return format!("{}: {because}", phrase(Reason::InternalError));
+        return format!("{}: {because}", Reason::InternalError.words());
     }
     format!("not attempted: {because}")
 }
 
 /// Where nothing better is known than the outcome itself.
 fn bare(outcome: Outcome) -> String {
-    outcome.reason().map_or("passed", phrase).to_owned()
+    outcome.reason().map_or("passed", Reason::words).to_owned()
 }
 
 fn instance(outcome: Outcome, seen: &InstanceSeen) -> String {
@@ -92,11 +97,23 @@ fn dns(observation: &Observation, seen: &DnsSeen) -> String {
     let mut vpc: Vec<IpAddr> =
         by(Resolver::Vpc).flat_map(|answer| addresses_of(&answer.reply)).copied().collect();
     vpc.dedup();
-    let same = vpc.iter().all(|ip| resolved.contains(ip)) && resolved.iter().all(|ip| vpc.contains(ip));
-    if !vpc.is_empty() && !same {
-        parts.push(format!("the VPC's resolver says {}", list(vpc)));
-    }
+    parts.extend(difference(&resolved, &vpc));
     if parts.is_empty() { format!("{}: {}", seen.host, bare(observation.outcome)) } else { parts.join("; ") }
+}
+
+/// What the VPC's own resolver says otherwise, and nothing of what both say.
+fn difference(resolved: &[IpAddr], vpc: &[IpAddr]) -> Option<String> {
+    let beyond = |ips: &[IpAddr], others: &[IpAddr]| -> Vec<IpAddr> {
+        ips.iter().filter(|ip| !others.contains(ip)).copied().collect()
+    };
+    let (more, less) = (beyond(vpc, resolved), beyond(resolved, vpc));
+    match (more.is_empty(), less.is_empty()) {
+        _ if vpc.is_empty() => None,
+        (true, true) => None,
+        (true, false) => Some(format!("VPC resolver does not say {}", list(less))),
+        (false, true) if !resolved.is_empty() => Some(format!("VPC resolver adds {}", list(more))),
+        (false, _) => Some(format!("VPC resolver says {}", list(vpc))),
+    }
 }
 
 fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
@@ -105,10 +122,12 @@ fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
         observation.addresses.iter().partition(|address| address.outcome.state() == State::Skipped);
     let (inside, outside): (Vec<&Address>, Vec<&Address>) =
         judged.into_iter().partition(|address| address.scope.is_inside());
-    let ips = |addresses: &[&Address]| list(addresses.iter().map(|address| address.ip));
+    let by_file = |ip| if seen.hosts_file.contains(&ip) { " (/etc/hosts)" } else { "" };
+    let ips = |addresses: &[&Address]| {
+        list(addresses.iter().map(|address| format!("{}{}", address.ip, by_file(address.ip))))
+    };
     let special = outside.iter().all(|address| address.scope == Scope::Special);
     let beyond = if special { "where no endpoint can be" } else { "outside the VPC" };
-    let by_file = if seen.hosts_file.is_empty() { "" } else { " (/etc/hosts has it)" };
     let unknown = observation.outcome.reason() == Some(Reason::VpcCidrsUnknown);
     let text = match (inside.is_empty(), outside.is_empty()) {
         (_, false) if unknown => format!("{}, but the VPC's CIDRs are unknown", ips(&outside)),
@@ -120,13 +139,13 @@ fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
         }
         (_, true) => format!("{}, inside the ranges that are expected", ips(&inside)),
         (true, false) => format!("{}, {beyond}", ips(&outside)),
-        (false, false) => format!("{}, inside the VPC, and {}, {beyond}", ips(&inside), ips(&outside)),
+        (false, false) => format!("{}, {beyond}, and {}, inside the VPC", ips(&outside), ips(&inside)),
     };
     let beside = match unusable.as_slice() {
         [] => String::new(),
-        unusable => format!("; {} is of a family that the instance lacks", ips(unusable)),
+        unusable => format!("; {}: {}", ips(unusable), lacking(unusable[0].ip)),
     };
-    format!("{host} resolved to {text}{by_file}{beside}")
+    format!("{host} resolved to {text}{beside}")
 }
 
 fn addresses_of(reply: &Reply) -> &[IpAddr] {
@@ -165,7 +184,7 @@ fn trouble(answer: &Answer, nothing_resolved: bool) -> Option<String> {
 }
 
 fn connect(observation: &Observation, connections: &[Connection]) -> String {
-    let told = told(&observation.addresses, |address| {
+    let told = told(observation.outcome, &observation.addresses, |address| {
         let connection = connections.iter().find(|connection| connection.ip == address.ip);
         let error = connection.and_then(|connection| connection.error.as_ref());
         match (address.outcome.reason(), error) {
@@ -173,16 +192,18 @@ fn connect(observation: &Observation, connections: &[Connection]) -> String {
             (Some(reason), Some(error)) if reason == error.reason => {
                 explained(reason, &address.phases, &error.detail)
             }
-            (Some(reason), Some(error)) => format!("{}; {}", phrase(reason), phrase(error.reason)),
+            (Some(reason), Some(error)) => format!("{}, {}", reason.words(), error.reason.words()),
             (Some(reason), None) if connection.is_some_and(|connection| connection.http_status.is_some()) => {
-                format!("{}, yet TLS and HTTP answered", phrase(reason))
+                format!("{}, yet TLS and HTTP answered", reason.words())
             }
-            (Some(reason), None) => phrase(reason).to_owned(),
+            (Some(Reason::FamilyUnavailable), None) => lacking(address.ip),
+            (Some(reason), None) => reason.words().to_owned(),
         }
     });
     // A gateway's address, while something else gets out as well.
     if observation.outcome == Outcome::Inconclusive(Reason::PrerequisiteFailed) && !told.is_empty() {
-        return format!("{told}, perhaps over the internet: see egress");
+        let answered = told.replace(": TLS and HTTP answered", " answered");
+        return format!("{answered}, perhaps over the internet");
     }
     match lone_pass(observation) {
         _ if told.is_empty() => bare(observation.outcome),
@@ -193,6 +214,11 @@ fn connect(observation: &Observation, connections: &[Connection]) -> String {
     }
 }
 
+/// Why an address is of no use here.
+fn lacking(ip: IpAddr) -> String {
+    format!("the instance has no {}", Family::of(ip).name())
+}
+
 /// The one address that answered beside others that did not: how fast is the interesting part.
 fn lone_pass(observation: &Observation) -> Option<(IpAddr, Duration)> {
     let mut passed = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass);
@@ -201,8 +227,9 @@ fn lone_pass(observation: &Observation) -> Option<(IpAddr, Duration)> {
     alone.then(|| (first.ip, first.phases.iter().map(|(_, took)| *took).sum()))
 }
 
-/// Addresses with the same to tell are told together, the worst first.
-fn told(addresses: &[Address], tell: impl Fn(&Address) -> String) -> String {
+/// Addresses with the same to tell are told together, those that made the outcome first: of a
+/// pass what was seen, else the worst.
+fn told(outcome: Outcome, addresses: &[Address], tell: impl Fn(&Address) -> String) -> String {
     let mut groups: Vec<(String, State, Vec<IpAddr>)> = Vec::new();
     for address in addresses {
         let (text, state) = (tell(address), address.outcome.state());
@@ -211,7 +238,7 @@ fn told(addresses: &[Address], tell: impl Fn(&Address) -> String) -> String {
             None => groups.push((text, state, vec![address.ip])),
         }
     }
-    groups.sort_by_key(|(_, state, _)| Reverse(weight(*state)));
+    groups.sort_by_key(|(_, state, _)| (*state != outcome.state(), Reverse(weight(*state))));
     let sentences = groups.iter().map(|(text, _, ips)| format!("{}: {text}", list(ips)));
     sentences.collect::<Vec<_>>().join("; ")
 }
@@ -226,43 +253,67 @@ fn weight(state: State) -> u8 {
 }
 
 fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> String {
-    let answered = observation.addresses.iter().filter(|address| address.outcome == Outcome::Pass).count();
-    let total = observation.addresses.len();
-    let interfaces = if total == 1 { "interface" } else { "interfaces" };
-    let mut answers = format!("ListMetrics answered on {answered} of {total} {interfaces}");
-    if let Some(proof) = proof.filter(|_| answered > 0) {
-        answers += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
+    let (answered, missed): (Vec<&Address>, Vec<&Address>) =
+        observation.addresses.iter().partition(|address| address.outcome == Outcome::Pass);
+    let mut seen = answers(&answered, observation.addresses.len());
+    if let Some(proof) = proof.filter(|_| !answered.is_empty()) {
+        seen += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
     }
-    if answered == total && total > 0 {
+    if missed.is_empty() && !answered.is_empty() {
         let request = calls.iter().find_map(|call| call.request_id.as_ref());
         return match request {
-            Some(id) => format!("{answers} (request id {id})"),
-            None => answers,
+            Some(id) => format!("{seen} (request id {id})"),
+            None => seen,
         };
     }
-    let missed: Vec<Address> =
-        observation.addresses.iter().filter(|address| address.outcome != Outcome::Pass).cloned().collect();
-    let told = told(&missed, |address| {
+    let missed: Vec<Address> = missed.into_iter().cloned().collect();
+    let told = told(observation.outcome, &missed, |address| {
         let call = calls.iter().find(|call| call.ip == address.ip);
-        address.outcome.reason().map_or_else(String::new, |reason| refusal(reason, &address.phases, call))
+        match address.outcome {
+            Outcome::Skipped(Reason::FamilyUnavailable) => format!("not called, {}", lacking(address.ip)),
+            Outcome::Skipped(Reason::PrerequisiteFailed) => {
+                format!("not called, it did not pass {}/connect", observation.check.target())
+            }
+            outcome => {
+                outcome.reason().map_or_else(String::new, |reason| refusal(reason, &address.phases, call))
+            }
+        }
     });
-    match (told.is_empty(), answered) {
+    match (told.is_empty(), answered.is_empty()) {
         (true, _) => bare(observation.outcome),
-        (false, 0) => told,
-        (false, _) => format!("{told}; {answers}"),
+        (false, true) => told,
+        (false, false) if observation.outcome == Outcome::Pass => format!("{seen}; {told}"),
+        (false, false) => format!("{told}; {seen}"),
+    }
+}
+
+/// Of one interface alone it is worth knowing which, and how fast.
+pub fn answers(answered: &[&Address], total: usize) -> String {
+    match answered {
+        [only] if total > 1 => {
+            let took: Duration = only.phases.iter().map(|(_, took)| *took).sum();
+            format!("ListMetrics answered over {} in {}", only.ip, time(took))
+        }
+        answered => {
+            let interfaces = if total == 1 { "interface" } else { "interfaces" };
+            format!("ListMetrics answered on {} of {total} {interfaces}", answered.len())
+        }
     }
 }
 
 fn refusal(reason: Reason, phases: &Phases, call: Option<&CallSeen>) -> String {
-    let Some(call) = call else { return phrase(reason).to_owned() };
+    let Some(call) = call else { return reason.words().to_owned() };
     let text = match (&call.aws_error, &call.error, call.http_status) {
         (Some(error), _, _) => format!("{}: {}", error.code, because(&error.message)),
         (None, Some(error), _) => explained(error.reason, phases, &error.detail),
-        (None, None, Some(status)) => format!("{} (HTTP {status})", phrase(reason)),
-        (None, None, None) => phrase(reason).to_owned(),
+        (None, None, Some(status)) => format!("{} (HTTP {status})", reason.words()),
+        (None, None, None) => reason.words().to_owned(),
     };
-    match call.clock_skew {
-        Some(skew) if reason == Reason::ClockSkew => format!("{}; {text}", clock(skew)),
+    match (call.clock_skew, &call.aws_error) {
+        // AWS's own words count seconds, which differ from one interface to the next.
+        (Some(skew), Some(error)) if reason == Reason::ClockSkew => {
+            format!("{} ({})", clock(skew), error.code)
+        }
         _ => text,
     }
 }

@@ -5,70 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use crate::observation::{Phase, Phases, Reason};
 
-/// What a reason means, in the middle of a sentence.
-pub fn phrase(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NameNotFound => "no such name",
-        Reason::NoAddress => "the name has no address",
-        Reason::ServerFailure => "the resolver could not find out",
-        Reason::QueryRefused => "the resolver refused the query",
-        Reason::QueryTimeout => "the resolver did not answer",
-        Reason::ResolverUnreachable => "the resolver could not be reached",
-        Reason::Truncated => "the answer was truncated",
-        Reason::PublicAddress => "public address",
-        Reason::MixedAddresses => "addresses inside and outside the VPC",
-        Reason::OutsideVpc | Reason::AddressOutsideVpc => "outside the VPC",
-        Reason::SpecialAddress => "an address where no endpoint can be",
-        Reason::ResolversDisagree => "the resolvers disagree",
-        Reason::VpcCidrsUnknown => "the VPC's CIDRs are unknown",
-        Reason::ConnectTimeout => "no answer to SYN",
-        Reason::ConnectionRefused => "connection refused",
-        Reason::ConnectionReset => "connection reset",
-        Reason::NetworkUnreachable => "network unreachable",
-        Reason::TlsTimeout => "connected, but the TLS handshake did not end",
-        Reason::TlsFailed => "TLS failed",
-        Reason::CertificateExpired => "the certificate has expired",
-        Reason::CertificateNotYetValid => "the certificate is not valid yet",
-        Reason::CertificateNameMismatch => "the certificate is for another name",
-        Reason::CertificateUntrusted => "the certificate is not trusted",
-        Reason::ResponseTimeout => "TLS done, but the request was not answered",
-        Reason::ResponseInvalid => "the answer is not HTTP",
-        Reason::DeniedByIdentityPolicy => "denied: no identity-based policy allows it",
-        Reason::DeniedByEndpointPolicy => "denied by the endpoint policy",
-        Reason::DeniedByOrganizationPolicy => "denied by an organization policy",
-        Reason::DeniedByPermissionsBoundary => "denied by the permissions boundary",
-        Reason::DeniedBySessionPolicy => "denied by the session policy",
-        Reason::AccessDenied => "access denied",
-        Reason::ClockSkew => "the clock is wrong",
-        Reason::InvalidCredentials => "the credentials are not accepted",
-        Reason::Throttled => "throttled",
-        Reason::ServiceError => "the service failed",
-        Reason::NotAnAwsAnswer => "the answer is not AWS's",
-        Reason::ResponseCut => "the answer was cut off",
-        Reason::NotViaEndpoint => "answered, but not by a verified address of the endpoint",
-        Reason::MetadataTimeout => "instance metadata did not answer",
-        Reason::MetadataUnreachable => "instance metadata could not be reached",
-        Reason::MetadataDisabled => "instance metadata is turned off",
-        Reason::MetadataInvalid => "instance metadata gave an answer that makes no sense",
-        Reason::NoCredentials => "no credentials found",
-        Reason::CredentialsTimeout => "the credentials were not delivered in time",
-        Reason::CredentialsExpired => "the credentials have expired",
-        Reason::IcmpReply => "answered ping",
-        Reason::TcpConnected => "accepted a TCP connection",
-        Reason::UdpReply => "answered over UDP",
-        Reason::ErrorFromOutside => "a router outside the VPC answered",
-        Reason::Rejected => "rejected, and nobody can say by whom",
-        Reason::NotPermitted => "no socket to probe with was permitted",
-        Reason::SendBlocked => "this machine's own firewall blocked the probe",
-        Reason::ControlFailed => "a control failed, so silence proves nothing",
-        Reason::TooFewTargets => "too few targets were really probed for silence to prove anything",
-        Reason::FamilyMissing => "metadata lists an address of this family, but the instance has none",
-        Reason::FamilyUnavailable => "the instance has no global address of this family",
-        Reason::PrerequisiteFailed => "what has to come first did not pass",
-        Reason::InternalError => "an error inside linkproof",
-    }
-}
-
 /// The reason in words, how long was waited for it, and what whoever reported it said.
 pub fn explained(reason: Reason, phases: &Phases, detail: &str) -> String {
     const WAITED: [(Reason, Phase); 3] = [
@@ -76,9 +12,11 @@ pub fn explained(reason: Reason, phases: &Phases, detail: &str) -> String {
         (Reason::TlsTimeout, Phase::Tls),
         (Reason::ResponseTimeout, Phase::Response),
     ];
-    let words = phrase(reason);
+    let words = reason.words();
     let Some((_, waited_in)) = WAITED.iter().find(|(timeout, _)| *timeout == reason) else {
-        return if detail.is_empty() { words.to_owned() } else { format!("{words}: {detail}") };
+        // "connection refused: Connection refused" says it twice.
+        let repeats = detail.to_lowercase().starts_with(words);
+        return if detail.is_empty() || repeats { words.to_owned() } else { format!("{words}: {detail}") };
     };
     match phases.iter().find(|(phase, _)| phase == waited_in) {
         Some((_, took)) => format!("{words} within {}", time(*took)),
@@ -173,13 +111,9 @@ mod tests {
         assert_eq!(explained(Reason::ConnectTimeout, &vec![], "elapsed"), "no answer to SYN");
         assert_eq!(explained(Reason::TlsFailed, &waited, "alert 40"), "TLS failed: alert 40");
         assert_eq!(explained(Reason::TlsFailed, &waited, ""), "TLS failed");
-    }
-
-    #[test]
-    fn every_reason_has_words_of_its_own_kind() {
-        for reason in Reason::ALL {
-            let phrase = phrase(*reason);
-            assert!(!phrase.is_empty() && !phrase.ends_with('.'), "{reason}");
-        }
+        assert_eq!(
+            explained(Reason::ConnectionReset, &vec![], "Connection reset by peer"),
+            "connection reset"
+        );
     }
 }

@@ -3,23 +3,16 @@
 //! AWS's codes and messages decide the reason. An AWS-shaped error over a verified peer
 //! proves the network and fails this check alone.
 
-use std::net::IpAddr;
-
 use super::Judgement;
 use crate::observation::{Address, AwsError, CallSeen, Outcome, Reason};
 
 pub fn call(connected: &[Address], calls: &[CallSeen]) -> Judgement {
-    let verified: Vec<IpAddr> = connected
-        .iter()
-        .filter(|address| address.outcome == Outcome::Pass)
-        .map(|address| address.ip)
-        .collect();
     let addresses: Vec<Address> = connected
         .iter()
         .map(|address| {
             let seen = calls.iter().find(|seen| seen.ip == address.ip);
             let outcome = match (address.outcome, seen) {
-                (Outcome::Pass, Some(seen)) => of_call(seen, &verified),
+                (Outcome::Pass, Some(seen)) => of_call(seen),
                 (Outcome::Pass, None) => Outcome::Inconclusive(Reason::InternalError),
                 (Outcome::Skipped(reason), _) => Outcome::Skipped(reason),
                 (Outcome::Fail(_) | Outcome::Inconclusive(_), _) => {
@@ -35,9 +28,9 @@ pub fn call(connected: &[Address], calls: &[CallSeen]) -> Judgement {
     Judgement { outcome, addresses }
 }
 
-fn of_call(seen: &CallSeen, verified: &[IpAddr]) -> Outcome {
-    // Whatever was answered, it counts only if it came over a verified interface.
-    if seen.peer.is_some_and(|peer| peer.ip() != seen.ip || !verified.contains(&peer.ip())) {
+fn of_call(seen: &CallSeen) -> Outcome {
+    // Whatever was answered, it counts only if it came over the interface that was verified.
+    if seen.peer.is_some_and(|peer| peer.ip() != seen.ip) {
         return Outcome::Fail(Reason::NotViaEndpoint);
     }
     if let Some(error) = &seen.error {
@@ -117,10 +110,11 @@ fn denying_policy(message: &str) -> Reason {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use super::*;
     use crate::network::Scope;
-    use crate::observation::Trouble;
+    use crate::observation::{Phase, Trouble};
 
     const IP: &str = "10.0.1.57";
 
@@ -172,6 +166,13 @@ mod tests {
         ] {
             assert_eq!(judged(seen.clone()), outcome, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_with_the_times_of_its_call() {
+        let phases = vec![(Phase::Response, Duration::from_millis(9))];
+        let seen = CallSeen { phases: phases.clone(), ..answered() };
+        assert_eq!(call(&[connected(Outcome::Pass)], &[seen]).addresses[0].phases, phases);
     }
 
     #[test]

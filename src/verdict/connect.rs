@@ -4,22 +4,16 @@ use super::Judgement;
 use crate::check::Family;
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Outcome, Reason};
-use crate::plan::Ladder;
 
 /// `resolved` is what the `dns` rung judged; `lacking` the families the instance has no
 /// address of, so that nobody on it can be harmed by an address of them.
-pub fn connect(
-    resolved: &[Address],
-    connections: &[Connection],
-    lacking: &[Family],
-    ladder: &Ladder,
-) -> Judgement {
+pub fn connect(resolved: &[Address], connections: &[Connection], lacking: &[Family]) -> Judgement {
     let addresses: Vec<Address> = resolved
         .iter()
         .map(|address| {
             let connection = connections.iter().find(|connection| connection.ip == address.ip);
             Address {
-                outcome: of_address(address, connection, lacking, ladder.gateway),
+                outcome: of_address(address, connection, lacking),
                 phases: connection.map(|connection| connection.phases.clone()).unwrap_or_default(),
                 ..address.clone()
             }
@@ -34,12 +28,7 @@ pub fn connect(
     Judgement { outcome, addresses }
 }
 
-fn of_address(
-    address: &Address,
-    connection: Option<&Connection>,
-    lacking: &[Family],
-    gateway: bool,
-) -> Outcome {
+fn of_address(address: &Address, connection: Option<&Connection>, lacking: &[Family]) -> Outcome {
     let Some(seen) = connection else {
         return not_tried(address, lacking);
     };
@@ -53,8 +42,7 @@ fn of_address(
     match address.outcome {
         Outcome::Pass => reached,
         // Tried as evidence alone: whatever came of it, this is not the endpoint.
-        Outcome::Fail(_) if !gateway => Outcome::Fail(Reason::AddressOutsideVpc),
-        Outcome::Fail(reason) => Outcome::Fail(reason),
+        Outcome::Fail(_) => Outcome::Fail(Reason::AddressOutsideVpc),
         Outcome::Inconclusive(reason) | Outcome::Skipped(reason) => match reached {
             Outcome::Pass => Outcome::Inconclusive(reason),
             Outcome::Fail(_) | Outcome::Inconclusive(_) | Outcome::Skipped(_) => reached,
@@ -76,9 +64,10 @@ fn not_tried(address: &Address, lacking: &[Family]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use super::*;
-    use crate::observation::Trouble;
+    use crate::observation::{Phase, Trouble};
     use crate::verdict::tests::ladder;
 
     fn resolved(ip: &str, outcome: Outcome) -> Address {
@@ -129,38 +118,44 @@ mod tests {
             (unknown, answered(INSIDE), unknown),
             (unknown, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
         ] {
-            let judgement =
-                connect(&[resolved(INSIDE, outcome)], std::slice::from_ref(&connection), &[], &ladder());
+            let judgement = connect(&[resolved(INSIDE, outcome)], std::slice::from_ref(&connection), &[]);
             assert_eq!(judgement.outcome, judged, "{outcome:?} {connection:?}");
         }
         for connection in [answered(PUBLIC), timeout(PUBLIC)] {
-            let judgement = connect(&[resolved(PUBLIC, outside)], &[connection], &[], &ladder());
+            let judgement = connect(&[resolved(PUBLIC, outside)], &[connection], &[]);
             assert_eq!(judgement.outcome, Fail(Reason::AddressOutsideVpc));
         }
         let loopback = resolved("127.0.0.1", special);
-        assert_eq!(connect(&[loopback], &[], &[], &ladder()).outcome, Skipped(Reason::PrerequisiteFailed));
-        assert_eq!(connect(&[], &[], &[], &ladder()).outcome, Skipped(Reason::PrerequisiteFailed));
+        assert_eq!(connect(&[loopback], &[], &[]).outcome, Skipped(Reason::PrerequisiteFailed));
+        assert_eq!(connect(&[], &[], &[]).outcome, Skipped(Reason::PrerequisiteFailed));
     }
 
     #[test]
     fn an_address_of_a_family_that_the_instance_lacks_is_skipped_and_shown() {
         let both = [resolved(INSIDE, Outcome::Pass), resolved(SIX, Outcome::Pass)];
-        let judgement = connect(&both, &[answered(INSIDE)], &[Family::Ipv6], &ladder());
+        let judgement = connect(&both, &[answered(INSIDE)], &[Family::Ipv6]);
         assert_eq!(judgement.outcome, Outcome::Pass);
         assert_eq!(judgement.addresses[1].outcome, Outcome::Skipped(Reason::FamilyUnavailable));
-        let judgement = connect(&both, &[answered(INSIDE)], &[], &ladder());
+        let judgement = connect(&both, &[answered(INSIDE)], &[]);
         assert_eq!(judgement.outcome, Outcome::Inconclusive(Reason::InternalError));
-        let judgement = connect(&both[1..], &[], &[Family::Ipv6], &ladder());
+        let judgement = connect(&both[1..], &[], &[Family::Ipv6]);
         assert_eq!(judgement.outcome, Outcome::Fail(Reason::FamilyUnavailable));
     }
 
     #[test]
+    fn an_address_is_shown_with_the_times_of_its_connection() {
+        let phases = vec![(Phase::Tcp, Duration::from_millis(1))];
+        let seen = Connection { phases: phases.clone(), ..answered(INSIDE) };
+        let judgement = connect(&[resolved(INSIDE, Outcome::Pass)], &[seen], &[]);
+        assert_eq!(judgement.addresses[0].phases, phases);
+    }
+
+    #[test]
     fn a_gateway_endpoint_is_reached_at_its_public_address() {
-        let gateway = Ladder { gateway: true, ..ladder() };
         let public = [resolved(PUBLIC, Outcome::Pass)];
-        assert_eq!(connect(&public, &[answered(PUBLIC)], &[], &gateway).outcome, Outcome::Pass);
+        assert_eq!(connect(&public, &[answered(PUBLIC)], &[]).outcome, Outcome::Pass);
         assert_eq!(
-            connect(&public, &[failed(PUBLIC, Reason::ConnectTimeout)], &[], &gateway).outcome,
+            connect(&public, &[failed(PUBLIC, Reason::ConnectTimeout)], &[]).outcome,
             Outcome::Fail(Reason::ConnectTimeout)
         );
     }

@@ -104,12 +104,10 @@ fn of_agreement(seen: &DnsSeen, required: bool) -> Option<Outcome> {
     if !required {
         return None;
     }
-    let replies: Vec<&Answer> =
-        seen.answers.iter().filter(|answer| answer.resolver == Resolver::Vpc).collect();
-    let answered = [Question::A, Question::Aaaa].iter().all(|question| {
-        replies.iter().any(|answer| answer.question == *question && is_definite(&answer.reply))
-    });
-    if !answered {
+    let replies = seen.answers.iter().filter(|answer| answer.resolver == Resolver::Vpc);
+    let answered: Vec<Question> =
+        replies.filter(|answer| is_definite(&answer.reply)).map(|answer| answer.question).collect();
+    if !answered.contains(&Question::A) || !answered.contains(&Question::Aaaa) {
         return Some(Outcome::Inconclusive(Reason::ResolversDisagree));
     }
     let system: BTreeSet<IpAddr> = told_by(seen, Resolver::System).collect();
@@ -238,6 +236,7 @@ mod tests {
             assert_eq!(judged(&seen(told(INSIDE), reply.clone())), Outcome::Fail(reason));
             assert_eq!(judged(&seen(reply, told(&[]))), Outcome::Fail(reason));
         }
+        assert_eq!(judged(&seen(Reply::Timeout, Reply::Refused)), Outcome::Fail(Reason::QueryTimeout));
         let unasked = DnsSeen { answers: vec![], ..seen(told(&[]), told(&[])) };
         assert_eq!(judged(&unasked), Outcome::Fail(Reason::ResolverUnreachable));
     }
@@ -254,6 +253,18 @@ mod tests {
         seen.answers.push(answer(Resolver::System, Question::A, told(INSIDE)));
         seen.answers.push(answer(Resolver::System, Question::Aaaa, told(&[])));
         assert_eq!(judged(&seen), Outcome::Pass);
+    }
+
+    #[test]
+    fn an_address_is_shown_with_the_time_of_the_answer_that_told_it() {
+        let mut seen = seen(told(INSIDE), told(&["2001:db8:1234:1::57"]));
+        let slow =
+            Answer { took: Duration::from_millis(9), ..answer(Resolver::Vpc, Question::A, told(INSIDE)) };
+        seen.answers.insert(0, slow);
+        seen.answers[2].took = Duration::from_millis(2);
+        let judgement = dns(&seen, &[], &ladder());
+        let took: Vec<u128> = judgement.addresses.iter().map(|a| a.phases[0].1.as_millis()).collect();
+        assert_eq!(took, [1, 1, 2]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn unable(seen: &EgressSeen, shots: &[&Shot], egress: &Egress) -> Option<Reason>
     if unsent(|outgoing| matches!(outgoing, Outgoing::Blocked { .. })) {
         return Some(Reason::SendBlocked);
     }
-    if !required_probes(egress).into_iter().all(|probe| is_enough(shots, probe)) {
+    if !required_probes(egress).into_iter().all(|probe| is_enough(shots, probe, &egress.network)) {
         return Some(Reason::TooFewTargets);
     }
     let off_host = [ControlKind::Endpoint, ControlKind::Resolver];
@@ -88,11 +88,14 @@ fn required_probes(egress: &Egress) -> Vec<Probe> {
     [Some(Probe::Icmp), tcp, udp].into_iter().flatten().collect()
 }
 
-/// Whether packets of this kind really went to literals of independent operators.
-fn is_enough(shots: &[&Shot], probe: Probe) -> bool {
+/// Whether packets of this kind really went to literals of independent operators. One inside the
+/// VPC, which may own public ranges, is no stranger.
+fn is_enough(shots: &[&Shot], probe: Probe, network: &Network) -> bool {
+    let stranger = |shot: &&&Shot| shot.host.is_none() && !network.scope(shot.ip).is_inside();
     let operators: BTreeSet<u32> = shots
         .iter()
-        .filter(|shot| shot.host.is_none() && shot.probe == probe && shot.sent > 0)
+        .filter(stranger)
+        .filter(|shot| shot.probe == probe && shot.sent > 0)
         .map(|shot| operator(shot.ip))
         .collect();
     operators.len() >= OPERATORS
@@ -281,6 +284,14 @@ mod tests {
         let mut icmp_only = silence();
         icmp_only.shots.retain(|shot| shot.probe == Probe::Icmp);
         assert_eq!(egress(&icmp_only, &quiet).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn the_silence_of_a_literal_inside_the_vpc_says_nothing_of_the_internet() {
+        let cidrs = ["10.0.0.0/16", "8.8.0.0/16", "9.9.0.0/16"];
+        let vpc = cidrs.map(|cidr| cidr.parse().unwrap()).to_vec();
+        let owner = Egress { network: Network { vpc, ..network() }, ..plan() };
+        assert_eq!(egress(&silence(), &owner).outcome, Outcome::Inconclusive(Reason::TooFewTargets));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::lab::Run;
@@ -83,6 +84,14 @@ impl Agent {
 pub fn file(extension: &str, text: &str) -> PathBuf {
     let path = scratch(extension);
     fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+    path
+}
+
+/// A file that nobody ever finishes reading, as on a network file system whose server is gone.
+pub fn frozen() -> PathBuf {
+    let path = scratch("frozen");
+    let made = Command::new("mkfifo").args(["--mode", "644"]).arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()), "cannot make {}", path.display());
     path
 }
 

@@ -1,10 +1,13 @@
 //! The daemon's life: it starts whatever is broken, follows what changes, and ends when told.
 
+use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Fault, Lab};
+use crate::agent;
+use crate::lab::{Fault, Host, Lab};
 use crate::served::Daemon;
 
 const FAST: &str = "interval = \"1s\"\ntimeout = \"500ms\"\n[instance]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[credentials]\ninterval = \"2s\"\ntimeout = \"1s\"\n[egress]\ninterval = \"2s\"\nwindow = \"500ms\"\n";
@@ -111,4 +114,47 @@ fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_colour() {
     let (progress, report) = output.stdout.split_once("linkproof 0.").unwrap_or_default();
     assert!(progress.contains("FAIL: ") && progress.contains("s left)"), "{progress:?}");
     assert!(report.contains("\u{1b}[") && report.contains("SERVFAIL"), "{report:?}");
+}
+
+/// A file of the system that nobody finishes reading holds the one thread that there is. Nothing in
+/// the process can tell then; systemd can, since nobody feeds the watchdog any more.
+#[test]
+fn what_holds_the_engine_starves_the_watchdog() {
+    let lab = lab();
+    let path = agent::scratch("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let daemon = Daemon::start_with(&lab, FAST, |run| run.env("NOTIFY_SOCKET", &path));
+    daemon.until("it works", |daemon| daemon.passes("monitoring/dns"));
+    // The engine turns once a second.
+    let fed = |within| {
+        let begun = Instant::now();
+        let mut message = [0; 4096];
+        while begun.elapsed() < within {
+            if socket.recv(&mut message).is_ok_and(|length| message[..length].starts_with(b"WATCHDOG=1")) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(fed(Duration::from_secs(5)));
+
+    let frozen = agent::frozen();
+    let replaced = frozen.clone();
+    lab.on(Host::Instance, move || {
+        let text = fs::read_to_string("/etc/resolv.conf").unwrap();
+        fs::write("/etc/resolv.conf.kept", text).unwrap();
+        fs::remove_file("/etc/resolv.conf").unwrap();
+        std::os::unix::fs::symlink(&replaced, "/etc/resolv.conf").unwrap();
+    });
+    let begun = Instant::now();
+    while fed(Duration::from_secs(5)) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is fed in spite of an engine that is stuck");
+    }
+
+    lab.on(Host::Instance, || fs::rename("/etc/resolv.conf.kept", "/etc/resolv.conf").unwrap());
+    // The reader that waits finds an empty file.
+    fs::write(&frozen, "").unwrap();
+    assert!(fed(Duration::from_secs(10)));
+    daemon.until("it works again", |daemon| daemon.passes("monitoring/dns"));
 }

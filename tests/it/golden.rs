@@ -1,6 +1,7 @@
 //! The text report under each state, as it was read and found good. What changes from run to
 //! run (times, dates, ids) is replaced by its kind; `UPDATE_GOLDEN=1` writes the files anew.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -278,4 +279,31 @@ fn a_paragraph_is_broken_where_its_normal_text_ends() {
     assert_eq!(normal(&long), long);
     let detail = format!("    control: {}\n      more\n", "held ".repeat(3).trim());
     assert_eq!(normal(&detail), "    control: held held held more\n");
+}
+
+/// What an operator copies at night has to work.
+#[test]
+fn what_a_remedy_sets_is_a_key_of_the_configuration() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let sample = fs::read_to_string(root.join("packaging/linkproof.toml")).unwrap();
+    let known: BTreeSet<&str> = sample
+        .lines()
+        .filter_map(|line| Some(line.trim_start_matches(['#', ' ']).split_once(" = ")?.0))
+        .collect();
+    let runbook = fs::read_to_string(root.join("packaging/runbook.md")).unwrap();
+    // Between the fences stands what is no configuration of ours.
+    let mut texts: Vec<String> = runbook.split("```").step_by(2).map(str::to_owned).collect();
+    for entry in fs::read_dir(root.join("tests/it/golden")).unwrap() {
+        texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let mut set = BTreeSet::new();
+    for text in &texts {
+        let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches('`')).collect();
+        let keys = words.windows(3).filter(|words| words[1] == "=" && !words[0].contains('.'));
+        // With a dot it is the kernel's.
+        set.extend(keys.map(|words| words[0].to_owned()));
+    }
+    let unknown: Vec<&String> = set.iter().filter(|key| !known.contains(key.as_str())).collect();
+    assert!(set.contains("type"), "too few to show anything: {set:?}");
+    assert!(unknown.is_empty(), "no such key: {unknown:?}");
 }

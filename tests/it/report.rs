@@ -56,6 +56,17 @@ impl Report {
             .collect()
     }
 
+    /// The sentence of a check.
+    pub fn summary(&self, id: &str) -> &str {
+        text(&self.check(id)["summary"])
+    }
+
+    /// How long a phase of one address took, in seconds.
+    pub fn phase(&self, id: &str, ip: &str, phase: &str) -> Option<f64> {
+        let address = list(&self.check(id)["addresses"]).iter().find(|address| address["ip"] == ip)?;
+        address["phases"][phase].as_f64()
+    }
+
     pub fn seconds(&self, id: &str) -> f64 {
         self.check(id)["duration_seconds"].as_f64().unwrap_or_else(|| panic!("{id} has no duration"))
     }

@@ -22,13 +22,17 @@ pub struct Daemon<'a> {
 impl<'a> Daemon<'a> {
     /// Ready, with this configuration.
     pub fn start(lab: &'a Lab, config: &str) -> Self {
+        Self::start_with(lab, config, |run| run)
+    }
+
+    pub fn start_with(lab: &'a Lab, config: &str, set: impl FnOnce(Run) -> Run) -> Self {
         let file = std::env::temp_dir().join(format!(
             "linkproof-{}-{:x}.toml",
             std::process::id(),
             fastrand::u64(..)
         ));
         std::fs::write(&file, config).unwrap();
-        let run = Run::new(LINKPROOF).arg("--config").arg(&file).arg("--web.enable-lifecycle");
+        let run = set(Run::new(LINKPROOF).arg("--config").arg(&file).arg("--web.enable-lifecycle"));
         let daemon = Self { lab, child: lab.spawn(&run.timeout(Duration::from_secs(900))), config: file };
         daemon
             .until("it is ready", |daemon| daemon.get("/-/ready").is_some_and(|answer| answer.status == 200));

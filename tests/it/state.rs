@@ -39,6 +39,8 @@ pub struct State {
     seconds: f64,
     as_configured: bool,
     varies: Vec<&'static str>,
+    in_turn: bool,
+    slow: Vec<(&'static str, &'static str, &'static str, f64)>,
     trusted: Vec<IpAddr>,
 }
 
@@ -53,6 +55,8 @@ pub fn state(faults: impl IntoIterator<Item = Fault>) -> State {
         seconds: WINDOW,
         as_configured: false,
         varies: Vec::new(),
+        in_turn: false,
+        slow: Vec::new(),
         trusted: Vec::new(),
     }
 }
@@ -152,6 +156,18 @@ impl State {
         self
     }
 
+    /// What happens once is to happen to each run: they are made one after the other.
+    pub fn in_turn(mut self) -> Self {
+        self.in_turn = true;
+        self
+    }
+
+    /// This phase of an address took at least so long, and the report says so.
+    pub fn slow(mut self, check: &'static str, ip: &'static str, phase: &'static str, seconds: f64) -> Self {
+        self.slow.push((check, ip, phase, seconds));
+        self
+    }
+
     /// Chance decides about these checks: only what holds in every state is asked of them.
     pub fn varies(mut self, checks: &[&'static str]) -> Self {
         self.varies.extend(checks);
@@ -163,10 +179,7 @@ impl State {
         let lab = pool::lab();
         lab.set(self.faults.iter().copied());
         let before = lab.reached_internet();
-        // Side by side: most of either run is waiting.
-        let read = (!self.is_random()).then(|| lab.spawn(&self.agent.once("text")));
-        let output = lab.run(&self.agent.once("json"));
-        let read = read.map(|run| run.wait().stdout);
+        let (output, read) = self.run(&lab);
         let mut wrong = match Report::read(&output.stdout) {
             Ok(report) => self.differences(&report, &output, &lab, before),
             Err(error) => vec![error],
@@ -175,6 +188,55 @@ impl State {
             wrong.extend(golden::differences(name, text));
         }
         assert!(wrong.is_empty(), "{}", self.complaint(name, &wrong, &output, read.as_deref()));
+    }
+
+    /// What must hold whatever is expected, and does not.
+    pub fn violations(&self) -> Vec<String> {
+        let lab = pool::lab();
+        lab.set(self.faults.iter().copied());
+        let before = lab.reached_internet();
+        let output = lab.run(&self.agent.once("json"));
+        let report = match Report::read(&output.stdout) {
+            Ok(report) => report,
+            Err(error) => return vec![format!("{error}, {}", output.stderr)],
+        };
+        let requests = lab.requests();
+        let run = truth::Run {
+            report: &report,
+            exit: output.status.code(),
+            requests: &requests,
+            agents: 1,
+            trusted: &self.trusted,
+            reached: let_out(lab.reached_internet(), before),
+        };
+        [truth::violations(&run), self.leaked(&run), self.passed_over(&report)].concat()
+    }
+
+    /// A run that passes in spite of a fault which alone would break it.
+    fn passed_over(&self, report: &Report) -> Vec<String> {
+        let harmful = self.faults.iter().filter(|fault| !truth::touched(**fault).is_empty());
+        let harmful: Vec<&str> = harmful.map(|fault| fault.name()).collect();
+        let wrong = report.outcome() == "pass" && !self.as_configured && !harmful.is_empty();
+        wrong.then(|| format!("the run passes in spite of {}", harmful.join(", "))).into_iter().collect()
+    }
+
+    /// Once for the programs, and once for the eyes.
+    fn run(&self, lab: &Lab) -> (Output, Option<String>) {
+        let (json, text) = (self.agent.once("json"), self.agent.once("text"));
+        if self.is_random() {
+            return (lab.run(&json), None);
+        }
+        if self.in_turn {
+            let output = lab.run(&json);
+            // What has happened is forgotten.
+            lab.set([]);
+            lab.set(self.faults.iter().copied());
+            return (output, Some(lab.run(&text).stdout));
+        }
+        // Side by side: most of either run is waiting.
+        let read = lab.spawn(&text);
+        let output = lab.run(&json);
+        (output, Some(read.wait().stdout))
     }
 
     fn is_random(&self) -> bool {
@@ -187,6 +249,7 @@ impl State {
             report,
             exit: output.status.code(),
             requests: &requests,
+            agents: if self.is_random() { 1 } else { 2 },
             trusted: &self.trusted,
             reached: let_out(lab.reached_internet(), before),
         };
@@ -196,6 +259,7 @@ impl State {
             self.leaked(&run),
             self.wrong_checks(report),
             self.wrong_addresses(report),
+            self.too_fast(report),
             self.wrong_causes(report),
             self.wrong_exit(output),
             self.too_slow(output.took),
@@ -246,6 +310,17 @@ impl State {
             .map(|(check, ip, expected)| (check, ip, *expected, report.address(check, ip)))
             .filter(|(.., expected, seen)| seen.as_deref() != Some(expected))
             .map(|(check, ip, expected, seen)| format!("{ip} of {check} is {seen:?}, expected {expected}"))
+            .collect()
+    }
+
+    fn too_fast(&self, report: &Report) -> Vec<String> {
+        self.slow
+            .iter()
+            .map(|(check, ip, phase, least)| (check, ip, phase, least, report.phase(check, ip, phase)))
+            .filter(|(.., least, took)| took.is_none_or(|took| took < **least))
+            .map(|(check, ip, phase, least, took)| {
+                format!("{phase} of {ip} in {check} took {took:?} s, expected {least} at least")
+            })
             .collect()
     }
 

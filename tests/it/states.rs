@@ -15,16 +15,27 @@ macro_rules! states {
 }
 
 mod call;
+mod changes;
 mod egress;
 mod endpoints;
 mod instance;
 mod names;
 mod pairs;
 mod path;
+mod proof;
 
 #[test]
 fn every_fault_has_a_state_of_its_own() {
-    let tables = [call::TABLE, egress::TABLE, endpoints::TABLE, instance::TABLE, names::TABLE, path::TABLE];
+    let tables = [
+        call::TABLE,
+        changes::TABLE,
+        egress::TABLE,
+        endpoints::TABLE,
+        instance::TABLE,
+        names::TABLE,
+        path::TABLE,
+        proof::TABLE,
+    ];
     let alone: Vec<Vec<Fault>> =
         tables.iter().flat_map(|table| table.iter()).map(|state| state().faults().to_vec()).collect();
     let missing: Vec<&str> =

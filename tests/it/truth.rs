@@ -1,8 +1,9 @@
 //! What must hold in every state, whatever is expected of it in particular.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::lab::{Door, Fault, Packets, Reached, Request, Signature};
+use crate::lab::{Fault, Packets, Reached, Request, Signature};
 use crate::report::Report;
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6};
 
@@ -11,6 +12,8 @@ pub struct Run<'a> {
     pub report: &'a Report,
     pub exit: Option<i32>,
     pub requests: &'a [Request],
+    /// How many agents made them.
+    pub agents: usize,
     /// Addresses that the configuration vouches for.
     pub trusted: &'a [IpAddr],
     /// What this run let out.
@@ -19,7 +22,7 @@ pub struct Run<'a> {
 
 /// Every violation, in words.
 pub fn violations(run: &Run<'_>) -> Vec<String> {
-    [verdict(run), explanations(run.report), secrecy(run), openness(run)].concat()
+    [verdict(run), explanations(run.report), secrecy(run), openness(run), proof(run), honesty(run)].concat()
 }
 
 /// The verdict follows from the checks, the exit code from the verdict.
@@ -76,7 +79,7 @@ fn secrecy(run: &Run<'_>) -> Vec<String> {
         .requests
         .iter()
         .filter(|request| request.signature != Signature::Absent)
-        .filter(|request| request.door == Door::Public || !may_have(request.local.ip()));
+        .filter(|request| !may_have(request.local.ip()));
     strays.map(|request| format!("a signature went to {}", request.local)).collect()
 }
 
@@ -97,15 +100,55 @@ fn openness(run: &Run<'_>) -> Vec<String> {
         .collect()
 }
 
+/// Each request has a connection of its own, and whatever became of a call it is made once: what is
+/// pooled or tried again shows a subnet that is no more, or a better one than there is.
+fn honesty(run: &Run<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut connections = BTreeSet::new();
+    let mut calls: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for request in run.requests {
+        if !connections.insert(request.connection) {
+            wrong.push(format!("a second request came over connection {}", request.connection));
+        }
+        if request.signature != Signature::Absent {
+            *calls.entry(request.local.ip()).or_default() += 1;
+        }
+    }
+    let again = calls.iter().filter(|(_, calls)| **calls > run.agents);
+    wrong.extend(again.map(|(ip, calls)| format!("{calls} calls to {ip} by {} agents", run.agents)));
+    wrong
+}
+
+/// "Proves PrivateLink" is said only of answers that came through an endpoint.
+fn proof(run: &Run<'_>) -> Vec<String> {
+    let claimed = run.report.checks().iter().any(|(id, _)| run.report.summary(id).contains("proves"));
+    let strays = run.requests.iter().filter(|request| {
+        claimed
+            && request.status == Some(200)
+            && request.signature != Signature::Absent
+            && request.source.is_none()
+    });
+    strays
+        .map(|request| format!("{} answered over the internet, and it is called a proof", request.local))
+        .collect()
+}
+
 /// The checks that must not say pass while a fault is in force, with no configuration that makes
 /// it right. None: the subnet is in order all the same.
 pub fn touched(fault: Fault) -> &'static [&'static str] {
     use Fault as F;
     match fault {
         F::NatOpen | F::NatOpenTcpOnly | F::NatOpenIcmpOnly | F::NatOpenUdpOnly | F::NatOpenLossy => &[IPV4],
+        F::NatOpensMidway | F::NatClosesMidway => &[IPV4],
         F::Ipv6EgressOpen | F::Nat64Open | F::InstanceIpv6Lost => &[IPV6],
         F::EgressTcpReset | F::EgressRejectedOutside | F::SendBlocked => &[IPV4, IPV6],
-        F::EndpointSgSilent | F::EndpointSgRefused | F::InstanceEgressBlocked => &[CONNECT, CALL],
+        F::EndpointSgSilent
+        | F::EndpointSgRefused
+        | F::EndpointReturnBlocked
+        | F::EndpointMuteAfterHandshake
+        | F::InstanceEgressBlocked
+        | F::DnsStale
+        | F::SystemResolverStale => &[CONNECT, CALL],
         F::EndpointASilent | F::EndpointBSilent | F::EndpointARefused => &[CONNECT],
         F::MtuBlackHole | F::TlsSilent | F::TlsReset | F::ResponseSilent | F::ResponseGarbage => {
             &[CONNECT, CALL]
@@ -118,14 +161,17 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::DnsTruncatedNoTcp
         | F::DnsOutsideVpc
         | F::DnsSpecial
-        | F::SystemResolverDiffers => &[DNS, CONNECT, CALL],
+        | F::SystemResolverDiffers
+        | F::SystemResolverElsewhere => &[DNS, CONNECT, CALL],
         F::DnsSilent | F::DnsPortClosed => &[DNS, CONNECT, CALL],
-        F::DnsMixed | F::DnsAaaaPublic => &[DNS, CONNECT],
+        F::DnsMixed | F::DnsAaaaPublic | F::HostsFilePins => &[DNS, CONNECT],
         F::CertificateExpired
         | F::CertificateNotYetValid
         | F::CertificateWrongName
         | F::CertificateUntrusted => &[CONNECT, CALL],
-        F::ResponseCut | F::CaptivePage | F::WrongBody => &[CALL],
+        F::EndpointShutAfterAnswer | F::CallSilent | F::ResponseCut | F::CaptivePage | F::WrongBody => {
+            &[CALL]
+        }
         F::RoleMissing | F::CredentialsExpired => &[CREDENTIALS, CALL],
         F::RoleDenied
         | F::RoleDeniedExplicitly
@@ -147,6 +193,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::MetadataDisabled
         | F::MetadataSlow
         | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
+        F::InstanceLinkDown => &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
         F::EgressRejectedInside
         | F::GatewayMissing
@@ -156,7 +203,16 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::InstanceIpv6Absent
         | F::EndpointLossy
         | F::EndpointSlow
+        | F::SynLost
         | F::DnsTruncated
+        | F::DnsAlias
+        | F::DnsOneZone
+        | F::DnsLost
+        | F::SystemResolverPartial
+        | F::SearchListCatches
+        | F::WebsiteUnknown
+        | F::ProofPolicy
+        | F::ProofPolicyOfVpc
         | F::DnsAaaa
         | F::SystemResolverSilent
         | F::DnsSlow
@@ -175,6 +231,8 @@ pub fn opens(fault: Fault) -> bool {
             | F::NatOpenIcmpOnly
             | F::NatOpenUdpOnly
             | F::NatOpenLossy
+            | F::NatOpensMidway
+            | F::NatClosesMidway
             | F::Ipv6EgressOpen
             | F::Nat64Open
             | F::EgressRejectedOutside

@@ -42,6 +42,8 @@ pub const PUBLIC_WEBSITE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub const PUBLIC_WEBSITE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10);
 pub const PUBLIC_CLOUDWATCH: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 20);
 pub const PUBLIC_CLOUDWATCH_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x20);
+/// CloudWatch of another region.
+pub const PUBLIC_ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 21);
 /// Where the internet's own ICMP errors come from.
 pub const INTERNET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub const INTERNET_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);

@@ -13,6 +13,10 @@ pub struct Behaviour {
     pub handshake: Handshake,
     pub answer: Answer,
     pub refusal: Option<Refusal>,
+    /// The condition under which the role's policy allows the call.
+    pub proof: Option<Proof>,
+    /// When the endpoint tells the router that the time for a fault has come.
+    pub sign: Option<Sign>,
     pub endpoint_a_slow: bool,
     /// CloudWatch's clock minus the instance's.
     pub clock_seconds: i64,
@@ -31,11 +35,25 @@ pub enum Handshake {
 pub enum Answer {
     Normal,
     Silent,
+    SilentToSigned,
     Cut,
     Garbage,
     CaptivePage,
     WrongBody,
     Unavailable,
+}
+
+/// A condition on what AWS knows of the way by which a call came, and the client cannot set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Proof {
+    SourceVpce,
+    SourceVpc,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sign {
+    AfterHandshake,
+    WithAnswer,
 }
 
 /// Why CloudWatch says no to a request that is signed well.
@@ -85,6 +103,7 @@ impl Behaviour {
             faults.first(&[(Fault::TlsSilent, Handshake::Silent), (Fault::TlsReset, Handshake::Reset)]);
         let answer = faults.first(&[
             (Fault::ResponseSilent, Answer::Silent),
+            (Fault::CallSilent, Answer::SilentToSigned),
             (Fault::ResponseGarbage, Answer::Garbage),
             (Fault::ResponseCut, Answer::Cut),
             (Fault::CaptivePage, Answer::CaptivePage),
@@ -98,6 +117,14 @@ impl Behaviour {
             handshake: handshake.unwrap_or(Handshake::Normal),
             answer: answer.unwrap_or(Answer::Normal),
             refusal: refusal(faults),
+            proof: faults.first(&[
+                (Fault::ProofPolicy, Proof::SourceVpce),
+                (Fault::ProofPolicyOfVpc, Proof::SourceVpc),
+            ]),
+            sign: faults.first(&[
+                (Fault::EndpointMuteAfterHandshake, Sign::AfterHandshake),
+                (Fault::EndpointShutAfterAnswer, Sign::WithAnswer),
+            ]),
             endpoint_a_slow: faults.has(Fault::EndpointSlow),
             clock_seconds: clock_seconds.unwrap_or(0),
             metadata: Metadata::of(faults),

@@ -8,14 +8,17 @@ use std::time::{Duration, SystemTime};
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::behaviour::{Answer, Behaviour, Handshake, Policy, Refusal};
+use super::behaviour::{Answer, Behaviour, Handshake, Policy, Refusal, Sign};
 use super::clock::Moment;
+use super::firewall::SIGN;
 use super::peer::{self, CONNECTION_LIFETIME, Ends, Payload, Peers};
-use super::protocol::{self, Call, Error, INSTANCE_ID, Protocol};
+use super::policy::{self, Source};
+use super::protocol::{self, Call, Error, Protocol};
 use super::request::{self, Door};
 use super::sigv4::{self, Flaw, Signature};
 
@@ -31,13 +34,18 @@ struct Connection {
     door: Door,
     ends: Ends,
     number: u64,
+    /// By which the router is told that the time has come; only where a fault waits for it.
+    socket: Option<socket2::Socket>,
 }
 
 /// Serves one connection that arrived at this door.
 pub async fn serve(peers: Arc<Peers>, door: Door, stream: TcpStream, ends: Ends) {
     let number = peers.next_connection();
-    let connection = Connection { peers, door, ends, number };
+    let mut connection = Connection { peers, door, ends, number, socket: None };
     let behaviour = connection.behaviour();
+    if behaviour.sign.is_some() {
+        connection.socket = SockRef::from(&stream).try_clone().ok();
+    }
     match behaviour.handshake {
         Handshake::Normal => {}
         Handshake::Silent => return sleep(CONNECTION_LIFETIME).await,
@@ -48,6 +56,7 @@ pub async fn serve(peers: Arc<Peers>, door: Door, stream: TcpStream, ends: Ends)
     let Ok(mut tls) = acceptor.accept(stream).await else {
         return;
     };
+    connection.sign(Sign::AfterHandshake);
     if behaviour.answer == Answer::Garbage {
         // Whether the client still listens makes no difference.
         let _ = tls.read(&mut [0; 4096]).await;
@@ -82,16 +91,31 @@ impl Connection {
         let now = Moment::now().plus(behaviour.clock_seconds);
         let call = Call::read(&parts, &body);
         let signature = sigv4::verify(&parts, &body, now);
-        if behaviour.answer == Answer::Silent {
+        let signed = signature != Signature::Absent;
+        if behaviour.answer == Answer::Silent || (behaviour.answer == Answer::SilentToSigned && signed) {
             self.log(&parts, &call, signature.clone(), None);
             sleep(CONNECTION_LIFETIME).await;
         }
         if behaviour.endpoint_a_slow && self.door == Door::EndpointA {
             sleep(SLOWNESS).await;
         }
-        let response = respond(&behaviour, &call, &signature, now);
+        let response = respond(&behaviour, &call, &signature, self.source(), now);
+        self.sign(Sign::WithAnswer);
         self.log(&parts, &call, signature, Some(response.status().as_u16()));
         response
+    }
+
+    fn source(&self) -> Option<Source> {
+        Source::of(self.door, self.ends.local.ip())
+    }
+
+    /// Whatever is sent from now on carries the sign, if it is this that a fault waits for.
+    fn sign(&self, sign: Sign) {
+        if self.behaviour().sign != Some(sign) {
+            return;
+        }
+        let socket = self.socket.as_ref().expect("it was kept when the connection began");
+        socket.set_tos_v4(SIGN).expect("an open socket can be marked");
     }
 
     fn log(&self, parts: &Parts, call: &Call, signature: Signature, status: Option<u16>) {
@@ -113,12 +137,19 @@ impl Connection {
             protocol: call.protocol,
             operation: call.operation.clone(),
             signature,
+            source: self.source(),
             status,
         });
     }
 }
 
-fn respond(behaviour: &Behaviour, call: &Call, signature: &Signature, now: Moment) -> Response<Payload> {
+fn respond(
+    behaviour: &Behaviour,
+    call: &Call,
+    signature: &Signature,
+    source: Option<Source>,
+    now: Moment,
+) -> Response<Payload> {
     let signed = matches!(signature, Signature::Valid { .. });
     match behaviour.answer {
         Answer::CaptivePage => return page(200, "text/html", CAPTIVE_PAGE, now),
@@ -130,10 +161,15 @@ fn respond(behaviour: &Behaviour, call: &Call, signature: &Signature, now: Momen
             set(&mut response, "smithy-protocol", "rpc-v2-cbor");
             return response;
         }
-        Answer::Normal | Answer::Silent | Answer::Cut | Answer::Garbage | Answer::WrongBody => {}
+        Answer::Normal
+        | Answer::Silent
+        | Answer::SilentToSigned
+        | Answer::Cut
+        | Answer::Garbage
+        | Answer::WrongBody => {}
     }
     let request_id = request_id();
-    let (status, body, error) = match verdict(behaviour, call, signature) {
+    let (status, body, error) = match verdict(behaviour, call, signature, source) {
         Ok(()) => (200, call.metrics(&request_id), None),
         Err(error) => (error.status, error.write(call.protocol, &request_id), Some(error)),
     };
@@ -154,7 +190,12 @@ fn respond(behaviour: &Behaviour, call: &Call, signature: &Signature, now: Momen
 }
 
 /// Whether the request is granted, in AWS's order: signature, token, policy.
-fn verdict(behaviour: &Behaviour, call: &Call, signature: &Signature) -> Result<(), Error> {
+fn verdict(
+    behaviour: &Behaviour,
+    call: &Call,
+    signature: &Signature,
+    source: Option<Source>,
+) -> Result<(), Error> {
     match signature {
         Signature::Absent => {
             return Err(Error::sender(403, "MissingAuthenticationToken", "Missing Authentication Token"));
@@ -166,48 +207,14 @@ fn verdict(behaviour: &Behaviour, call: &Call, signature: &Signature) -> Result<
         Signature::Valid { .. } => {}
     }
     if let Some(refusal) = behaviour.refusal {
-        return Err(refused(refusal));
+        return Err(policy::refused(refusal));
+    }
+    if !policy::allows(behaviour.proof, source) {
+        return Err(policy::refused(Refusal::Denied(Policy::Identity)));
     }
     match (call.protocol, call.operation.as_deref()) {
         (Some(_), Some("ListMetrics")) => Ok(()),
         _ => Err(Error::sender(400, "InvalidAction", "Could not find operation for the request")),
-    }
-}
-
-fn refused(refusal: Refusal) -> Error {
-    const ACTION: &str = "cloudwatch:ListMetrics";
-    let user = format!(
-        "User: arn:aws:sts::123456789012:assumed-role/linkproof-lab/{INSTANCE_ID} is not authorized to perform: {ACTION}"
-    );
-    match refusal {
-        Refusal::Denied(policy) => {
-            let message = format!("{user} because no {} policy allows the {ACTION} action", kind(policy));
-            // A boundary is not called a policy.
-            Error::sender(403, "AccessDenied", message.replace("boundary policy", "boundary"))
-        }
-        Refusal::DeniedExplicitly(policy) => {
-            let article = if policy == Policy::Identity { "an" } else { "a" };
-            let message = format!("{user} with an explicit deny in {article} {} policy", kind(policy));
-            Error::sender(403, "AccessDenied", message.replace("boundary policy", "boundary"))
-        }
-        Refusal::DeniedPlainly => Error::sender(403, "AccessDenied", "Access Denied"),
-        Refusal::Throttled => Error::sender(400, "Throttling", "Rate exceeded"),
-        Refusal::InternalError => Error::sender(500, "InternalServiceError", "Internal service error"),
-        Refusal::TokenExpired => {
-            Error::sender(403, "ExpiredToken", "The security token included in the request is expired")
-        }
-        Refusal::TokenInvalid => Error::sender(403, Flaw::UnknownToken.code(), Flaw::UnknownToken.message()),
-    }
-}
-
-fn kind(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Identity => "identity-based",
-        Policy::Endpoint => "VPC endpoint",
-        Policy::ServiceControl => "service control",
-        Policy::ResourceControl => "resource control",
-        Policy::Boundary => "permissions boundary",
-        Policy::Session => "session",
     }
 }
 

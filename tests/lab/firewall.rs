@@ -18,10 +18,11 @@ pub fn apply(rules: &str) -> Result<(), String> {
 }
 
 pub fn router(faults: &Faults) -> String {
-    let broken = chain("faults", &[broken_endpoint(faults), broken_services(faults)].concat());
+    let broken =
+        chain("faults", &[broken_endpoint(faults), changing(faults), broken_services(faults)].concat());
     let egress = chain("egress", &egress(faults));
     format!(
-        "{broken}{egress}\
+        "{MEMORY}{broken}{egress}\
          chain input {{\n\
          type filter hook input priority 0; policy drop;\n\
          iifname lo accept\n\
@@ -44,6 +45,33 @@ pub fn router(faults: &Faults) -> String {
     )
 }
 
+/// What the faults that come and go remember. Replacing the rules forgets it.
+const MEMORY: &str = "set begun { type ipv4_addr . inet_service . ipv4_addr; flags dynamic; size 65535; }
+set shut { type ipv4_addr; flags dynamic; size 64; }
+set turned { type ipv4_addr; flags dynamic; size 64; }
+";
+
+/// By which the endpoint's side says that the time for a fault has come: what the router sees of
+/// it is in force before the instance can have heard it.
+pub const SIGN: u32 = 0x20;
+
+/// Faults that come, or go, while an attempt is under way.
+fn changing(faults: &Faults) -> Vec<String> {
+    const BEGINS: &str = "iifname instance oifname { endpoint-a, endpoint-b } tcp flags & (syn|ack) == syn";
+    const CONNECTION: &str = "ip saddr . tcp sport . ip daddr";
+    const SIGNED: &str = "iifname { endpoint-a, endpoint-b } oifname instance ip dscp cs1";
+    let rules = [
+        (Fault::SynLost, vec![format!("{BEGINS} {CONNECTION} != @begun add @begun {{ {CONNECTION} }} drop")]),
+        // As in a VPC: what is established goes on.
+        (
+            Fault::EndpointShutAfterAnswer,
+            vec![format!("{SIGNED} add @shut {{ ip saddr }}"), format!("{BEGINS} ip daddr @shut drop")],
+        ),
+        (Fault::EndpointMuteAfterHandshake, vec![format!("{SIGNED} drop")]),
+    ];
+    in_force(faults, rules)
+}
+
 /// What gets between the instance and the endpoint.
 fn broken_endpoint(faults: &Faults) -> Vec<String> {
     const TO_ENDPOINT: &str = "iifname instance oifname { endpoint-a, endpoint-b }";
@@ -57,6 +85,7 @@ fn broken_endpoint(faults: &Faults) -> Vec<String> {
         ),
         (Fault::EndpointSgSilent, vec![format!("{TO_ENDPOINT} drop")]),
         (Fault::EndpointSgRefused, vec![format!("{TO_ENDPOINT} meta l4proto tcp reject with tcp reset")]),
+        (Fault::EndpointReturnBlocked, vec![format!("{FROM_ENDPOINT} tcp dport 1024-65535 drop")]),
         (Fault::EndpointASilent, vec!["iifname instance oifname endpoint-a drop".to_owned()]),
         (Fault::EndpointBSilent, vec!["iifname instance oifname endpoint-b drop".to_owned()]),
         (
@@ -105,7 +134,25 @@ fn broken_services(faults: &Faults) -> Vec<String> {
 /// chain's policy where no rule says otherwise.
 fn egress(faults: &Faults) -> Vec<String> {
     const OUT: &str = "iifname instance";
+    // Ping of the agent has 52 bytes. The third of its waves finds the route changed.
+    const NINTH_PING: &str = "iifname instance meta l4proto icmp quota over 416 bytes";
     let rules = [
+        (
+            Fault::NatOpensMidway,
+            vec![
+                format!("{NINTH_PING} add @turned {{ ip saddr }}"),
+                "ip saddr @turned accept".to_owned(),
+                "ip daddr @turned accept".to_owned(),
+            ],
+        ),
+        (
+            Fault::NatClosesMidway,
+            vec![
+                format!("{NINTH_PING} add @turned {{ ip saddr }}"),
+                "ip saddr @turned drop".to_owned(),
+                "meta nfproto ipv4 accept".to_owned(),
+            ],
+        ),
         // The agent sends 10 packets at each of 4 targets: all of them are lost in one run of
         // 16 million (0.66 to the 40th). What comes back is spared.
         (Fault::NatOpenLossy, vec![format!("{OUT} meta nfproto ipv4 numgen random mod 100 < 66 drop")]),

@@ -10,9 +10,10 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::address::{CORPORATE_DNS, NOBODY, RESOLVER, RESOLVER_V6};
+use super::address::{CORPORATE_DNS, NOBODY, PUBLIC_CLOUDWATCH, RESOLVER, RESOLVER_V6};
 use super::fault::{Fault, Faults};
 use super::host::tool;
+use super::zone::{CLOUDWATCH, SEARCHED};
 
 /// An empty home, so that no configuration of the machine's user takes part.
 pub const HOME: &str = "/run/instance/home";
@@ -28,14 +29,13 @@ pub fn prepare(trusted: &[String]) -> Result<(), String> {
     mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers)).map_err(|error| {
         format!("cannot lay the instance's /etc over the machine's ({error}): the kernel needs overlayfs (`modprobe overlay`)")
     })?;
-    replace("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")?;
     replace("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")?;
     trust(trusted)
 }
 
 /// What the instance's resolv.conf says under these faults.
 pub fn resolv_conf(faults: &Faults) -> String {
-    let servers = if faults.has(Fault::SystemResolverDiffers) {
+    let servers = if faults.has_any(&super::zone::OF_THE_COMPANY) {
         vec![CORPORATE_DNS]
     } else if faults.has(Fault::SystemResolverSilent) {
         vec![NOBODY, RESOLVER]
@@ -48,12 +48,26 @@ pub fn resolv_conf(faults: &Faults) -> String {
         servers.into_iter().map(IpAddr::from).collect()
     };
     let servers: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    if faults.has(Fault::SearchListCatches) {
+        return format!("search {SEARCHED}\noptions ndots:5\n{servers}");
+    }
     format!("search ec2.internal\n{servers}")
 }
 
+/// What the instance's hosts file says under these faults.
+pub fn hosts_file(faults: &Faults) -> String {
+    let pinned = if faults.has(Fault::HostsFilePins) {
+        format!("{PUBLIC_CLOUDWATCH} {CLOUDWATCH}\n")
+    } else {
+        String::new()
+    };
+    format!("127.0.0.1 localhost\n::1 localhost\n{pinned}")
+}
+
 /// Runs on the instance.
-pub fn apply_resolv_conf(text: &str) -> Result<(), String> {
-    replace("/etc/resolv.conf", text)
+pub fn apply_names(resolv_conf: &str, hosts_file: &str) -> Result<(), String> {
+    replace("/etc/resolv.conf", resolv_conf)?;
+    replace("/etc/hosts", hosts_file)
 }
 
 fn trust(trusted: &[String]) -> Result<(), String> {

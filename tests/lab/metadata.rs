@@ -14,6 +14,7 @@ use super::behaviour::Metadata;
 use super::clock::Moment;
 use super::cloudwatch::{page, set};
 use super::peer::{self, Payload, Peers};
+use super::policy::VPC;
 use super::protocol::INSTANCE_ID;
 use super::sigv4::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 
@@ -157,7 +158,7 @@ fn interface(state: Metadata) -> Vec<(&'static str, String)> {
         ("security-group-ids", "sg-0abcdef1234567890".to_owned()),
         ("security-groups", "private".to_owned()),
         ("subnet-id", "subnet-0abcdef1234567890".to_owned()),
-        ("vpc-id", "vpc-0abcdef1234567890".to_owned()),
+        ("vpc-id", VPC.to_owned()),
     ];
     if state.ipv4 {
         documents.push(("local-ipv4s", INSTANCE.to_string()));

@@ -28,6 +28,7 @@ mod instance;
 mod internet;
 mod metadata;
 mod peer;
+mod policy;
 mod protocol;
 mod request;
 mod resolver;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use super::policy::Source;
 use super::protocol::Protocol;
 use super::sigv4::Signature;
 
@@ -34,6 +35,8 @@ pub struct Request {
     pub protocol: Option<Protocol>,
     pub operation: Option<String>,
     pub signature: Signature,
+    /// What AWS knows of its way; None over the internet.
+    pub source: Option<Source>,
     /// None where a fault kept the answer back.
     pub status: Option<u16>,
 }

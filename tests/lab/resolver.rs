@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::address::{CORPORATE_DNS, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6};
 use super::fault::{Fault, Faults};
 use super::host::{Host, TOOL_PATH, Thread};
-use super::slow_resolver::SlowResolver;
+use super::slow_resolver::{Habit, SlowResolver};
 use super::zone;
 
 /// unbound starts in a fifth of a second; a busy machine may need far longer.
@@ -25,7 +25,7 @@ pub struct Setup {
     addresses: Vec<IpAddr>,
     zone: String,
     options: String,
-    slow: bool,
+    habit: Option<Habit>,
 }
 
 impl Setup {
@@ -50,18 +50,18 @@ impl Setup {
             addresses: vec![RESOLVER.into(), RESOLVER_LINK_LOCAL.into(), RESOLVER_V6.into()],
             zone: zone::vpc(faults),
             options,
-            slow: faults.has(Fault::DnsSlow),
+            habit: faults.first(&[(Fault::DnsSlow, Habit::Late), (Fault::DnsLost, Habit::Deaf)]),
         }
     }
 
     /// The company's resolver runs only while someone is meant to ask it.
     pub fn corporate(faults: &Faults) -> Option<Self> {
-        faults.has(Fault::SystemResolverDiffers).then(|| Self {
+        zone::corporate(faults).map(|zone| Self {
             host: Host::CorporateDns,
             addresses: vec![CORPORATE_DNS.into()],
-            zone: zone::corporate(),
+            zone,
             options: "access-control: 0.0.0.0/0 allow\n".to_owned(),
-            slow: false,
+            habit: None,
         })
     }
 
@@ -71,7 +71,7 @@ impl Setup {
 
     fn config(&self, directory: &str) -> String {
         let mut interfaces = "interface: 127.0.0.1\n".to_owned();
-        if !self.slow {
+        if self.habit.is_none() {
             for address in &self.addresses {
                 interfaces += &format!("interface: {address}\n");
             }
@@ -107,9 +107,9 @@ impl Resolver {
                 .map_err(|error| subject(format!("{error}; is unbound installed?")))?;
             let mut started = Self { unbound, slow: None };
             started.wait_until_it_answers(&directory).map_err(subject)?;
-            if setup.slow {
-                let slow =
-                    SlowResolver::start(&setup.addresses).map_err(|error| subject(error.to_string()))?;
+            if let Some(habit) = setup.habit {
+                let slow = SlowResolver::start(&setup.addresses, habit)
+                    .map_err(|error| subject(error.to_string()))?;
                 started.slow = Some(slow);
             }
             Ok(started)

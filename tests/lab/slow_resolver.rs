@@ -1,8 +1,8 @@
-//! A resolver that takes its time: it holds every query back, then asks the real
-//! one over loopback. Plain threads, since what they open must be opened in the
-//! router's namespace.
+//! A resolver with a bad habit: it holds every query back, or does not hear a question the first
+//! time, then asks the real one over loopback. Plain threads, since what they open must be opened
+//! in the router's namespace.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -17,6 +17,14 @@ const POLL: Duration = Duration::from_millis(20);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const REAL_RESOLVER: &str = "127.0.0.1:53";
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Habit {
+    /// Answers everything late.
+    Late,
+    /// Hears every second datagram of one question.
+    Deaf,
+}
+
 pub struct SlowResolver {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -24,21 +32,30 @@ pub struct SlowResolver {
 
 impl SlowResolver {
     /// Call it on the thread of the host that has these addresses.
-    pub fn start(addresses: &[IpAddr]) -> io::Result<Self> {
+    pub fn start(addresses: &[IpAddr], habit: Habit) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         for address in addresses {
             let datagrams = UdpSocket::bind(SocketAddr::new(*address, 53))?;
             datagrams.set_read_timeout(Some(POLL))?;
             let stopped = Arc::clone(&stop);
-            threads.push(thread::spawn(move || relay_datagrams(&datagrams, &stopped)));
+            threads.push(thread::spawn(move || relay_datagrams(&datagrams, habit, &stopped)));
 
             let connections = TcpListener::bind(SocketAddr::new(*address, 53))?;
             connections.set_nonblocking(true)?;
             let stopped = Arc::clone(&stop);
-            threads.push(thread::spawn(move || relay_connections(&connections, &stopped)));
+            threads.push(thread::spawn(move || relay_connections(&connections, habit, &stopped)));
         }
         Ok(Self { stop, threads })
+    }
+}
+
+impl Habit {
+    fn delay(self) -> Duration {
+        match self {
+            Self::Late => DELAY,
+            Self::Deaf => Duration::ZERO,
+        }
     }
 }
 
@@ -54,12 +71,20 @@ impl Drop for SlowResolver {
 
 /// One thread holds the queries and the socket, so that nothing keeps the port
 /// once it ends.
-fn relay_datagrams(socket: &UdpSocket, stop: &AtomicBool) {
+fn relay_datagrams(socket: &UdpSocket, habit: Habit, stop: &AtomicBool) {
     let mut held: VecDeque<(Instant, SocketAddr, Vec<u8>)> = VecDeque::new();
+    let mut missed: HashSet<Vec<u8>> = HashSet::new();
     let mut buffer = [0; 4096];
     while !stop.load(Ordering::Relaxed) {
         if let Ok((length, client)) = socket.recv_from(&mut buffer) {
-            held.push_back((Instant::now() + DELAY, client, buffer[..length].to_vec()));
+            let query = buffer[..length].to_vec();
+            // Behind the number, which may be another each time.
+            let question = query.get(2..).unwrap_or_default().to_vec();
+            if habit == Habit::Late || missed.remove(&question) {
+                held.push_back((Instant::now() + habit.delay(), client, query));
+            } else {
+                missed.insert(question);
+            }
         }
         while held.front().is_some_and(|(due, ..)| *due <= Instant::now()) {
             let Some((_, client, query)) = held.pop_front() else {
@@ -84,13 +109,13 @@ fn ask(query: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn relay_connections(listener: &TcpListener, stop: &AtomicBool) {
+fn relay_connections(listener: &TcpListener, habit: Habit, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match listener.accept() {
             Ok((client, _)) => {
                 thread::spawn(move || {
                     // Either side may hang up at any time; that ends the relay.
-                    let _ = relay(client);
+                    let _ = relay(client, habit.delay());
                 });
             }
             Err(_) => thread::sleep(POLL),
@@ -98,9 +123,9 @@ fn relay_connections(listener: &TcpListener, stop: &AtomicBool) {
     }
 }
 
-fn relay(mut client: TcpStream) -> io::Result<()> {
+fn relay(mut client: TcpStream, delay: Duration) -> io::Result<()> {
     client.set_nonblocking(false)?;
-    thread::sleep(DELAY);
+    thread::sleep(delay);
     let mut real = TcpStream::connect(REAL_RESOLVER)?;
     let (mut client_reader, mut real_writer) = (client.try_clone()?, real.try_clone()?);
     let upstream = thread::spawn(move || {

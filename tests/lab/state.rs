@@ -38,6 +38,7 @@ pub struct Derived {
     instance_network: String,
     gateway: String,
     resolv_conf: String,
+    hosts_file: String,
     ping_groups: String,
     vpc_resolver: Setup,
     corporate_resolver: Option<Setup>,
@@ -55,6 +56,7 @@ impl Derived {
             instance_network: topology::instance(faults),
             gateway: topology::gateway(faults),
             resolv_conf: instance::resolv_conf(faults),
+            hosts_file: instance::hosts_file(faults),
             ping_groups: format!("{low} {high}"),
             vpc_resolver: Setup::vpc(faults),
             corporate_resolver: Setup::corporate(faults),
@@ -109,9 +111,10 @@ impl State {
             let network = new.instance_network.clone();
             hosts.on(Host::Instance, move || topology::apply_instance(&network))?;
         }
-        if old.map(|old| &old.resolv_conf) != Some(&new.resolv_conf) {
-            let text = new.resolv_conf.clone();
-            hosts.on(Host::Instance, move || instance::apply_resolv_conf(&text))?;
+        let names = |derived: &Derived| (derived.resolv_conf.clone(), derived.hosts_file.clone());
+        if old.map(names) != Some(names(new)) {
+            let (resolv_conf, hosts_file) = names(new);
+            hosts.on(Host::Instance, move || instance::apply_names(&resolv_conf, &hosts_file))?;
         }
         if old.map(|old| &old.ping_groups) != Some(&new.ping_groups) {
             let groups = new.ping_groups.clone();

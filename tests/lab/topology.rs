@@ -52,7 +52,10 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
 /// The instance's addresses and routes under these faults.
 pub fn instance(faults: &Faults) -> String {
     let default_route = !faults.has(Fault::NoDefaultRoute);
-    let mut batch = "addr add fe80::2/64 dev eth0 nodad\n".to_owned();
+    if faults.has(Fault::InstanceLinkDown) {
+        return format!("addr add {INSTANCE}/24 dev eth0\nlink set eth0 down\n");
+    }
+    let mut batch = "link set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n".to_owned();
     if !faults.has(Fault::InstanceIpv4Absent) {
         batch += &format!("addr add {INSTANCE}/24 dev eth0\n");
         for cidr in VPC_CIDRS {

@@ -3,11 +3,30 @@
 
 use super::address::{
     ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, NOBODY,
-    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
 };
 use super::fault::{Fault, Faults};
 
 pub const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
+
+/// The names that AWS gives the endpoint itself; they resolve everywhere, private DNS or not.
+const OWN_NAME: &str = "vpce-0123456789abcdef0-lab00000.monitoring.us-east-1.vpce.amazonaws.com";
+const OWN_NAME_IN_ZONE_A: &str =
+    "vpce-0123456789abcdef0-lab00000-us-east-1a.monitoring.us-east-1.vpce.amazonaws.com";
+
+/// CloudWatch in a region in which this VPC has nothing.
+const ANOTHER_REGION: &str = "monitoring.eu-west-1.amazonaws.com";
+
+/// The suffix of a search list that catches the CloudWatch name.
+pub const SEARCHED: &str = "corp.example";
+
+/// With these the instance asks the company's resolver, which is wrong about CloudWatch alone.
+pub const OF_THE_COMPANY: [Fault; 4] = [
+    Fault::SystemResolverDiffers,
+    Fault::SystemResolverElsewhere,
+    Fault::SystemResolverStale,
+    Fault::SystemResolverPartial,
+];
 
 /// Other services with an endpoint of their own in the VPC; no fault touches their names.
 pub const OTHER_SERVICES: [&str; 7] = ["ssm", "ssmmessages", "ec2messages", "logs", "kms", "sts", "api.ecr"];
@@ -18,39 +37,56 @@ pub const PARTNERS: usize = 20;
 /// The zone as the VPC resolver has it.
 pub fn vpc(faults: &Faults) -> String {
     if faults.has(Fault::NameNotFound) {
-        return zone(&[]);
+        return zone(&[], faults);
     }
     if faults.has(Fault::NameNoAddress) {
-        return zone(&["TXT \"no address here\"".to_owned()]);
+        return zone(&["TXT \"no address here\"".to_owned()], faults);
     }
-    zone(&[cloudwatch_a(faults), cloudwatch_aaaa(faults)].concat())
+    let records = [cloudwatch_a(faults), cloudwatch_aaaa(faults)].concat();
+    // The endpoint's own name is right, so it stands for nothing that is wrong.
+    if faults.has(Fault::DnsAlias) && records == cloudwatch_a(&Faults::default()) {
+        return zone(&[format!("CNAME {OWN_NAME}.")], faults);
+    }
+    zone(&records, faults)
 }
 
-/// The zone as a resolver has it that knows nothing of the VPC.
-pub fn corporate() -> String {
-    zone(&[format!("A {PUBLIC_CLOUDWATCH}")])
+/// The zone as the company's resolver has it, if anybody is meant to ask that one.
+pub fn corporate(faults: &Faults) -> Option<String> {
+    let address = faults.first(&[
+        (Fault::SystemResolverDiffers, PUBLIC_CLOUDWATCH),
+        (Fault::SystemResolverElsewhere, ENDPOINT_ELSEWHERE),
+        (Fault::SystemResolverStale, NOBODY),
+        (Fault::SystemResolverPartial, ENDPOINT_A),
+    ])?;
+    Some(zone(&[format!("A {address}")], faults))
 }
 
 fn cloudwatch_a(faults: &Faults) -> Vec<String> {
     enum Answer {
         Many,
         Mixed,
+        OneZone,
         OutsideVpc,
         Public,
         Special,
+        Stale,
     }
     let answer = faults.first(&[
         (Fault::PrivateDnsOff, &Answer::Public),
         (Fault::DnsMixed, &Answer::Mixed),
         (Fault::DnsOutsideVpc, &Answer::OutsideVpc),
         (Fault::DnsSpecial, &Answer::Special),
+        (Fault::DnsStale, &Answer::Stale),
         (Fault::DnsTruncated, &Answer::Many),
         (Fault::DnsTruncatedNoTcp, &Answer::Many),
+        (Fault::DnsOneZone, &Answer::OneZone),
     ]);
     let addresses = match answer {
         None => vec![ENDPOINT_A.to_string(), ENDPOINT_B.to_string()],
         Some(Answer::Public) => vec![PUBLIC_CLOUDWATCH.to_string()],
         Some(Answer::Mixed) => vec![ENDPOINT_A.to_string(), PUBLIC_CLOUDWATCH.to_string()],
+        Some(Answer::OneZone) => vec![ENDPOINT_B.to_string()],
+        Some(Answer::Stale) => vec![NOBODY.to_string()],
         Some(Answer::OutsideVpc) => vec![ENDPOINT_ELSEWHERE.to_string()],
         Some(Answer::Special) => vec!["127.0.0.1".to_owned()],
         Some(Answer::Many) => many_addresses(),
@@ -75,7 +111,7 @@ fn many_addresses() -> Vec<String> {
     zone_a.chain(zone_b).chain([ENDPOINT_SECOND_CIDR.to_string()]).collect()
 }
 
-fn zone(cloudwatch: &[String]) -> String {
+fn zone(cloudwatch: &[String], faults: &Faults) -> String {
     let mut zone = "\
         $TTL 60\n\
         @ 60 IN SOA ns.lab. admin.lab. 1 3600 600 86400 60\n\
@@ -95,6 +131,15 @@ fn zone(cloudwatch: &[String]) -> String {
     }
     zone += &format!("partner-{PARTNERS}.us-east-1.amazonaws.com. 60 IN A {NOBODY}\n");
     zone += &format!("s3.us-east-1.amazonaws.com. 60 IN A {PUBLIC_S3}\n");
+    zone += &format!(
+        "{OWN_NAME}. 60 IN A {ENDPOINT_A}\n{OWN_NAME}. 60 IN A {ENDPOINT_B}\n\
+         {OWN_NAME_IN_ZONE_A}. 60 IN A {ENDPOINT_A}\n\
+         {ANOTHER_REGION}. 60 IN A {PUBLIC_ELSEWHERE}\n\
+         {CLOUDWATCH}.{SEARCHED}. 60 IN A {PUBLIC_CLOUDWATCH}\n"
+    );
+    if faults.has(Fault::WebsiteUnknown) {
+        return zone;
+    }
     // The real name hides behind two aliases as well.
     zone += &format!(
         "www.amazon.com. 300 IN CNAME tp.47cf2c8c9-frontier.amazon.com.\n\

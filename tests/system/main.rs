@@ -1,8 +1,11 @@
 //! The packages as an operations team meets them: on a booted systemd, in the hands of dpkg and
 //! rpm, and on the other architecture. `make test-system` builds what is looked at here.
 #![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::disallowed_methods,
     clippy::struct_excessive_bools,
+    clippy::unused_self,
     clippy::unwrap_used,
     reason = "tests read clocks and take values for granted"
 )]

@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{Fault, Host};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::lab::{Fault, Host, Run};
 use crate::machine::Machine;
 use crate::package;
 
@@ -243,4 +245,48 @@ fn a_unit_that_requires_the_proof_does_not_start_beside_a_way_out() {
     assert!(!machine.run("systemctl daemon-reload && systemctl start application").status.success());
     assert_eq!(machine.run("systemctl is-active application").stdout.trim(), "inactive");
     assert!(machine.journal().contains("internet_route_open"), "{}", machine.journal());
+}
+
+const KEY_HANDED_OVER: &str = "[Service]\nLoadCredential=web.key:/etc/pki/tls/private/linkproof.key\n";
+
+/// The example as it ships, with the files where it says that they are.
+#[test]
+fn its_own_port_is_encrypted_with_a_key_that_only_root_can_read() {
+    let machine = installed();
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let trusted = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let sign = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let signed = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &issuer);
+        (signed.unwrap().pem(), key.serialize_pem())
+    };
+    let (server, client) = (sign("instance.example"), sign("prometheus.example"));
+    for (path, text) in [
+        ("/etc/pki/tls/certs/linkproof.pem", &server.0),
+        ("/etc/pki/tls/private/linkproof.key", &server.1),
+        ("/etc/pki/tls/certs/monitoring-ca.pem", &trusted),
+        ("/root/client.pem", &format!("{}{}", client.0, client.1)),
+    ] {
+        machine.write(path, text);
+    }
+    machine.write("/etc/systemd/system/linkproof.service.d/web.conf", KEY_HANDED_OVER);
+    machine.write(CONFIG, "web.config_file = \"/etc/linkproof/web.yml\"\n");
+    machine.say(
+        "cp /usr/share/doc/linkproof/examples/web.yml /etc/linkproof && chmod 600 /etc/pki/tls/private/* \
+         && systemctl daemon-reload && systemctl restart linkproof && systemctl reload linkproof",
+    );
+    let ask = |options: &str| {
+        let line = format!(
+            "cd /run/instance/root && curl -sS -m 9 --cacert etc/pki/tls/certs/monitoring-ca.pem {options} \
+             --connect-to instance.example:443:127.0.0.1:10042 https://instance.example/metrics"
+        );
+        machine.lab().run(&Run::new("sh").args(["-c", &line])).stdout
+    };
+    let prometheus = "--cert root/client.pem -u prometheus:proof-of-links";
+    assert!(ask(prometheus).contains("linkproof_build_info{"), "{}", machine.journal());
+    assert_eq!(ask("-u prometheus:proof-of-links"), "", "without a certificate there is no handshake");
+    assert!(ask("--cert root/client.pem").contains("needs a user"));
 }

@@ -3,6 +3,8 @@
 
 use std::env;
 use std::error::Error;
+use std::io;
+use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -19,7 +21,9 @@ use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_async::time::StaticTimeSource;
-use tokio::time::{Instant, timeout_at};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{asking_once, is_of_metadata, told};
 use crate::check::Family;
@@ -29,8 +33,75 @@ use crate::wire::trust::Trust;
 
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
-/// Once; what is found is kept for signing, what it showed is evidence.
-pub async fn credentials(
+/// Jobs wait here for the one before; more than two rounds cannot pile up.
+const QUEUE: usize = 1;
+
+/// What is left of the time, in parts of the whole, for the answer to come back from the thread.
+const RETURN: u32 = 20;
+
+/// A thread of its own: the SDK reads the files of profiles in place, and on a file system that
+/// hangs it never comes back. Then it is this thread that waits, and nobody else.
+#[derive(Clone, Debug)]
+pub struct Seeker {
+    jobs: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    trust: Trust,
+    families: Vec<Family>,
+    region: Option<String>,
+    limit: Duration,
+    answer: oneshot::Sender<(CredentialsSeen, Option<Credentials>)>,
+}
+
+impl Seeker {
+    pub fn start() -> io::Result<Self> {
+        let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("credentials".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                while let Some(job) = inbox.recv().await {
+                    // What was asked while the thread was stuck nobody waits for any more.
+                    if !job.answer.is_closed() {
+                        let found = seek(&job.trust, &job.families, job.region, job.limit).await;
+                        let _ = job.answer.send(found);
+                    }
+                }
+            });
+        })?;
+        Ok(Self { jobs })
+    }
+
+    /// Once; what is found is kept for signing, what it showed is evidence.
+    pub async fn credentials(
+        &self,
+        trust: &Trust,
+        families: Vec<Family>,
+        region: Option<String>,
+        limit: Duration,
+    ) -> (CredentialsSeen, Option<Credentials>) {
+        let (answer, found) = oneshot::channel();
+        let job = Job { trust: trust.clone(), families, region, limit: limit - limit / RETURN, answer };
+        let asked = async {
+            self.jobs.send(job).await.ok()?;
+            found.await.ok()
+        };
+        timeout(limit, asked).await.ok().flatten().unwrap_or_else(|| (stuck(limit), None))
+    }
+}
+
+/// The network ends in time by itself: what does not is a file.
+fn stuck(limit: Duration) -> CredentialsSeen {
+    let detail = format!(
+        "the files of profiles (~/.aws) were not read within {}: their file system hangs",
+        humantime::format_duration(limit)
+    );
+    let error = Some(Trouble { reason: Reason::CredentialsTimeout, detail });
+    CredentialsSeen { source: None, access_key_id: None, expires_at: None, error }
+}
+
+async fn seek(
     trust: &Trust,
     families: &[Family],
     region: Option<String>,
@@ -90,7 +161,8 @@ async fn of_role(
     if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
         return Err(CredentialsError::not_loaded("AWS_EC2_METADATA_DISABLED forbids to ask for a role"));
     }
-    let client = asking_once(provider, families, limit).build();
+    let client = asking_once(provider, families, limit);
+    let client = client.map_err(CredentialsError::invalid_configuration)?.build();
     let role = match client.get(ROLE).await {
         Ok(role) => role.as_ref().trim().to_owned(),
         Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => {

@@ -8,7 +8,7 @@ use crate::network::{Network, Scope};
 use crate::observation::{
     Control, ControlKind, EgressSeen, Heard, IcmpSocket, Outcome, Outgoing, Probe, Reason, Shot,
 };
-use crate::report::words::{list, phrase, time};
+use crate::report::words::{list, time};
 
 pub fn summary(outcome: Outcome, seen: &EgressSeen) -> String {
     match outcome {
@@ -23,7 +23,7 @@ fn absent(reason: Reason, family: Family) -> String {
     if reason == Reason::FamilyUnavailable {
         return format!("the instance has no global {} address", family.name());
     }
-    phrase(reason).to_owned()
+    reason.words().to_owned()
 }
 
 fn quiet(seen: &EgressSeen) -> String {
@@ -52,19 +52,38 @@ fn controls(seen: &EgressSeen) -> String {
 }
 
 fn leak(reason: Reason, seen: &EgressSeen) -> String {
+    match leaks(reason, seen) {
+        (None, _) => reason.words().to_owned(),
+        (Some(first), 1) => heard(first),
+        (Some(first), count) => {
+            format!("{}, and {} more of {} probes", heard(first), count - 1, seen.shots.len())
+        }
+    }
+}
+
+/// The same without what can wait: when it answered, and by which name it was found.
+pub fn brief(reason: Reason, seen: &EgressSeen) -> String {
+    let (Some(first), count) = leaks(reason, seen) else { return reason.words().to_owned() };
+    let what = match (&first.heard, first.probe) {
+        (Heard::Answer { .. }, Probe::Tcp) => "connected".to_owned(),
+        (Heard::Answer { replies, .. }, Probe::Icmp | Probe::Udp) => {
+            format!("answered {replies} of {}", first.sent)
+        }
+        (Heard::Rejection { by: Some(by), .. }, _) => format!("rejected by {by}"),
+        (Heard::Rejection { by: None, .. } | Heard::Silence | Heard::Unsent(_), _) => return heard(first),
+    };
+    format!("{} {what}; {count} of {} got out", aim(first), seen.shots.len())
+}
+
+/// The one that shows the reason best, and how many show it.
+fn leaks(reason: Reason, seen: &EgressSeen) -> (Option<&Shot>, usize) {
     let leaks: Vec<&Shot> = if reason == Reason::ErrorFromOutside {
         errors(seen)
     } else {
         seen.shots.iter().filter(|shot| matches!(shot.heard, Heard::Answer { .. })).collect()
     };
     let fits = |shot: &&&Shot| answered_with(shot.probe) == reason;
-    let Some(first) = leaks.iter().find(fits).or(leaks.first()) else {
-        return phrase(reason).to_owned();
-    };
-    match leaks.len() - 1 {
-        0 => heard(first),
-        more => format!("{}, and {more} more of {} probes", heard(first), seen.shots.len()),
-    }
+    (leaks.iter().find(fits).or(leaks.first()).copied(), leaks.len())
 }
 
 /// Rejections by a known sender. The evidence does not carry the VPC's ranges, so those by
@@ -107,7 +126,7 @@ fn unseen(reason: Reason, seen: &EgressSeen) -> String {
     if reason == Reason::FamilyMissing {
         return format!("metadata lists an {} address, but the instance has none", seen.family.name());
     }
-    phrase(reason).to_owned()
+    reason.words().to_owned()
 }
 
 fn failed_controls(seen: &EgressSeen) -> String {
@@ -130,17 +149,26 @@ pub fn control(control: &Control) -> String {
     format!("{kind}{target} {outcome}{detail}")
 }
 
+/// `ping 1.1.1.1`, `tcp 1.1.1.1:443`.
+fn aim(shot: &Shot) -> String {
+    let kind = match shot.probe {
+        Probe::Icmp => "ping",
+        Probe::Tcp => "tcp",
+        Probe::Udp => "udp",
+    };
+    match shot.port {
+        Some(port) => format!("{kind} {}", SocketAddr::new(shot.ip, port)),
+        None => format!("{kind} {}", shot.ip),
+    }
+}
+
 /// One probe and what came of it.
 pub fn heard(shot: &Shot) -> String {
-    let place = match shot.port {
-        Some(port) => SocketAddr::new(shot.ip, port).to_string(),
-        None => shot.ip.to_string(),
-    };
     let name = shot.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let what = match (&shot.heard, shot.probe) {
         (Heard::Answer { after, .. }, Probe::Tcp) => format!("connected after {}", time(*after)),
         (Heard::Answer { replies, after }, Probe::Icmp | Probe::Udp) => {
-            format!("{replies} of {} answered, the first after {}", shot.sent, time(*after))
+            format!("answered {replies} of {}, the first after {}", shot.sent, time(*after))
         }
         (Heard::Silence, _) => format!("{} sent, silence", shot.sent),
         (Heard::Rejection { by: Some(by), how }, _) => format!("rejected by {by}: {how}"),
@@ -151,5 +179,5 @@ pub fn heard(shot: &Shot) -> String {
             format!("not sent: blocked on this machine ({errno})")
         }
     };
-    format!("{} {place}{name} {what}", shot.probe.code())
+    format!("{}{name} {what}", aim(shot))
 }

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::summary;
-use crate::observation::{Evidence, Heard, InstanceSeen, Observation, Outcome, Outgoing};
+use super::{answers, egress, whole};
+use crate::observation::{Address, Evidence, Heard, InstanceSeen, Observation, Outcome, Outgoing, Proof};
 use crate::report::words::list;
 
 pub fn headline(observation: &Observation) -> String {
-    let whole = summary(observation);
+    let whole = whole(observation);
     let passed = observation.outcome == Outcome::Pass;
     match &observation.evidence {
         Evidence::NotAttempted { because } => because.clone(),
@@ -19,13 +19,17 @@ pub fn headline(observation: &Observation) -> String {
             without(&whole, &format!("{key} "))
         }
         Evidence::Dns(seen) => {
-            without(&without(&whole, &seen.host), " resolved to ").trim_start_matches(": ").to_owned()
+            let answer = without(&without(&whole, &seen.host), " resolved to ");
+            let answer = answer.trim_start_matches(": ");
+            if passed { counted(observation, answer) } else { answer.to_owned() }
         }
-        Evidence::Call { calls, proof: Some(proof), .. } if passed => {
-            let count = calls.len();
-            format!("{count} of {count} answered; {} proves PrivateLink", proof.key())
-        }
-        Evidence::Call { .. } if passed => whole.split(" (request id").next().unwrap_or_default().to_owned(),
+        Evidence::Connect { .. } if passed => counted(observation, &whole),
+        // How fast the one is that answered can wait until the others do.
+        Evidence::Connect { .. } => match whole.rsplit_once(" answered in ") {
+            Some((before, _)) => format!("{before} answered"),
+            None => whole,
+        },
+        Evidence::Call { proof, .. } if passed => answered(observation, *proof),
         Evidence::Egress(seen) if passed => {
             let unrouted = |heard: &Heard| *heard == Heard::Unsent(Outgoing::NoRoute);
             if seen.shots.iter().all(|shot| unrouted(&shot.heard)) {
@@ -38,12 +42,43 @@ pub fn headline(observation: &Observation) -> String {
                 None => whole,
             }
         }
-        Evidence::Instance(_)
-        | Evidence::Credentials(_)
-        | Evidence::Connect { .. }
-        | Evidence::Call { .. }
-        | Evidence::Egress(_) => whole,
+        Evidence::Egress(seen) => match observation.outcome {
+            Outcome::Fail(reason) => egress::brief(reason, seen),
+            Outcome::Pass | Outcome::Inconclusive(_) | Outcome::Skipped(_) => whole,
+        },
+        Evidence::Instance(_) | Evidence::Credentials(_) | Evidence::Call { .. } => whole,
     }
+}
+
+/// Long lists of addresses leave no room for what was seen of them: how many is enough of a pass.
+fn counted(observation: &Observation, text: &str) -> String {
+    const FITS: usize = 36;
+    let alike = |outcome| {
+        let ips = observation.addresses.iter().filter(move |address| address.outcome == outcome);
+        ips.map(|address| address.ip).collect::<Vec<IpAddr>>()
+    };
+    let outcomes: Vec<Outcome> = observation.addresses.iter().map(|address| address.outcome).collect();
+    outcomes.into_iter().map(alike).fold(text.to_owned(), |text, ips| {
+        let all = list(&ips);
+        if all.len() > FITS { text.replace(&all, &format!("{} addresses", ips.len())) } else { text }
+    })
+}
+
+/// Who answered, and in brief who was not called.
+fn answered(observation: &Observation, proof: Option<Proof>) -> String {
+    let (answered, missed): (Vec<&Address>, Vec<&Address>) =
+        observation.addresses.iter().partition(|address| address.outcome == Outcome::Pass);
+    let total = observation.addresses.len();
+    if let Some(proof) = proof {
+        return format!("{} of {total} answered; {} proves PrivateLink", answered.len(), proof.key());
+    }
+    let seen = answers(&answered, total);
+    if missed.is_empty() {
+        return seen;
+    }
+    let missed: Vec<IpAddr> = missed.iter().map(|address| address.ip).collect();
+    let missed = if missed.len() == 1 { list(missed) } else { missed.len().to_string() };
+    format!("{}; {missed} not called", without(&seen, "ListMetrics ").trim_end_matches(" interfaces"))
 }
 
 fn place(seen: &InstanceSeen) -> Option<String> {

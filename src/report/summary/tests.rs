@@ -50,7 +50,7 @@ fn names_tell_where_they_led() {
         ),
         (
             dns(fail(Reason::MixedAddresses), &[VPC, ("203.0.113.20", Scope::Public)]),
-            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC, and 203.0.113.20, outside the VPC",
+            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC, and 10.0.1.57, inside the VPC",
         ),
         (
             dns(unknown, &[("10.9.0.1", Scope::Private)]),
@@ -60,13 +60,25 @@ fn names_tell_where_they_led() {
             answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |seen| {
                 seen.hosts_file = vec![ip("127.0.0.1")];
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1, where no endpoint can be (/etc/hosts has it)",
+            "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1 (/etc/hosts), where no endpoint can be",
         ),
         (
             answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |seen| {
                 seen.answers[2].reply = addresses(&["10.0.1.57"]);
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; the VPC's resolver says 10.0.1.57",
+            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; VPC resolver says 10.0.1.57",
+        ),
+        (
+            answers(dns(Outcome::Pass, &[VPC]), |seen| {
+                seen.answers[2].reply = addresses(&["10.0.1.57", "10.0.2.113"]);
+            }),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; VPC resolver adds 10.0.2.113",
+        ),
+        (
+            answers(dns(Outcome::Pass, &[VPC, ("10.0.2.113", Scope::Vpc)]), |seen| {
+                seen.answers[2].reply = addresses(&["10.0.1.57"]);
+            }),
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.0.2.113, inside the VPC; VPC resolver does not say 10.0.2.113",
         ),
         (
             answers(dns(fail(Reason::QueryTimeout), &[VPC]), |seen| seen.answers[1].reply = Reply::Timeout),
@@ -117,7 +129,7 @@ fn names_without_an_address_tell_who_said_what() {
             answers(said(Reply::Servfail), |seen| {
                 seen.answers = vec![question(Resolver::Vpc, Question::A, addresses(&["10.0.1.57"]))];
             }),
-            "the VPC's resolver says 10.0.1.57",
+            "VPC resolver says 10.0.1.57",
         ),
         (
             answers(said(Reply::Servfail), |seen| seen.answers.clear()),
@@ -152,17 +164,14 @@ fn connections_tell_the_worst_first() {
         ),
         (connect(vec![untrusted]), "10.0.1.57: the certificate is not trusted: unknown issuer"),
         (connect(vec![leaky]), "203.0.113.20: outside the VPC, yet TLS and HTTP answered"),
-        (connect(vec![cold]), "203.0.113.20: outside the VPC; no answer to SYN"),
+        (connect(vec![cold]), "203.0.113.20: outside the VPC, no answer to SYN"),
         (
             connect(vec![answered("10.0.1.57"), answered("10.0.1.58"), other.clone()]),
-            "2001:db8::57: the instance has no global address of this family, yet TLS and HTTP answered; 10.0.1.57, 10.0.1.58: TLS and HTTP answered",
+            "10.0.1.57, 10.0.1.58: TLS and HTTP answered; 2001:db8::57: the instance has no global address of this family, yet TLS and HTTP answered",
         ),
     ]);
     other.1.http_status = None;
-    assert_summaries(vec![(
-        connect(vec![other]),
-        "2001:db8::57: the instance has no global address of this family",
-    )]);
+    assert_summaries(vec![(connect(vec![other]), "2001:db8::57: the instance has no IPv6")]);
 }
 
 #[test]
@@ -209,15 +218,88 @@ fn calls_tell_what_aws_said() {
         ),
         (
             call(vec![throttled, listed("10.0.2.113")]),
-            "10.0.1.57: Throttling: Rate exceeded; ListMetrics answered on 1 of 2 interfaces",
+            "10.0.1.57: Throttling: Rate exceeded; ListMetrics answered over 10.0.2.113 in 3.4 ms",
         ),
-        (
-            call(vec![late]),
-            "10.0.1.57: our clock is 7 min behind the service's; SignatureDoesNotMatch: Signature expired",
-        ),
+        (call(vec![late]), "10.0.1.57: our clock is 7 min behind the service's (SignatureDoesNotMatch)"),
         (call(vec![strange]), "10.0.1.57: the answer is not AWS's (HTTP 200)"),
         (call(vec![cut]), "10.0.1.57: TLS done, but the request was not answered within 3 s"),
     ]);
+}
+
+/// What was seen comes first, and in the table as much of it as there is room for.
+#[test]
+fn a_call_that_passed_beside_what_was_not_called_begins_with_the_answer() {
+    let beside = |ips: &[&str], reason| {
+        let mut observation = call(vec![listed("10.0.1.57")]);
+        for text in ips {
+            let mut address = observation.addresses[0].clone();
+            (address.ip, address.outcome) = (ip(text), Outcome::Skipped(reason));
+            observation.addresses.push(address);
+        }
+        observation
+    };
+    let dead = beside(&["10.0.2.113"], Reason::PrerequisiteFailed);
+    let other = beside(&["2001:db8::57", "2001:db8::58"], Reason::FamilyUnavailable);
+    let mut several = call(vec![listed("10.0.1.57"), listed("10.0.1.58")]);
+    several.addresses.push(dead.addresses[1].clone());
+    let mut proven = dead.clone();
+    if let Evidence::Call { proof, .. } = &mut proven.evidence {
+        *proof = Some(Proof::SourceVpc);
+    }
+    for (observation, whole, brief) in [
+        (
+            dead,
+            "ListMetrics answered over 10.0.1.57 in 3.4 ms; 10.0.2.113: not called, it did not pass monitoring/connect",
+            "answered over 10.0.1.57 in 3.4 ms; 10.0.2.113 not called",
+        ),
+        (
+            other,
+            "ListMetrics answered over 10.0.1.57 in 3.4 ms; 2001:db8::57, 2001:db8::58: not called, the instance has no IPv6",
+            "answered over 10.0.1.57 in 3.4 ms; 2 not called",
+        ),
+        (
+            several,
+            "ListMetrics answered on 2 of 3 interfaces; 10.0.2.113: not called, it did not pass monitoring/connect",
+            "answered on 2 of 3; 10.0.2.113 not called",
+        ),
+        (
+            proven,
+            "ListMetrics answered over 10.0.1.57 in 3.4 ms: proves PrivateLink, as the role's policy asks for aws:SourceVpc; 10.0.2.113: not called, it did not pass monitoring/connect",
+            "1 of 2 answered; aws:SourceVpc proves PrivateLink",
+        ),
+    ] {
+        assert_eq!(summary(&observation), whole);
+        assert_eq!(headline::headline(&observation), brief);
+    }
+}
+
+#[test]
+fn the_table_counts_what_it_cannot_list() {
+    let many: Vec<String> = (50..65).map(|last| format!("10.0.1.{last}")).collect();
+    let all: Vec<(&str, Scope)> = many.iter().map(|ip| (ip.as_str(), Scope::Vpc)).collect();
+    assert_eq!(headline::headline(&dns(Outcome::Pass, &all)), "15 addresses, inside the VPC");
+    assert_eq!(
+        headline::headline(&dns(Outcome::Pass, &all[..3])),
+        "10.0.1.50, 10.0.1.51, 10.0.1.52, inside the VPC"
+    );
+    let connections = many.iter().map(|ip| answered(ip)).collect();
+    assert_eq!(headline::headline(&connect(connections)), "15 addresses: TLS and HTTP answered");
+}
+
+#[test]
+fn a_leak_is_told_in_brief_in_the_table() {
+    let after = Duration::from_millis(12);
+    let mut shots = silent_shots();
+    shots[0].heard = Heard::Answer { replies: 2, after };
+    shots[1].heard = Heard::Answer { replies: 1, after };
+    let leak = |shots| headline::headline(&egress(Outcome::Fail(Reason::IcmpReply), shots));
+    let count = shots.len();
+    assert_eq!(leak(shots.clone()), format!("ping 1.1.1.1 answered 2 of 5; 2 of {count} got out"));
+    shots[0].heard = Heard::Silence;
+    assert_eq!(leak(shots.clone()), format!("tcp 1.1.1.1:443 connected; 1 of {count} got out"));
+    shots[1].heard = Heard::Rejection { by: Some(ip("198.51.100.1")), how: "host unreachable".into() };
+    let outside = headline::headline(&egress(Outcome::Fail(Reason::ErrorFromOutside), shots));
+    assert_eq!(outside, format!("tcp 1.1.1.1:443 rejected by 198.51.100.1; 1 of {count} got out"));
 }
 
 #[test]
@@ -259,11 +341,11 @@ fn the_window_tells_what_was_heard() {
         ),
         (
             heard(fail(Reason::IcmpReply), 0, Heard::Answer { replies: 2, after }),
-            "icmp 1.1.1.1 2 of 5 answered, the first after 12 ms",
+            "ping 1.1.1.1 answered 2 of 5, the first after 12 ms",
         ),
         (
             heard(fail(Reason::UdpReply), 2, Heard::Answer { replies: 1, after }),
-            "udp 1.1.1.1:53 1 of 1 answered, the first after 12 ms",
+            "udp 1.1.1.1:53 answered 1 of 1, the first after 12 ms",
         ),
         (
             egress(fail(Reason::TcpConnected), vec![by_name]),
@@ -288,7 +370,7 @@ fn the_window_tells_what_was_heard() {
                     shot(Probe::Icmp, "8.8.8.8", 5, by("198.51.100.1")),
                 ],
             ),
-            "icmp 8.8.8.8 rejected by 198.51.100.1: host unreachable",
+            "ping 8.8.8.8 rejected by 198.51.100.1: host unreachable",
         ),
         (
             heard(unseen(Reason::Rejected), 1, reset),
@@ -296,7 +378,7 @@ fn the_window_tells_what_was_heard() {
         ),
         (
             heard(unseen(Reason::NotPermitted), 0, Heard::Unsent(Outgoing::NotPermitted)),
-            "icmp 1.1.1.1 not sent: no socket was permitted",
+            "ping 1.1.1.1 not sent: no socket was permitted",
         ),
         (
             heard(unseen(Reason::SendBlocked), 1, Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() })),

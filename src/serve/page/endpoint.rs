@@ -7,7 +7,6 @@ use std::time::SystemTime;
 use super::{badge, checks, escape, section};
 use crate::check::{CheckId, EndpointName, Rung};
 use crate::observation::{Address, Evidence, State};
-use crate::report::words::phrase;
 use crate::report::{CheckReport, Report};
 
 /// An endpoint has one a zone and family; what has more is shown in part.
@@ -92,7 +91,7 @@ fn row(ip: IpAddr, rungs: &[&CheckReport]) -> String {
 fn outcome(address: &Address) -> String {
     let badge = badge(address.outcome.state(), address.outcome.state().code());
     match address.outcome.reason() {
-        Some(reason) => format!("{badge} {}", escape(phrase(reason))),
+        Some(reason) => format!("{badge} {}", escape(reason.words())),
         None => badge,
     }
 }

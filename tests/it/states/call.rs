@@ -1,9 +1,9 @@
 //! ListMetrics: who says no, and whether it was AWS at all.
 
 use crate::lab::Fault::{
-    self, AccessDeniedPlain, BoundaryDenied, CaptivePage, ClockAhead, ClockBehind, CredentialsExpired,
-    CredentialsInvalid, EndpointPolicyDenied, EndpointPolicyDeniedExplicitly, RcpDenied, ResponseCut,
-    RoleDenied, RoleDeniedExplicitly, RoleMissing, ScpDenied, ServiceError, ServiceUnavailable,
+    self, AccessDeniedPlain, BoundaryDenied, CallSilent, CaptivePage, ClockAhead, ClockBehind,
+    CredentialsExpired, CredentialsInvalid, EndpointPolicyDenied, EndpointPolicyDeniedExplicitly, RcpDenied,
+    ResponseCut, RoleDenied, RoleDeniedExplicitly, RoleMissing, ScpDenied, ServiceError, ServiceUnavailable,
     SessionDenied, Throttled, WrongBody,
 };
 use crate::state::{CALL, CREDENTIALS, State, state};
@@ -44,6 +44,7 @@ states! {
         .because("credentials_invalid", &[CREDENTIALS, CALL]);
     credentials_invalid: refused(CredentialsInvalid, "invalid_credentials", "credentials_invalid");
 
+    call_silent: refused(CallSilent, "response_timeout", "endpoint_silent").takes(3.0);
     response_cut: refused(ResponseCut, "response_cut", "endpoint_silent");
     captive_page: refused(CaptivePage, "not_an_aws_answer", "not_aws");
     wrong_body: refused(WrongBody, "not_an_aws_answer", "not_aws");

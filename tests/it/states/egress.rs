@@ -2,10 +2,10 @@
 
 use crate::lab::Fault::{
     EgressRejectedInside, EgressRejectedOutside, EgressTcpReset, InstanceIpv6Absent, InstanceIpv6Lost,
-    Ipv6EgressOpen, Nat64Open, NatOpen, NatOpenIcmpOnly, NatOpenLossy, NatOpenTcpOnly, NatOpenUdpOnly,
-    NoDefaultRoute, PingForbidden, SendBlocked,
+    InstanceLinkDown, Ipv6EgressOpen, Nat64Open, NatOpen, NatOpenIcmpOnly, NatOpenLossy, NatOpenTcpOnly,
+    NatOpenUdpOnly, NoDefaultRoute, PingForbidden, SendBlocked, WebsiteUnknown,
 };
-use crate::state::{IPV4, IPV6, state};
+use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, state};
 
 const ACCEPT_REJECT: &str = "[egress]\naccept_reject = true\n";
 
@@ -49,6 +49,25 @@ states! {
         .because("internet_route_open", &[IPV4])
         .because("ipv6_egress_open", &[IPV6]);
 
+    // The literals tell; a name is extra evidence.
+    website_unknown: state([WebsiteUnknown]);
+    website_unknown_while_nat_is_open: state([WebsiteUnknown, NatOpen])
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[IPV4]);
+    silence_of_one_operator: state([])
+        .config("[egress]\naddresses = ['1.1.1.1', '9.9.9.9', '2606:4700:4700::1111']\n")
+        .inconclusive(IPV6, "too_few_targets")
+        .because("unexplained", &[IPV6]);
+    // Without an address nothing is sent, and nothing is said of the route.
+    instance_link_down: state([InstanceLinkDown])
+        .fails(INSTANCE, "metadata_unreachable")
+        .fails(CREDENTIALS, "no_credentials")
+        .inconclusive(DNS, "prerequisite_failed")
+        .waits(&[CONNECT, CALL])
+        .skips(IPV4, "family_unavailable")
+        .skips(IPV6, "family_unavailable")
+        .because("metadata_unavailable", &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL])
+        .exits(78);
     no_default_route: state([NoDefaultRoute]);
     send_blocked: state([SendBlocked])
         .inconclusive(IPV4, "send_blocked")

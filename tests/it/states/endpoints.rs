@@ -1,7 +1,8 @@
 //! More than one endpoint, and a gateway among them.
 
 use crate::lab::Fault::{
-    self, EndpointASilent, GatewayMissing, InstanceEgressBlocked, NatOpen, PingForbidden, PrivateDnsOff,
+    self, DnsOutsideVpc, DnsStale, EndpointASilent, GatewayMissing, InstanceEgressBlocked, NatOpen,
+    PingForbidden, PrivateDnsOff, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverStale,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
@@ -53,8 +54,35 @@ fn gateway(faults: impl IntoIterator<Item = Fault>) -> State {
     state(faults).config(GATEWAY).checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6])
 }
 
+const PATH: &[&str] = &[DNS, CONNECT, CALL];
+
+/// One name leads out of the VPC, and the others are let alone.
+fn one_astray(faults: impl IntoIterator<Item = Fault>, reason: &str) -> State {
+    several(faults).fails(DNS, reason).fails(CONNECT, "address_outside_vpc").waits(&[CALL])
+}
+
+/// One name leads to where nobody is, and the others are let alone.
+fn one_deserted(faults: impl IntoIterator<Item = Fault>) -> State {
+    several(faults).fails(CONNECT, "connect_timeout").waits(&[CALL]).takes(3.0)
+}
+
 states! {
     several_endpoints: several([]);
+    several_endpoints_and_a_company_resolver_wrong_about_one:
+        one_astray([SystemResolverDiffers], "public_address").because("resolver_bypasses_vpc", PATH).takes(3.0);
+    several_endpoints_and_a_company_resolver_wrong_about_one_while_nat_is_open:
+        one_astray([SystemResolverDiffers, NatOpen], "public_address")
+        .fails(IPV4, "icmp_reply")
+        .because("resolver_bypasses_vpc", PATH)
+        .because("internet_route_open", &[IPV4]);
+    several_endpoints_and_a_company_resolver_that_leads_one_to_another_vpc:
+        one_astray([SystemResolverElsewhere], "outside_vpc").because("resolver_bypasses_vpc", PATH);
+    several_endpoints_and_a_company_resolver_stale_about_one:
+        one_deserted([SystemResolverStale]).because("resolver_bypasses_vpc", &[CONNECT, CALL]);
+    several_endpoints_and_a_zone_that_leads_one_to_another_vpc:
+        one_astray([DnsOutsideVpc], "outside_vpc").because("foreign_zone", PATH);
+    several_endpoints_and_a_zone_stale_about_one:
+        one_deserted([DnsStale]).because("endpoint_security_group", &[CONNECT, CALL]);
     several_endpoints_behind_one_security_group: several([InstanceEgressBlocked])
         .fails(KMS, "connect_timeout")
         .fails(CONNECT, "connect_timeout")

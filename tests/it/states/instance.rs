@@ -1,6 +1,7 @@
 //! Metadata and the machine itself: what is missing when it does not answer, and what a
 //! configuration makes up for.
 
+use crate::agent;
 use crate::lab::Fault::{
     self, MetadataDisabled, MetadataGarbage, MetadataRefused, MetadataSilent, MetadataSlow,
     MetadataWithoutCidrs,
@@ -79,6 +80,14 @@ states! {
     metadata_silent_not_asked_without_keys: state([MetadataSilent])
         .config(WITHOUT_METADATA)
         .checks([CREDENTIALS, DNS, CONNECT, CALL, IPV4, IPV6])
+        .fails(CREDENTIALS, "credentials_timeout")
+        .waits(&[CALL])
+        .because("no_instance_role", &[CREDENTIALS, CALL])
+        .takes(3.0);
+
+    // The SDK reads profiles at once and in place: only these two checks may wait for them.
+    profile_on_a_file_system_that_hangs: state([])
+        .env("AWS_SHARED_CREDENTIALS_FILE", &agent::frozen().to_string_lossy())
         .fails(CREDENTIALS, "credentials_timeout")
         .waits(&[CALL])
         .because("no_instance_role", &[CREDENTIALS, CALL])

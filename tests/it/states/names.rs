@@ -1,11 +1,13 @@
 //! Where the endpoint's name leads, and who says so.
 
 use crate::lab::Fault::{
-    self, DnsAaaa, DnsAaaaPublic, DnsMixed, DnsOutsideVpc, DnsPortClosed, DnsRefused, DnsServfail, DnsSilent,
-    DnsSlow, DnsSpecial, DnsTruncated, DnsTruncatedNoTcp, InstanceIpv4Absent, InstanceIpv6Absent,
-    NameNoAddress, NameNotFound, NatOpen, PrivateDnsOff, SystemResolverDiffers, SystemResolverSilent,
+    self, DnsAaaa, DnsAaaaPublic, DnsAlias, DnsMixed, DnsOneZone, DnsOutsideVpc, DnsPortClosed, DnsRefused,
+    DnsServfail, DnsSilent, DnsSlow, DnsSpecial, DnsStale, DnsTruncated, DnsTruncatedNoTcp, HostsFilePins,
+    InstanceIpv4Absent, InstanceIpv6Absent, NameNoAddress, NameNotFound, NatOpen, PrivateDnsOff,
+    SearchListCatches, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial,
+    SystemResolverSilent, SystemResolverStale,
 };
-use crate::state::{CALL, CONNECT, DNS, IPV4, IPV6, State, state};
+use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
 /// No address, so there is nothing to connect to.
 fn unresolved(fault: Fault, reason: &str) -> State {
@@ -17,7 +19,17 @@ fn astray(faults: impl IntoIterator<Item = Fault>, reason: &str) -> State {
     state(faults).fails(DNS, reason).fails(CONNECT, "address_outside_vpc").waits(&[CALL])
 }
 
+const OWN_NAME: &str = "vpce-0123456789abcdef0-lab00000.monitoring.us-east-1.vpce.amazonaws.com";
+
+/// An endpoint that is known by a name of its own, as `NAME/dns`, `NAME/connect`, `NAME/call`.
+fn named(faults: impl IntoIterator<Item = Fault>, host: &str, checks: [&'static str; 3]) -> State {
+    state(faults)
+        .config(&format!("[[endpoint]]\nservice = 'own'\nhost = '{host}'\ncall = 'list-metrics'\n"))
+        .checks([INSTANCE, CREDENTIALS, checks[0], checks[1], checks[2], IPV4, IPV6])
+}
+
 const ALL: &[&str] = &[DNS, CONNECT, CALL];
+const OWN: [&str; 3] = ["own/dns", "own/connect", "own/call"];
 
 states! {
     private_dns_off: astray([PrivateDnsOff], "public_address").because("private_dns_off", ALL).takes(3.0);
@@ -86,6 +98,48 @@ states! {
     system_resolver_differs: astray([SystemResolverDiffers], "public_address")
         .because("resolver_bypasses_vpc", ALL)
         .takes(3.0);
+    system_resolver_elsewhere: astray([SystemResolverElsewhere], "outside_vpc")
+        .because("resolver_bypasses_vpc", ALL);
+    // An address of the VPC that the VPC's own resolver does not know.
+    system_resolver_stale: state([SystemResolverStale])
+        .fails(CONNECT, "connect_timeout")
+        .waits(&[CALL])
+        .because("resolver_bypasses_vpc", &[CONNECT, CALL])
+        .takes(3.0);
+    system_resolver_partial: state([SystemResolverPartial]);
+    system_resolver_partial_where_agreement_is_required: state([SystemResolverPartial])
+        .config("[[endpoint]]\nservice = 'monitoring'\ncall = 'list-metrics'\nrequire_agreement = true\n")
+        .fails(DNS, "resolvers_disagree")
+        .because("resolver_bypasses_vpc", &[DNS]);
+    // What the resolver says is looked at as well, and works; applications never ask it.
+    hosts_file_pins: state([HostsFilePins])
+        .fails(DNS, "mixed_addresses")
+        .fails(CONNECT, "address_outside_vpc")
+        .address(CALL, "203.0.113.20", "skipped prerequisite_failed")
+        .because("resolver_bypasses_vpc", &[DNS, CONNECT])
+        .takes(3.0);
+    search_list_catches: state([SearchListCatches]);
+    dns_alias: state([DnsAlias]);
+    dns_one_zone: state([DnsOneZone]).address(CALL, "10.0.2.113", "pass");
+    dns_stale: state([DnsStale])
+        .fails(CONNECT, "connect_timeout")
+        .waits(&[CALL])
+        .because("endpoint_security_group", &[CONNECT, CALL])
+        .takes(3.0);
+
+    own_name: named([], OWN_NAME, OWN);
+    own_name_while_private_dns_is_off: named([PrivateDnsOff], OWN_NAME, OWN).as_configured();
+    own_name_of_a_deleted_endpoint: named([], &OWN_NAME.replace("0123", "9999"), OWN)
+        .fails(OWN[0], "name_not_found")
+        .waits(&[OWN[1], OWN[2]])
+        .because("name_unknown", &OWN);
+    name_of_another_region: named([], "monitoring.eu-west-1.amazonaws.com", OWN)
+        .fails(OWN[0], "public_address")
+        .fails(OWN[1], "address_outside_vpc")
+        .waits(&[OWN[2]])
+        .because("private_dns_off", &OWN)
+        .takes(3.0);
+
     // The other resolver answers once the first has had its half of the time.
     system_resolver_silent: state([SystemResolverSilent]).takes(1.6);
     dns_slow: state([DnsSlow]).takes(1.3);

@@ -3,8 +3,8 @@
 use crate::lab::Fault::{
     CertificateExpired, CertificateNotYetValid, CertificatePrivateCa, CertificateUntrusted,
     CertificateWrongName, EndpointARefused, EndpointASilent, EndpointBSilent, EndpointLossy,
-    EndpointSgRefused, EndpointSgSilent, EndpointSlow, InstanceEgressBlocked, MtuBlackHole, ResponseGarbage,
-    ResponseSilent, TlsReset, TlsSilent,
+    EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, InstanceEgressBlocked,
+    MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, State, state};
 
@@ -18,6 +18,9 @@ fn unreached(fault: crate::lab::Fault, reason: &str, cause: &'static str) -> Sta
 
 states! {
     endpoint_sg_silent: unreached(EndpointSgSilent, "connect_timeout", "endpoint_security_group").takes(3.0);
+    // From here a packet that is lost on its way back looks like one lost on its way there.
+    endpoint_return_blocked:
+        unreached(EndpointReturnBlocked, "connect_timeout", "endpoint_security_group").takes(3.0);
     endpoint_sg_refused: unreached(EndpointSgRefused, "connection_refused", "endpoint_refuses");
     endpoint_a_silent: state([EndpointASilent])
         .fails(CONNECT, "connect_timeout")
