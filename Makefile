@@ -43,7 +43,7 @@ test-system: packages
 	.ci/install build lab tests system
 	$(RUNNER) $(CARGO) test --test system
 
-reproduce:
+reproduce: packages
 	.ci/reproduce
 
 mutants:

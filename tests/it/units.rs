@@ -7,6 +7,57 @@ use std::process::{Command, Output};
 const UNITS: [&str; 2] = ["linkproof.service", "linkproof-once.service"];
 const RAW_SOCKETS: &str = "raw-sockets.conf";
 
+/// What systemd 239 as RHEL 8 has it does not know. It says so, and goes on without.
+const NEWER: [&str; 4] = ["ProtectClock", "ProtectHostname", "ProtectKernelLogs", "ProtectProc"];
+
+/// What it knows, by `src/core/load-fragment-gperf.gperf.m4` of its 8.10.
+const KNOWN: &[&str] = &[
+    "After",
+    "AmbientCapabilities",
+    "CapabilityBoundingSet",
+    "Description",
+    "Documentation",
+    "DynamicUser",
+    "ExecReload",
+    "ExecStart",
+    "KeyringMode",
+    "LockPersonality",
+    "MemoryDenyWriteExecute",
+    "MemoryMax",
+    "NoNewPrivileges",
+    "PrivateDevices",
+    "PrivateMounts",
+    "PrivateTmp",
+    "PrivateUsers",
+    "ProtectControlGroups",
+    "ProtectHome",
+    "ProtectKernelModules",
+    "ProtectKernelTunables",
+    "ProtectSystem",
+    "RemainAfterExit",
+    "RemoveIPC",
+    "Restart",
+    "RestartPreventExitStatus",
+    "RestartSec",
+    "RestrictAddressFamilies",
+    "RestrictNamespaces",
+    "RestrictRealtime",
+    "RestrictSUIDSGID",
+    "StartLimitIntervalSec",
+    "SystemCallArchitectures",
+    "SystemCallErrorNumber",
+    "SystemCallFilter",
+    "TasksMax",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "Type",
+    "UMask",
+    "User",
+    "WantedBy",
+    "Wants",
+    "WatchdogSec",
+];
+
 /// A folder with the units, as an administrator has them, with a program that is there.
 struct Folder(PathBuf);
 
@@ -55,6 +106,22 @@ fn systemd_reads_the_units_without_a_word() {
             let said = String::from_utf8_lossy(&verified.stderr);
             assert!(verified.status.success() && said.is_empty(), "{unit}: {said}");
         }
+    }
+}
+
+#[test]
+fn the_oldest_systemd_to_serve_knows_every_key_but_those_that_are_told() {
+    let told = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/provisioning.md"));
+    let told = told.unwrap();
+    for file in [UNITS[0], UNITS[1], RAW_SOCKETS] {
+        let text = shipped(file);
+        let keys = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+        for (key, _) in keys {
+            assert!(KNOWN.contains(&key) || NEWER.contains(&key), "{file}: does systemd 239 know {key}?");
+        }
+    }
+    for key in NEWER {
+        assert!(told.contains(key), "{key}: provisioning.md tells what older systems go without");
     }
 }
 

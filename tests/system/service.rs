@@ -75,6 +75,7 @@ fn installing_starts_a_service_that_proves_the_subnet() {
         "systemd-analyze verify --man=no /lib/systemd/system/linkproof.service /lib/systemd/system/linkproof-once.service",
     );
     assert_eq!((verified.status.code(), verified.stderr.as_str()), (Some(0), ""));
+    machine.say("systemd-analyze security --no-pager --threshold=13 linkproof.service");
 }
 
 #[test]
@@ -94,6 +95,34 @@ fn reloading_takes_a_good_configuration_and_refuses_a_bad_one() {
     assert!(machine.journal().contains("/etc/linkproof/linkproof.toml:2:1: "), "{}", machine.journal());
     assert!(scrape(&machine).contains("check=\"ssm/dns\""), "the old one stays in force");
     assert_eq!((machine.property("ActiveState").as_str(), machine.property("MainPID")), ("active", pid));
+}
+
+#[test]
+fn the_journal_knows_the_severity_of_each_line() {
+    let machine = installed();
+    machine.lab().inject(Fault::NatOpen);
+    machine.say("systemctl restart linkproof");
+    let pid = machine.property("MainPID");
+    machine.until("the way out is told", ROUNDS, || machine.journal().contains("internet_route_open"));
+    machine.write(CONFIG, "[[endpoint]]\nservise = \"ssm\"\n");
+    machine.run("systemctl reload linkproof");
+    let journal = |options: &str| machine.say(&format!("journalctl --no-pager {options} _PID={pid}"));
+    machine.until("the mistake is told", SOON, || journal("-o cat").contains("linkproof.toml:2:1: "));
+
+    let entries: Vec<serde_json::Value> =
+        journal("-o json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let severity = |words: &str| -> BTreeSet<&str> {
+        let text = |entry: &'_ serde_json::Value| entry["MESSAGE"].as_str().unwrap().contains(words);
+        entries.iter().filter(|entry| text(entry)).map(|entry| entry["PRIORITY"].as_str().unwrap()).collect()
+    };
+    assert_eq!(severity("Ready."), BTreeSet::from(["6"]));
+    assert_eq!(severity("outcome=\"fail\""), BTreeSet::from(["4"]));
+    // A message of two lines.
+    assert_eq!(severity("not reloaded"), BTreeSet::from(["3"]));
+    assert_eq!(severity("linkproof.toml:2:1: "), BTreeSet::from(["3"]));
+    assert_eq!(severity("<"), BTreeSet::new(), "the journal takes the severity off: {entries:?}");
+    let warnings = machine.say("journalctl --no-pager -u linkproof -p warning -o cat");
+    assert!(warnings.contains("internet_route_open") && !warnings.contains("Ready."), "{warnings}");
 }
 
 #[test]

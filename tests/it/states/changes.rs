@@ -38,11 +38,11 @@ states! {
         .slow(DNS, B, "query", 0.9)
         .takes(1.2);
     nat_opens_midway: state([NatOpensMidway])
-        .in_turn()
+        .unread()
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[IPV4]);
     nat_closes_midway: state([NatClosesMidway])
-        .in_turn()
+        .unread()
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[IPV4]);
 }
