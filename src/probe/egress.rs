@@ -229,11 +229,15 @@ mod tests {
         let alive = listener.local_addr().unwrap();
         let known = watch::Sender::new(BTreeMap::from([("monitoring".into(), vec![dead])]));
         let deadline = Instant::now() + Duration::from_secs(5);
-        let asked = tokio::spawn(endpoint(known.subscribe(), Family::Ipv4, deadline));
-        // It has been refused by now, or is about to be: either way there is nobody else yet.
-        tokio::task::yield_now().await;
+        let mut asked = std::pin::pin!(endpoint(known.subscribe(), Family::Ipv4, deadline));
+        // Begun, with nobody else to ask yet.
+        tokio::select! {
+            biased;
+            control = &mut asked => panic!("{control:?} came too early"),
+            () = std::future::ready(()) => {}
+        }
         known.send_modify(|known| drop(known.insert("ssm".into(), vec![alive])));
-        let control = asked.await.unwrap().unwrap();
+        let control = asked.await.unwrap();
         assert_eq!((control.target, control.passed), (Some(alive), true));
     }
 
