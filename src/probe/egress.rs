@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub use icmp::Pinger;
 
@@ -152,21 +152,41 @@ async fn off_host(controls: Controls, family: Family, deadline: Instant) -> Vec<
 }
 
 /// The strong control: something with our own kind of traffic answers. `None` while no address
-/// is known.
+/// is known. Whoever is known first may be dead, so those that become known later are asked as
+/// well, until somebody answers or the window closes.
 async fn endpoint(
     mut known: watch::Receiver<BTreeMap<EndpointName, Vec<SocketAddr>>>,
     family: Family,
     deadline: Instant,
 ) -> Option<Control> {
-    let waiting = known.wait_for(|endpoints| endpoints.values().any(|addresses| !addresses.is_empty()));
-    let addresses: Vec<SocketAddr> =
-        tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?.values().flatten().copied().collect();
-    let mut asked = Vec::new();
-    for peer in nearest(addresses, family) {
-        asked.push(async move { (peer, sockets::tcp(peer, deadline).await) });
+    let mut asking = JoinSet::new();
+    let mut heard: BTreeMap<SocketAddr, Option<Heard>> = BTreeMap::new();
+    let preferred = loop {
+        let addresses = known.borrow_and_update().values().flatten().copied().collect();
+        let preferred = nearest(addresses, family);
+        for peer in &preferred {
+            if heard.len() < MOST_CONTROLS && !heard.contains_key(peer) {
+                heard.insert(*peer, None);
+                let peer = *peer;
+                asking.spawn(async move { (peer, sockets::tcp(peer, deadline).await) });
+            }
+        }
+        let answered = heard.values().any(|heard| matches!(heard, Some(Heard::Answer { .. })));
+        if asking.is_empty() && answered {
+            break preferred;
+        }
+        tokio::select! {
+            Some(Ok((peer, outcome))) = asking.join_next() => { heard.insert(peer, Some(outcome)); }
+            changed = timeout_at(deadline, known.changed()) => if !matches!(changed, Ok(Ok(()))) { break preferred },
+        }
+    };
+    while let Some(Ok((peer, outcome))) = asking.join_next().await {
+        heard.insert(peer, Some(outcome));
     }
+    let heard: Vec<(SocketAddr, Heard)> =
+        preferred.into_iter().filter_map(|peer| Some((peer, heard.remove(&peer)??))).collect();
     let says = |passed| if passed { "accepted a connection" } else { "did not accept a connection" };
-    first_to_answer(ControlKind::Endpoint, &join_all(asked).await, says)
+    first_to_answer(ControlKind::Endpoint, &heard, says)
 }
 
 async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
@@ -196,4 +216,33 @@ fn nearest(mut addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
     addresses.sort_by_key(|address| Family::of(address.ip()) != family);
     addresses.truncate(MOST_CONTROLS);
     addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_dead_and_known_first_is_not_the_only_one_asked() {
+        let dead = SocketAddr::from(([127, 0, 0, 1], 1));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = listener.local_addr().unwrap();
+        let known = watch::Sender::new(BTreeMap::from([("monitoring".into(), vec![dead])]));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let asked = tokio::spawn(endpoint(known.subscribe(), Family::Ipv4, deadline));
+        // It has been refused by now, or is about to be: either way there is nobody else yet.
+        tokio::task::yield_now().await;
+        known.send_modify(|known| drop(known.insert("ssm".into(), vec![alive])));
+        let control = asked.await.unwrap().unwrap();
+        assert_eq!((control.target, control.passed), (Some(alive), true));
+    }
+
+    #[tokio::test]
+    async fn where_none_answers_the_preferred_one_is_named() {
+        let dead = SocketAddr::from(([127, 0, 0, 1], 1));
+        let known = watch::Sender::new(BTreeMap::from([("monitoring".into(), vec![dead])]));
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let control = endpoint(known.subscribe(), Family::Ipv4, deadline).await.unwrap();
+        assert_eq!((control.target, control.passed), (Some(dead), false));
+    }
 }
