@@ -125,6 +125,30 @@ fn the_journal_knows_the_severity_of_each_line() {
     assert!(warnings.contains("internet_route_open") && !warnings.contains("Ready."), "{warnings}");
 }
 
+/// As an operator does it who follows the guide, word for word.
+#[test]
+fn node_exporter_can_read_the_textfile_and_keeps_it_while_the_service_is_stopped() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/fleet.md")).unwrap();
+    let block =
+        |kind: &str| guide.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
+    let machine = installed();
+    for line in guide.lines().filter(|line| line.starts_with("    useradd ")) {
+        machine.say(line);
+    }
+    machine.write(CONFIG, block("toml"));
+    machine.write("/etc/systemd/system/linkproof.service.d/textfile.conf", block("ini"));
+    machine.say("systemctl daemon-reload && systemctl restart linkproof");
+    let read = || {
+        machine.run("setpriv --reuid=65534 --regid=65534 --clear-groups cat /run/linkproof/linkproof.prom")
+    };
+    machine.until("another user reads it", SOON, || read().stdout.contains("linkproof_check_success{"));
+    machine.say("systemctl stop linkproof");
+    assert!(read().stdout.contains("linkproof_check_success{"), "{:?}", read());
+    machine.say(
+        "systemctl start linkproof && systemd-analyze security --no-pager --threshold=15 linkproof.service",
+    );
+}
+
 #[test]
 fn a_killed_daemon_comes_back() {
     let machine = installed();
