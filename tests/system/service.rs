@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::lab::{Fault, Host, Run};
 use crate::machine::Machine;
@@ -308,6 +308,8 @@ fn its_own_port_is_encrypted_with_a_key_that_only_root_can_read() {
     let machine = installed();
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Of its own, or every certificate would look as if it had signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     let key = KeyPair::generate().unwrap();
     let trusted = authority.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(authority, key);
@@ -336,10 +338,11 @@ fn its_own_port_is_encrypted_with_a_key_that_only_root_can_read() {
             "cd /run/instance/root && curl -sS -m 9 --cacert etc/pki/tls/certs/monitoring-ca.pem {options} \
              --connect-to instance.example:443:127.0.0.1:10042 https://instance.example/metrics"
         );
-        machine.lab().run(&Run::new("sh").args(["-c", &line])).stdout
+        machine.lab().run(&Run::new("sh").args(["-c", &line]))
     };
-    let prometheus = "--cert root/client.pem -u prometheus:proof-of-links";
-    assert!(ask(prometheus).contains("linkproof_build_info{"), "{}", machine.journal());
-    assert_eq!(ask("-u prometheus:proof-of-links"), "", "without a certificate there is no handshake");
-    assert!(ask("--cert root/client.pem").contains("needs a user"));
+    let scraped = ask("--cert root/client.pem -u prometheus:proof-of-links");
+    assert!(scraped.stdout.contains("linkproof_build_info{"), "{scraped:?}\n{}", machine.journal());
+    let anonymous = ask("-u prometheus:proof-of-links");
+    assert!(!anonymous.status.success(), "without a certificate there is no handshake: {anonymous:?}");
+    assert!(ask("--cert root/client.pem").stdout.contains("needs a user"));
 }
