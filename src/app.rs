@@ -114,14 +114,22 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
         Format::Junit => report::junit::render(&report),
         Format::Prometheus => Metrics::of(&report).textfile(&report),
     };
-    match &args.output {
-        Some(path) => output::replace(path, &page).map_err(StartError::Output)?,
-        None => output::print(&page).map_err(StartError::Output)?,
-    }
+    let written = match &args.output {
+        Some(path) => output::write(path, &page),
+        None => output::print(&page),
+    };
     if region_missing {
         return Err(StartError::NoRegion);
     }
-    Ok(report::exit_code(report.state()))
+    let code = report::exit_code(report.state());
+    match written.map_err(StartError::Output) {
+        // A failed check outranks a report that nobody can read.
+        Err(error) if code == report::FAILED => {
+            complain(&error);
+            Ok(code)
+        }
+        written => written.map(|()| code),
+    }
 }
 
 /// One line that overwrites itself, for a person who watches.
@@ -172,12 +180,8 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
-            Self::Listen { .. }
-            | Self::Thread(_)
-            | Self::Runtime(_)
-            | Self::Json(_)
-            | Self::Output(_)
-            | Self::Ended(_) => 1,
+            Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Json(_) | Self::Ended(_) => 1,
+            Self::Output(_) => cli::IO_ERROR,
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::{Parser, ValueEnum};
 
 /// Exit codes, after sysexits(3) where it has one.
 pub const USAGE: u8 = 64;
+pub const IO_ERROR: u8 = 74;
 pub const CONFIGURATION: u8 = 78;
 
 const EXIT_CODES: &str = "\

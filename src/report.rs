@@ -177,10 +177,13 @@ pub fn verdict(states: impl IntoIterator<Item = State>) -> State {
     if passed && !unseen { State::Pass } else { State::Inconclusive }
 }
 
+/// The exit code of a run in which a check failed.
+pub const FAILED: u8 = 1;
+
 pub fn exit_code(verdict: State) -> u8 {
     match verdict {
         State::Pass => 0,
-        State::Fail => 1,
+        State::Fail => FAILED,
         State::Inconclusive | State::Skipped => 2,
     }
 }

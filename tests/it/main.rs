@@ -35,6 +35,7 @@ mod input;
 mod limits;
 mod log;
 mod metrics;
+mod output;
 mod page;
 mod pool;
 mod prometheus;
