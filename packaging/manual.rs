@@ -96,7 +96,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
         "Never used, since a proxy would prove the proxy. That they are set is reported.",
     ),
-    ("NO_COLOR", "With any value the report on a terminal has no colour."),
+    ("NO_COLOR", "With any value the report on a terminal has no color."),
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "Set by systemd for readiness, status line and watchdog."),
 ];
 

@@ -3,9 +3,9 @@
 //! files that it names are read again when they change.
 
 mod file;
+mod files;
 mod rate;
 mod rules;
-mod seen;
 mod tls;
 mod users;
 
@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, info};
 
+use files::WatchedFiles;
 pub use rules::Rules;
-use seen::Seen;
-use users::Doorkeeper;
+use users::BasicAuth;
 
 /// The file, and what was last made of it.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct Access {
     file: Option<PathBuf>,
     open_health: bool,
     loaded: Mutex<Loaded>,
-    doorkeeper: Doorkeeper,
+    doorkeeper: BasicAuth,
 }
 
 #[derive(Debug)]
 struct Loaded {
     rules: Arc<Rules>,
     /// As the files were when they were last read, for good or ill.
-    seen: Seen,
+    files: WatchedFiles,
 }
 
 /// How a request is turned away.
@@ -40,7 +40,7 @@ struct Loaded {
 pub enum Refusal {
     TooMany,
     NoCertificate,
-    NoPassword,
+    Unauthorized,
 }
 
 /// A web configuration file that cannot be used: where, and why.
@@ -66,8 +66,8 @@ impl std::error::Error for WebError {}
 impl Access {
     /// Without a file, everybody may read everything, in the clear.
     pub fn open(file: Option<PathBuf>, open_health: bool) -> Result<Self, WebError> {
-        let loaded = Loaded { rules: Arc::default(), seen: Seen::default() };
-        let access = Self { file, open_health, loaded: Mutex::new(loaded), doorkeeper: Doorkeeper::new() };
+        let loaded = Loaded { rules: Arc::default(), files: WatchedFiles::default() };
+        let access = Self { file, open_health, loaded: Mutex::new(loaded), doorkeeper: BasicAuth::new() };
         access.read()?;
         Ok(access)
     }
@@ -75,10 +75,10 @@ impl Access {
     /// Reads the file whether or not it has changed. On an error the rules stay as they were.
     pub fn read(&self) -> Result<(), WebError> {
         let Some(path) = &self.file else { return Ok(()) };
-        let mut seen = Seen::default();
-        let rules = Rules::load(path, self.open_health, &mut seen);
+        let mut files = WatchedFiles::default();
+        let rules = Rules::load(path, self.open_health, &mut files);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.seen = seen;
+        loaded.files = files;
         loaded.rules = Arc::new(rules?);
         Ok(())
     }
@@ -86,7 +86,7 @@ impl Access {
     /// The rules of now, for a connection that has come.
     pub fn rules(&self) -> Arc<Rules> {
         // A guard of its own: reading takes the lock again.
-        let has_changed = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).seen.are_others_now();
+        let has_changed = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).files.have_changed();
         if has_changed {
             match self.read() {
                 Ok(()) => info!("The web configuration was read again."),
@@ -119,7 +119,7 @@ impl Access {
         }
         match authorization {
             Some(authorization) if self.doorkeeper.admits(&rules.users, authorization).await => Ok(()),
-            Some(_) | None => Err(Refusal::NoPassword),
+            Some(_) | None => Err(Refusal::Unauthorized),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The wiring: clients, tasks, signals, readiness. Nothing here knows about connectivity.
 
 mod daemon;
-mod edges;
+mod live_probes;
 mod log;
 mod output;
 mod textfile;
@@ -20,14 +20,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::access::{Access, WebError};
-use crate::attempt::Attempts;
-use crate::cli::{self, Args, Format};
+use crate::attempt::Runner;
+use crate::cli::{self, Args, ReportFormat};
 use crate::config::{Config, ConfigError, WebConfig};
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
 use crate::wire::trust::TrustError;
-use edges::Edges;
+use live_probes::LiveProbes;
 
 const DEFAULT_CONFIG: &str = "/etc/linkproof/linkproof.toml";
 
@@ -48,17 +48,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     log::start(args.log_level, args.log_format);
-    match carry_out(&args) {
+    match run_command(&args) {
         Ok(code) => code.into(),
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             error.exit_code().into()
         }
     }
 }
 
-fn carry_out(args: &Args) -> Result<u8, StartError> {
-    let config = load(args)?;
+fn run_command(args: &Args) -> Result<u8, StartError> {
+    let config = load_config(args)?;
     if args.check_config {
         access(&config.web)?;
         output::print("ok\n").map_err(StartError::Output)?;
@@ -75,7 +75,7 @@ fn carry_out(args: &Args) -> Result<u8, StartError> {
 }
 
 /// A file that was named must be there; the one at the default path may be absent.
-fn load(args: &Args) -> Result<Config, StartError> {
+fn load_config(args: &Args) -> Result<Config, StartError> {
     let config = match &args.config {
         Some(path) => Config::load(path),
         None => match Config::load(Path::new(DEFAULT_CONFIG)) {
@@ -100,8 +100,8 @@ fn access(web: &WebConfig) -> Result<Access, StartError> {
 
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let attempts = Arc::new(Attempts::new(Edges::new(config)?, sink));
-    let run = Run { config, attempts, observations, proxy_variables: proxy_variables() };
+    let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink));
+    let run = Run { config, runner, observations, proxy_variables: proxy_variables() };
     let Finished { report, region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
     if io::stderr().is_terminal() {
@@ -109,10 +109,10 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
     let page = match args.format {
-        Format::Text => text::render(&report, text::Style { colour: args.output.is_none() && colour() }),
-        Format::Json => report::json::render(&report).map_err(StartError::Json)?,
-        Format::Junit => report::junit::render(&report),
-        Format::Prometheus => Metrics::of(&report).textfile(&report),
+        ReportFormat::Text => text::render(&report, text::Style { color: args.output.is_none() && color() }),
+        ReportFormat::Json => report::json::render(&report).map_err(StartError::Json)?,
+        ReportFormat::Junit => report::junit::render(&report),
+        ReportFormat::Prometheus => Metrics::of(&report).textfile(&report),
     };
     let written = match &args.output {
         Some(path) => output::write(path, &page),
@@ -125,7 +125,7 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     match written.map_err(StartError::Output) {
         // A failed check outranks a report that nobody can read.
         Err(error) if code == report::FAILED => {
-            complain(&error);
+            print_error(&error);
             Ok(code)
         }
         written => written.map(|()| code),
@@ -136,15 +136,15 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
 fn show_progress(report: &Report, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now()).as_secs();
     if io::stderr().is_terminal() {
-        let line = report::words::shorten(&report.verdict_line(), 76);
+        let line = report::words::shorten(&report.outcome_line(), 76);
         let _ = write!(io::stderr(), "\r\x1b[K{line} ({left} s left)\r");
     } else {
-        tracing::info!(seconds_left = left, "{}", report.verdict_line());
+        tracing::info!(seconds_left = left, "{}", report.outcome_line());
     }
 }
 
-/// By the convention of no-color.org: any value but the empty one turns colour off.
-fn colour() -> bool {
+/// By the convention of no-color.org: any value but the empty one turns color off.
+fn color() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
@@ -156,7 +156,7 @@ fn proxy_variables() -> Vec<String> {
         .collect()
 }
 
-fn complain(error: &StartError) {
+fn print_error(error: &StartError) {
     // Without standard error there is nobody to tell.
     let _ = writeln!(io::stderr(), "{error}");
 }

@@ -2,7 +2,7 @@
 //! `--once` and the daemon both come through here.
 
 mod egress;
-mod ladder;
+mod endpoint;
 #[cfg(test)]
 pub mod scripted;
 
@@ -15,30 +15,31 @@ use tokio::time::Instant;
 
 use crate::check::{CheckId, EndpointName, Family};
 use crate::observation::{
-    CallSeen, Connection, CredentialsSeen, DnsSeen, EgressSeen, Evidence, InstanceSeen, Observation, Phases,
+    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, Evidence, InstanceEvidence,
+    Observation, Phases,
 };
-use crate::plan::{Egress, Item, Pace};
-use crate::verdict::{self, Judgement};
+use crate::plan::{Egress, Item, Timing};
+use crate::verdict::{self, Judgment};
 
 /// The edges, as the layers above see them. Each returns within the time it is given.
 pub trait Probes: Send + Sync + 'static {
-    fn own_addresses(&self) -> Vec<IpAddr>;
+    fn local_addresses(&self) -> Vec<IpAddr>;
 
-    fn instance(&self, limit: Duration) -> impl Future<Output = InstanceSeen> + Send;
+    fn instance(&self, limit: Duration) -> impl Future<Output = InstanceEvidence> + Send;
 
     /// Keeps what it found for the calls that follow.
     fn credentials(
         &self,
         region: Option<&str>,
         limit: Duration,
-    ) -> impl Future<Output = CredentialsSeen> + Send;
+    ) -> impl Future<Output = CredentialsEvidence> + Send;
 
     fn resolve(
         &self,
         host: &str,
         families: &[Family],
         limit: Duration,
-    ) -> impl Future<Output = DnsSeen> + Send;
+    ) -> impl Future<Output = DnsEvidence> + Send;
 
     fn connect(
         &self,
@@ -47,7 +48,11 @@ pub trait Probes: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Connection> + Send;
 
-    fn call(&self, call: Signed, limit: Duration) -> impl Future<Output = Result<CallSeen, Unsigned>> + Send;
+    fn call(
+        &self,
+        call: CallRequest,
+        limit: Duration,
+    ) -> impl Future<Output = Result<CallEvidence, NotSigned>> + Send;
 
     /// The addresses that a name leads to, or why there are none.
     fn addresses(
@@ -59,14 +64,14 @@ pub trait Probes: Send + Sync + 'static {
     fn egress(
         &self,
         egress: &Egress,
-        aim: Aim,
-        known: watch::Receiver<Known>,
-    ) -> impl Future<Output = EgressSeen> + Send;
+        targets: EgressTargets,
+        known: watch::Receiver<ControlTargets>,
+    ) -> impl Future<Output = EgressEvidence> + Send;
 }
 
 /// A ListMetrics to be made.
 #[derive(Clone, Debug)]
-pub struct Signed {
+pub struct CallRequest {
     pub host: String,
     pub peer: SocketAddr,
     pub region: String,
@@ -75,67 +80,67 @@ pub struct Signed {
 
 /// Why a call could not be signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Unsigned {
+pub enum NotSigned {
     /// The `credentials` check has failed, and says why.
     NoCredentials,
     /// They were still being looked for when the time was over: nothing is known.
-    StillSought,
+    CredentialsPending,
 }
 
 /// What the egress window of one family aims at besides its literals.
 #[derive(Clone, Debug)]
-pub struct Aim {
+pub struct EgressTargets {
     pub family: Family,
-    pub own: Vec<IpAddr>,
+    pub local_addresses: Vec<IpAddr>,
     pub named: Vec<(String, IpAddr)>,
     pub unresolved: Vec<String>,
 }
 
 /// Addresses of endpoints that were resolved and lie inside: controls of the egress check.
-pub type Known = BTreeMap<EndpointName, Vec<SocketAddr>>;
+pub type ControlTargets = BTreeMap<EndpointName, Vec<SocketAddr>>;
 
 /// What attempts share: the probes, and where the observations go.
 #[derive(Debug)]
-pub struct Attempts<P> {
+pub struct Runner<P> {
     pub probes: P,
-    pub known: watch::Sender<Known>,
+    pub known: watch::Sender<ControlTargets>,
     pub sink: mpsc::Sender<Observation>,
 }
 
-impl<P: Probes> Attempts<P> {
+impl<P: Probes> Runner<P> {
     pub fn new(probes: P, sink: mpsc::Sender<Observation>) -> Self {
         Self { probes, known: watch::Sender::default(), sink }
     }
 
-    /// `with_call` says whether the signed rung is due.
-    pub async fn make(&self, item: &Item, region: Option<&str>, with_call: bool) {
+    /// `with_call` says whether the signed step is due.
+    pub async fn run(&self, item: &Item, region: Option<&str>, with_call: bool) {
         match item {
-            Item::Instance(pace) => self.instance(*pace).await,
-            Item::Credentials(pace) => self.credentials(*pace, region).await,
-            Item::Ladder(ladder) => self.ladder(ladder, with_call).await,
+            Item::Instance(timing) => self.instance(*timing).await,
+            Item::Credentials(timing) => self.credentials(*timing, region).await,
+            Item::Endpoint(endpoint) => self.endpoint(endpoint, with_call).await,
             Item::Egress(egress) => self.egress(egress).await,
         }
     }
 
-    async fn instance(&self, pace: Pace) {
+    async fn instance(&self, timing: Timing) {
         let clock = Clock::start();
-        let seen = self.probes.instance(pace.timeout).await;
-        let judgement = verdict::instance(&seen);
-        self.tell(clock, CheckId::Instance, judgement, vec![], Evidence::Instance(seen)).await;
+        let evidence = self.probes.instance(timing.timeout).await;
+        let judgment = verdict::instance(&evidence);
+        self.publish(clock, CheckId::Instance, judgment, vec![], Evidence::Instance(evidence)).await;
     }
 
-    async fn credentials(&self, pace: Pace, region: Option<&str>) {
+    async fn credentials(&self, timing: Timing, region: Option<&str>) {
         let clock = Clock::start();
-        let seen = self.probes.credentials(region, pace.timeout).await;
-        let judgement = verdict::credentials(&seen, clock.started_at);
-        self.tell(clock, CheckId::Credentials, judgement, vec![], Evidence::Credentials(seen)).await;
+        let evidence = self.probes.credentials(region, timing.timeout).await;
+        let judgment = verdict::credentials(&evidence, clock.started_at);
+        self.publish(clock, CheckId::Credentials, judgment, vec![], Evidence::Credentials(evidence)).await;
     }
 
-    async fn tell(
+    async fn publish(
         &self,
         clock: Clock,
         check: CheckId,
-        judgement: Judgement,
+        judgment: Judgment,
         phases: Phases,
         evidence: Evidence,
     ) {
@@ -143,8 +148,8 @@ impl<P: Probes> Attempts<P> {
             check,
             started_at: clock.started_at,
             took: clock.instant.elapsed(),
-            outcome: judgement.outcome,
-            addresses: judgement.addresses,
+            outcome: judgment.outcome,
+            addresses: judgment.addresses,
             phases,
             evidence,
         };

@@ -70,7 +70,7 @@ impl Family {
 pub enum CheckId {
     Instance,
     Credentials,
-    Endpoint(EndpointName, Rung),
+    Endpoint(EndpointName, Step),
     Egress(Family),
 }
 
@@ -79,7 +79,7 @@ pub type EndpointName = String;
 
 /// The three checks of an endpoint, in the order in which they are climbed.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Rung {
+pub enum Step {
     Dns,
     Connect,
     Call,
@@ -90,9 +90,9 @@ impl CheckId {
         match self {
             Self::Instance => Kind::Instance,
             Self::Credentials => Kind::Credentials,
-            Self::Endpoint(_, Rung::Dns) => Kind::Dns,
-            Self::Endpoint(_, Rung::Connect) => Kind::Connect,
-            Self::Endpoint(_, Rung::Call) => Kind::Call,
+            Self::Endpoint(_, Step::Dns) => Kind::Dns,
+            Self::Endpoint(_, Step::Connect) => Kind::Connect,
+            Self::Endpoint(_, Step::Call) => Kind::Call,
             Self::Egress(_) => Kind::Egress,
         }
     }
@@ -131,9 +131,9 @@ mod tests {
     fn ids_read_as_documented_and_sort_as_reported() {
         let mut ids = [
             CheckId::Egress(Family::Ipv6),
-            CheckId::Endpoint("monitoring".into(), Rung::Call),
+            CheckId::Endpoint("monitoring".into(), Step::Call),
             CheckId::Egress(Family::Ipv4),
-            CheckId::Endpoint("monitoring".into(), Rung::Dns),
+            CheckId::Endpoint("monitoring".into(), Step::Dns),
             CheckId::Credentials,
             CheckId::Instance,
         ];

@@ -42,8 +42,8 @@ pub struct Args {
     pub wait: Option<Duration>,
 
     /// How the report is written.
-    #[arg(long, value_enum, default_value_t = Format::Text, requires = "once")]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, requires = "once")]
+    pub format: ReportFormat,
 
     /// Write the report to this file, which is replaced as a whole, instead of standard output.
     #[arg(long, value_name = "FILE", requires = "once")]
@@ -80,7 +80,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Format {
+pub enum ReportFormat {
     Text,
     Json,
     Junit,
@@ -140,7 +140,7 @@ mod tests {
         let args = read("--web.listen-address=:1 --web.listen-address=127.0.0.1:2").unwrap();
         assert_eq!(args.listen, ["[::]:1", "127.0.0.1:2"].map(|address| address.parse().unwrap()));
         let args = read("--once --wait 5m --format json --output report.json").unwrap();
-        assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), Format::Json));
+        assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), ReportFormat::Json));
     }
 
     #[test]

@@ -6,11 +6,11 @@ mod endpoint;
 mod file;
 mod name;
 mod near;
-mod pace;
 mod problem;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod value;
 
 use std::fs::File;

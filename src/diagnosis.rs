@@ -8,6 +8,7 @@
 mod call;
 mod cause;
 mod certificate;
+mod context;
 mod egress;
 mod finding;
 mod host;
@@ -17,15 +18,14 @@ mod path;
 mod presumption;
 #[cfg(test)]
 mod scenario;
-mod scene;
 mod text;
 
 pub use cause::Cause;
 
-use crate::check::{CheckId, Family, Kind, Rung};
+use crate::check::{CheckId, Family, Kind, Step};
 use crate::observation::{Instance, Observation, Outcome, Reason};
+use context::{Context, Failure, broken};
 use finding::Finding;
-use scene::{Fault, Scene, broken};
 
 /// A cause, with what shows it and what to change.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,45 +44,45 @@ pub fn diagnose(
     instance: Option<&Instance>,
     proxy_variables: &[String],
 ) -> Vec<Diagnosis> {
-    let scene = Scene::new(observations, instance);
-    let mut findings = by_rules(&scene);
-    own_up(&scene, &mut findings, |reason| !presumption::follows(reason));
-    spread(&scene, &mut findings);
-    own_up(&scene, &mut findings, |_| true);
-    spread(&scene, &mut findings);
-    warn(&scene, proxy_variables, &mut findings);
+    let context = Context::new(observations, instance);
+    let mut findings = by_rules(&context);
+    add_unexplained(&context, &mut findings, |reason| !presumption::follows(reason));
+    propagate(&context, &mut findings);
+    add_unexplained(&context, &mut findings, |_| true);
+    propagate(&context, &mut findings);
+    add_warnings(&context, proxy_variables, &mut findings);
     finding::merge(findings, instance)
 }
 
-fn by_rules(scene: &Scene<'_>) -> Vec<Finding> {
+fn by_rules(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for &observation in scene.checks.values() {
-        for fault in scene::faults(observation) {
-            let of_area = by_area(scene, observation, &fault);
+    for &observation in context.checks.values() {
+        for failure in context::failures(observation) {
+            let of_area = by_area(context, observation, &failure);
             findings.extend(of_area.into_iter().map(|finding| finding.explaining(&observation.check)));
         }
     }
     findings
 }
 
-fn by_area(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+fn by_area(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     match observation.check.kind() {
-        Kind::Instance | Kind::Credentials => instance::findings(scene, observation, fault),
-        Kind::Dns => names::findings(scene, observation, fault),
-        Kind::Connect => path::findings(scene, observation, fault),
-        Kind::Call => call::findings(scene, observation, fault),
-        Kind::Egress => egress::findings(scene, observation, fault),
+        Kind::Instance | Kind::Credentials => instance::findings(context, observation, failure),
+        Kind::Dns => names::findings(context, observation, failure),
+        Kind::Connect => path::findings(context, observation, failure),
+        Kind::Call => call::findings(context, observation, failure),
+        Kind::Egress => egress::findings(context, observation, failure),
     }
 }
 
 /// A broken check that nothing explains is said to be unexplained.
-fn own_up(scene: &Scene<'_>, findings: &mut Vec<Finding>, due: fn(Reason) -> bool) {
-    for (&id, observation) in &scene.checks {
+fn add_unexplained(context: &Context<'_>, findings: &mut Vec<Finding>, due: fn(Reason) -> bool) {
+    for (&id, observation) in &context.checks {
         let Some(reason) = broken(observation.outcome).filter(|&reason| due(reason)) else { continue };
         if findings.iter().any(|finding| finding.explains.contains(id)) {
             continue;
         }
-        let fact = match scene::detail(observation) {
+        let fact = match context::detail(observation) {
             Some(detail) => format!("{id}: {}, {}", reason.words(), text::clip(detail, 240)),
             None => format!("{id}: {}", reason.words()),
         };
@@ -92,16 +92,16 @@ fn own_up(scene: &Scene<'_>, findings: &mut Vec<Finding>, due: fn(Reason) -> boo
 }
 
 /// Lets the causes of a check explain what only waited for it, and so on down the line.
-fn spread(scene: &Scene<'_>, findings: &mut [Finding]) {
+fn propagate(context: &Context<'_>, findings: &mut [Finding]) {
     let mut changed = true;
     while changed {
         changed = false;
-        for (&id, observation) in &scene.checks {
+        for (&id, observation) in &context.checks {
             let explained = findings.iter().any(|finding| finding.explains.contains(id));
             if explained || !is_consequence(observation.outcome) {
                 continue;
             }
-            for finding in causes_of_what_came_before(scene, id, findings) {
+            for finding in causes_of_what_came_before(context, id, findings) {
                 finding.explains.insert(id.clone());
                 changed = true;
             }
@@ -113,13 +113,13 @@ fn is_consequence(outcome: Outcome) -> bool {
     outcome.reason().is_some_and(presumption::follows)
 }
 
-/// The nearest rung below that has a cause answers; all causes of that rung do.
+/// The nearest step below that has a cause answers; all causes of that step do.
 fn causes_of_what_came_before<'f>(
-    scene: &Scene<'_>,
+    context: &Context<'_>,
     id: &CheckId,
     findings: &'f mut [Finding],
 ) -> impl Iterator<Item = &'f mut Finding> {
-    let nearest = prerequisites(scene, id)
+    let nearest = prerequisites(context, id)
         .into_iter()
         .find(|group| group.iter().any(|before| findings.iter().any(|f| f.explains.contains(before))))
         .unwrap_or_default();
@@ -127,36 +127,36 @@ fn causes_of_what_came_before<'f>(
 }
 
 /// What a check rests on, the nearest first.
-fn prerequisites(scene: &Scene<'_>, id: &CheckId) -> Vec<Vec<CheckId>> {
-    let rung = |name: &str, rung| CheckId::Endpoint(name.to_owned(), rung);
+fn prerequisites(context: &Context<'_>, id: &CheckId) -> Vec<Vec<CheckId>> {
+    let step = |name: &str, step| CheckId::Endpoint(name.to_owned(), step);
     match id {
         CheckId::Instance => vec![],
-        CheckId::Credentials | CheckId::Endpoint(_, Rung::Dns) => vec![vec![CheckId::Instance]],
+        CheckId::Credentials | CheckId::Endpoint(_, Step::Dns) => vec![vec![CheckId::Instance]],
         // A gateway's connection proves something only while nothing else gets out.
-        CheckId::Endpoint(name, Rung::Connect) => {
-            vec![vec![rung(name, Rung::Dns)], Family::BOTH.map(CheckId::Egress).to_vec()]
+        CheckId::Endpoint(name, Step::Connect) => {
+            vec![vec![step(name, Step::Dns)], Family::BOTH.map(CheckId::Egress).to_vec()]
         }
-        CheckId::Endpoint(name, Rung::Call) => {
+        CheckId::Endpoint(name, Step::Call) => {
             let mut nearest = vec![CheckId::Credentials];
             // An address that let it in would have been called.
-            nearest.extend(Some(rung(name, Rung::Connect)).filter(|connect| !scene.reaches(connect)));
-            vec![nearest, vec![rung(name, Rung::Dns)], vec![CheckId::Instance]]
+            nearest.extend(Some(step(name, Step::Connect)).filter(|connect| !context.reaches(connect)));
+            vec![nearest, vec![step(name, Step::Dns)], vec![CheckId::Instance]]
         }
         // Its control needs something off the host that answers.
         CheckId::Egress(_) => {
-            let is_way = |id: &&CheckId| matches!(id, CheckId::Endpoint(_, Rung::Dns | Rung::Connect));
-            let endpoints = scene.checks.keys().copied().filter(is_way);
+            let is_way = |id: &&CheckId| matches!(id, CheckId::Endpoint(_, Step::Dns | Step::Connect));
+            let endpoints = context.checks.keys().copied().filter(is_way);
             vec![endpoints.cloned().collect(), vec![CheckId::Instance]]
         }
     }
 }
 
 /// What breaks nothing yet and is worth knowing.
-fn warn(scene: &Scene<'_>, proxy_variables: &[String], findings: &mut Vec<Finding>) {
-    findings.extend(names::warnings(scene));
-    findings.extend(certificate::warnings(scene));
+fn add_warnings(context: &Context<'_>, proxy_variables: &[String], findings: &mut Vec<Finding>) {
+    findings.extend(names::warnings(context));
+    findings.extend(certificate::warnings(context));
     if !findings.iter().any(|finding| finding.cause == Cause::ClockWrong) {
-        findings.extend(call::skew_warning(scene));
+        findings.extend(call::skew_warning(context));
     }
     if !proxy_variables.is_empty() {
         let set = text::listed(proxy_variables.iter().map(|name| text::clip(name, 40)));

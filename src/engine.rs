@@ -1,7 +1,7 @@
 //! The one owner of what is known: observations come in, the report goes out.
 
 mod history;
-mod state;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::attempt::now;
-use crate::observation::{Instance, Observation, Reason, State as Outcome};
+use crate::observation::{Instance, Observation, Reason, Status};
 use crate::plan::Plan;
 use crate::report::Report;
-pub use state::{State, Transition};
+pub use store::{Store, Transition};
 
 /// The engine shows that it turns, even while no observation comes in.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -29,22 +29,22 @@ pub struct Published {
 }
 
 /// What is told of the engine's work while it works.
-pub trait Audience: Send + Sync + 'static {
+pub trait Observer: Send + Sync + 'static {
     /// Each observation, so that counters count what the report, which keeps only the last,
     /// cannot.
-    fn observed(&self, observation: &Observation);
+    fn on_observation(&self, observation: &Observation);
 
     /// At each beat, from the engine's own loop: if it is stuck, this is silent.
-    fn turned(&self);
+    fn on_heartbeat(&self);
 }
 
 /// Runs until nobody can send observations any more.
 pub async fn run(
-    mut state: State,
+    mut state: Store,
     mut observations: mpsc::Receiver<Observation>,
     mut plan: watch::Receiver<Arc<Plan>>,
     published: Published,
-    audience: impl Audience,
+    observer: impl Observer,
 ) {
     let mut beat = interval(HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -52,7 +52,7 @@ pub async fn run(
         tokio::select! {
             observation = observations.recv() => {
                 let Some(observation) = observation else { return };
-                audience.observed(&observation);
+                observer.on_observation(&observation);
                 log(state.fold(observation, Instant::now()));
                 published.instance.send_if_modified(|known| {
                     let news = *known != state.instance;
@@ -63,7 +63,7 @@ pub async fn run(
             Ok(()) = plan.changed() => state.adopt(&plan.borrow_and_update().clone()),
             _ = beat.tick() => {
                 published.heartbeat.send_replace(Instant::now());
-                audience.turned();
+                observer.on_heartbeat();
                 let expired = state.expire(Instant::now());
                 if expired.is_empty() { continue }
                 log(expired);
@@ -85,8 +85,8 @@ fn log(transitions: impl IntoIterator<Item = Transition>) {
 fn tell(Transition { check, outcome, reason, summary }: &Transition) {
     let reason = reason.map(Reason::code);
     match outcome {
-        Outcome::Pass | Outcome::Skipped => info!(%check, outcome = outcome.code(), reason, "{summary}"),
-        Outcome::Fail | Outcome::Inconclusive => warn!(%check, outcome = outcome.code(), reason, "{summary}"),
+        Status::Pass | Status::Skipped => info!(%check, outcome = outcome.code(), reason, "{summary}"),
+        Status::Fail | Status::Inconclusive => warn!(%check, outcome = outcome.code(), reason, "{summary}"),
     }
 }
 

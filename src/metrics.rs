@@ -3,11 +3,11 @@
 //! report cannot know (histograms, sums over attempts) is kept. A scrape never probes.
 
 mod accept;
+mod counters;
 mod family;
 mod gauges;
+mod histogram;
 mod openmetrics;
-mod spread;
-mod tally;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,12 +21,12 @@ use prometheus::proto::MetricFamily;
 use crate::check::CheckId;
 use crate::observation::Observation;
 use crate::report::Report;
-use accept::Format;
-use tally::Tally;
+use accept::ExpositionFormat;
+use counters::Counters;
 
 #[derive(Debug)]
 pub struct Metrics {
-    tallies: Mutex<BTreeMap<CheckId, Tally>>,
+    tallies: Mutex<BTreeMap<CheckId, Counters>>,
     last_reload_succeeded: AtomicBool,
     process: ProcessCollector,
 }
@@ -75,17 +75,17 @@ impl Metrics {
     /// The page for node_exporter's textfile collector: without our process, since node_exporter
     /// tells the same of its own, and series that come twice are an error to it.
     pub fn textfile(&self, report: &Report) -> String {
-        encode(&self.families(report), Format::Text).body
+        encode(&self.families(report), ExpositionFormat::Text).body
     }
 
     fn families(&self, report: &Report) -> Vec<MetricFamily> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.retain(|id, _| report.checks.iter().any(|check| check.id == *id));
         for check in &report.checks {
-            tallies.entry(check.id.clone()).or_default().keep_up(check.last.as_ref());
+            tallies.entry(check.id.clone()).or_default().sync(check.last.as_ref());
         }
         let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
-        families.extend(tally::families(&tallies, report));
+        families.extend(counters::families(&tallies, report));
         let mut families: Vec<MetricFamily> =
             families.into_iter().filter_map(family::Family::finish).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -93,10 +93,10 @@ impl Metrics {
     }
 }
 
-fn encode(families: &[MetricFamily], format: Format) -> Exposition {
+fn encode(families: &[MetricFamily], format: ExpositionFormat) -> Exposition {
     let body = match format {
-        Format::OpenMetrics => openmetrics::encode(families),
-        Format::Text => TextEncoder::new()
+        ExpositionFormat::OpenMetrics => openmetrics::encode(families),
+        ExpositionFormat::Text => TextEncoder::new()
             .encode_to_string(families)
             .expect("the encoder refuses only families without a name or a series, and there are none"),
     };

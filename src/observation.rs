@@ -6,9 +6,9 @@ mod evidence;
 mod reason;
 
 pub use evidence::{
-    Answer, AwsError, CallSeen, Certificate, Connection, Control, ControlKind, CredentialsSeen, DnsSeen,
-    EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Outgoing, Probe, Proof, Question, Reply,
-    Resolver, Shot, Transport, Trouble,
+    AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
+    EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, ProbeError, ProbeResult,
+    Proof, Protocol, Query, QueryResult, QueryType, Resolver, SendError, Transport,
 };
 pub use reason::Reason;
 
@@ -31,12 +31,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub fn state(self) -> State {
+    pub fn state(self) -> Status {
         match self {
-            Self::Pass => State::Pass,
-            Self::Skipped(_) => State::Skipped,
-            Self::Inconclusive(_) => State::Inconclusive,
-            Self::Fail(_) => State::Fail,
+            Self::Pass => Status::Pass,
+            Self::Skipped(_) => Status::Skipped,
+            Self::Inconclusive(_) => Status::Inconclusive,
+            Self::Fail(_) => Status::Fail,
         }
     }
 
@@ -66,14 +66,14 @@ impl Outcome {
 /// An outcome without its reason: the closed set of a label, a word in a table.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum Status {
     Pass,
     Fail,
     Inconclusive,
     Skipped,
 }
 
-impl State {
+impl Status {
     pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::Inconclusive, Self::Skipped];
 
     pub fn code(self) -> &'static str {

@@ -7,11 +7,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::{Attempts, Probes, now};
+use crate::attempt::{Probes, Runner, now};
 use crate::check::CheckId;
 use crate::config::Config;
-use crate::engine::State;
-use crate::observation::{Instance, Observation, State as Outcome};
+use crate::engine::Store;
+use crate::observation::{Instance, Observation, Status};
 use crate::plan::{Item, Plan};
 use crate::report::Report;
 
@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Run<'a, P> {
     pub config: &'a Config,
-    pub attempts: Arc<Attempts<P>>,
+    pub runner: Arc<Runner<P>>,
     pub observations: mpsc::Receiver<Observation>,
     pub proxy_variables: Vec<String>,
 }
@@ -36,7 +36,7 @@ impl<P: Probes> Run<'_, P> {
         let mut pause = FIRST_PAUSE;
         loop {
             let finished = self.round().await;
-            let over = finished.report.state() == Outcome::Pass || leaks(&finished.report);
+            let over = finished.report.state() == Status::Pass || leaks(&finished.report);
             let next = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
             if over || next >= deadline {
                 return finished;
@@ -51,14 +51,14 @@ impl<P: Probes> Run<'_, P> {
         let started_at = now();
         let (facts, instance) = self.instance().await;
         let plan = Plan::new(self.config, instance.as_ref());
-        let mut state = State::new(&plan, started_at, self.proxy_variables.clone());
+        let mut state = Store::new(&plan, started_at, self.proxy_variables.clone());
         for observation in facts {
             state.fold(observation, Instant::now());
         }
         let mut running = JoinSet::new();
         for item in plan.items.iter().filter(|item| !matches!(item, Item::Instance(_))) {
-            let (attempts, item, region) = (Arc::clone(&self.attempts), item.clone(), plan.region.clone());
-            running.spawn(async move { attempts.make(&item, region.as_deref(), true).await });
+            let (runner, item, region) = (Arc::clone(&self.runner), item.clone(), plan.region.clone());
+            running.spawn(async move { runner.run(&item, region.as_deref(), true).await });
         }
         loop {
             tokio::select! {
@@ -78,14 +78,14 @@ impl<P: Probes> Run<'_, P> {
         let Some(item) = plan.items.iter().find(|item| matches!(item, Item::Instance(_))) else {
             return (Vec::new(), None);
         };
-        self.attempts.make(item, None, false).await;
-        let mut state = State::new(&plan, now(), Vec::new());
-        let mut seen = Vec::new();
+        self.runner.run(item, None, false).await;
+        let mut state = Store::new(&plan, now(), Vec::new());
+        let mut evidence = Vec::new();
         while let Ok(observation) = self.observations.try_recv() {
             state.fold(observation.clone(), Instant::now());
-            seen.push(observation);
+            evidence.push(observation);
         }
-        (seen, state.instance)
+        (evidence, state.instance)
     }
 }
 
@@ -98,15 +98,15 @@ pub struct Finished {
 
 fn needs_region(plan: &Plan) -> bool {
     plan.items.iter().any(|item| match item {
-        Item::Ladder(ladder) => {
-            ladder.host.is_none() || ladder.call.as_ref().is_some_and(|call| call.region.is_none())
+        Item::Endpoint(endpoint) => {
+            endpoint.host.is_none() || endpoint.call.as_ref().is_some_and(|call| call.region.is_none())
         }
         Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => false,
     })
 }
 
 fn leaks(report: &Report) -> bool {
-    report.checks.iter().any(|check| matches!(check.id, CheckId::Egress(_)) && check.state() == Outcome::Fail)
+    report.checks.iter().any(|check| matches!(check.id, CheckId::Egress(_)) && check.state() == Status::Fail)
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::attempt::scripted::Scripted;
-    use crate::observation::{Heard, Probe, Shot};
+    use crate::observation::{EgressProbe, ProbeResult, Protocol};
     use crate::report::{exit_code, fixture};
 
     /// All that it takes to pass is in the file.
@@ -139,8 +139,8 @@ mod tests {
     async fn rounds(config: &str, probes: Scripted) -> (Finished, Vec<Duration>) {
         let config = Config::parse(config, "test.toml").unwrap();
         let (sink, observations) = mpsc::channel(64);
-        let attempts = Arc::new(Attempts::new(probes, sink));
-        let run = Run { config: &config, attempts, observations, proxy_variables: vec![] };
+        let runner = Arc::new(Runner::new(probes, sink));
+        let run = Run { config: &config, runner, observations, proxy_variables: vec![] };
         let (begun, told) = (Instant::now(), RefCell::new(vec![]));
         let finished = run.rounds(WAIT, |_, _| told.borrow_mut().push(begun.elapsed())).await;
         (finished, told.into_inner())
@@ -168,13 +168,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_way_out_is_final_and_what_was_not_seen_is_not() {
-        let leak = Heard::Answer { replies: 1, after: Duration::ZERO };
-        for (heard, is_final) in [(leak, true), (Heard::Silence, false)] {
+        let leak = ProbeResult::Reply { replies: 1, after: Duration::ZERO };
+        for (result, is_final) in [(leak, true), (ProbeResult::NoReply, false)] {
             let ip = "1.1.1.1".parse().unwrap();
-            let shots = vec![Shot { host: None, ip, probe: Probe::Tcp, port: Some(443), sent: 1, heard }];
+            let probes = vec![EgressProbe {
+                host: None,
+                ip,
+                protocol: Protocol::Tcp,
+                port: Some(443),
+                sent: 1,
+                result,
+            }];
             let instance = fixture::healthy().instance;
             let (finished, told) =
-                rounds("", Scripted { instance, shots, ..resolving_to("10.0.1.57") }).await;
+                rounds("", Scripted { instance, probes, ..resolving_to("10.0.1.57") }).await;
             assert_eq!(exit_code(finished.report.state()), if is_final { 1 } else { 2 });
             assert_eq!(told.is_empty(), is_final);
         }
@@ -189,7 +196,7 @@ mod tests {
             .report
             .checks
             .iter()
-            .filter(|check| check.state() == Outcome::Pass)
+            .filter(|check| check.state() == Status::Pass)
             .map(|check| check.id.to_string())
             .collect();
         let expected = ["instance", "credentials", "monitoring/dns", "monitoring/connect", "monitoring/call"];

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::catalogue;
-use crate::check::{CheckId, EndpointName, Family, Rung};
+use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
 use crate::network::{Network, Scope};
 use crate::observation::{Instance, Proof};
@@ -28,20 +28,20 @@ impl Plan {
         };
         let mut items = Vec::new();
         if let Some(instance) = &config.instance {
-            items.push(Item::Instance(Pace { interval: instance.interval, timeout: instance.timeout }));
+            items.push(Item::Instance(Timing { interval: instance.interval, timeout: instance.timeout }));
         }
         if config.endpoints.iter().any(|endpoint| endpoint.call.is_some()) {
             let credentials = &config.credentials;
-            items.push(Item::Credentials(Pace {
+            items.push(Item::Credentials(Timing {
                 interval: credentials.interval,
                 timeout: credentials.timeout,
             }));
         }
-        let ladders = config.endpoints.iter().map(|endpoint| ladder(endpoint, region.as_deref(), &network));
-        items.extend(ladders.map(Item::Ladder));
+        let endpoints = config.endpoints.iter().map(|config| endpoint(config, region.as_deref(), &network));
+        items.extend(endpoints.map(Item::Endpoint));
         if let Some(config) = &config.egress {
-            let promised = instance.map(promised).unwrap_or_default();
-            items.push(Item::Egress(egress(config, &network, promised)));
+            let expected_families = instance.map(expected_families).unwrap_or_default();
+            items.push(Item::Egress(egress(config, &network, expected_families)));
         }
         Self { region, network, items }
     }
@@ -55,30 +55,30 @@ impl Plan {
     }
 }
 
-fn ladder(endpoint: &EndpointConfig, region: Option<&str>, network: &Network) -> Ladder {
-    let host = match &endpoint.host {
+fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) -> Endpoint {
+    let host = match &config.host {
         HostConfig::Given(host) => Some(host.clone()),
         HostConfig::OfService(service) => region.and_then(|region| catalogue::host_of(service, region)),
     };
-    let call = endpoint.call.as_ref().map(|CallConfig { namespace, proof, interval }| Call {
+    let call = config.call.as_ref().map(|CallConfig { namespace, proof, interval }| Call {
         region: region.map(ToOwned::to_owned),
         namespace: namespace.clone(),
         proof: *proof,
         interval: *interval,
     });
-    Ladder {
-        name: endpoint.name.clone(),
+    Endpoint {
+        name: config.name.clone(),
         host,
-        port: endpoint.port,
-        gateway: endpoint.gateway,
-        require_agreement: endpoint.require_agreement,
+        port: config.port,
+        gateway: config.gateway,
+        require_agreement: config.require_agreement,
         call,
         network: network.clone(),
-        pace: Pace { interval: endpoint.interval, timeout: endpoint.timeout },
+        timing: Timing { interval: config.interval, timeout: config.timeout },
     }
 }
 
-fn egress(config: &EgressConfig, network: &Network, promised: Vec<Family>) -> Egress {
+fn egress(config: &EgressConfig, network: &Network, expected_families: Vec<Family>) -> Egress {
     Egress {
         hosts: config.hosts.clone(),
         addresses: config.addresses.clone(),
@@ -88,12 +88,12 @@ fn egress(config: &EgressConfig, network: &Network, promised: Vec<Family>) -> Eg
         window: config.window,
         interval: config.interval,
         network: network.clone(),
-        promised,
+        expected_families,
     }
 }
 
 /// Any IPv4 address will do, since NAT needs no public one; there is no NAT for a local IPv6 address.
-fn promised(instance: &Instance) -> Vec<Family> {
+fn expected_families(instance: &Instance) -> Vec<Family> {
     let has = |family: Family| {
         instance.addresses.iter().any(|ip| {
             let reaches_out = ip.is_ipv4() || Network::default().scope(*ip) == Scope::Public;
@@ -106,18 +106,18 @@ fn promised(instance: &Instance) -> Vec<Family> {
 /// What has a schedule of its own.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Item {
-    Instance(Pace),
-    Credentials(Pace),
-    Ladder(Ladder),
+    Instance(Timing),
+    Credentials(Timing),
+    Endpoint(Endpoint),
     Egress(Egress),
 }
 
 impl Item {
     pub fn checks(&self) -> Vec<(CheckId, Duration)> {
         match self {
-            Self::Instance(pace) => vec![(CheckId::Instance, pace.interval)],
-            Self::Credentials(pace) => vec![(CheckId::Credentials, pace.interval)],
-            Self::Ladder(ladder) => ladder.checks(),
+            Self::Instance(timing) => vec![(CheckId::Instance, timing.interval)],
+            Self::Credentials(timing) => vec![(CheckId::Credentials, timing.interval)],
+            Self::Endpoint(endpoint) => endpoint.checks(),
             Self::Egress(egress) => {
                 Family::BOTH.map(|family| (CheckId::Egress(family), egress.interval)).to_vec()
             }
@@ -126,14 +126,14 @@ impl Item {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Pace {
+pub struct Timing {
     pub interval: Duration,
     pub timeout: Duration,
 }
 
 /// An endpoint's three checks, which share one attempt.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ladder {
+pub struct Endpoint {
     pub name: EndpointName,
     /// `None` while nobody knows the region that the name needs.
     pub host: Option<String>,
@@ -143,14 +143,15 @@ pub struct Ladder {
     pub call: Option<Call>,
     /// What addresses are judged by: part of the item, so that a new CIDR is a new item.
     pub network: Network,
-    pub pace: Pace,
+    pub timing: Timing,
 }
 
-impl Ladder {
+impl Endpoint {
     fn checks(&self) -> Vec<(CheckId, Duration)> {
-        let check = |rung, interval| (CheckId::Endpoint(self.name.clone(), rung), interval);
-        let mut checks = vec![check(Rung::Dns, self.pace.interval), check(Rung::Connect, self.pace.interval)];
-        checks.extend(self.call.as_ref().map(|call| check(Rung::Call, call.interval)));
+        let check = |step, interval| (CheckId::Endpoint(self.name.clone(), step), interval);
+        let mut checks =
+            vec![check(Step::Dns, self.timing.interval), check(Step::Connect, self.timing.interval)];
+        checks.extend(self.call.as_ref().map(|call| check(Step::Call, call.interval)));
         checks
     }
 }
@@ -176,7 +177,7 @@ pub struct Egress {
     pub interval: Duration,
     pub network: Network,
     /// The families of which metadata says that the instance has an address.
-    pub promised: Vec<Family>,
+    pub expected_families: Vec<Family>,
 }
 
 #[cfg(test)]
@@ -196,8 +197,8 @@ mod tests {
         Config::parse(source, "test.toml").unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn pace(interval: u64, timeout: u64) -> Pace {
-        Pace { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
+    fn timing(interval: u64, timeout: u64) -> Timing {
+        Timing { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
     }
 
     /// What an instance does with no configuration at all.
@@ -214,7 +215,7 @@ mod tests {
             "64:ff9b::8.8.8.8",
             "64:ff9b::9.9.9.9",
         ];
-        let ladder = Ladder {
+        let endpoint = Endpoint {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
@@ -227,7 +228,7 @@ mod tests {
                 interval: Duration::from_mins(5),
             }),
             network: network.clone(),
-            pace: pace(30, 3),
+            timing: timing(30, 3),
         };
         let egress = Egress {
             hosts: vec!["www.amazon.com".into()],
@@ -238,24 +239,24 @@ mod tests {
             window: Duration::from_secs(1),
             interval: Duration::from_mins(1),
             network: network.clone(),
-            promised: vec![Family::Ipv4],
+            expected_families: vec![Family::Ipv4],
         };
         Plan {
             region: Some("us-east-1".into()),
             network,
             items: vec![
-                Item::Instance(pace(60, 2)),
-                Item::Credentials(pace(60, 3)),
-                Item::Ladder(ladder),
+                Item::Instance(timing(60, 2)),
+                Item::Credentials(timing(60, 3)),
+                Item::Endpoint(endpoint),
                 Item::Egress(egress),
             ],
         }
     }
 
-    fn map_ladders(plan: &mut Plan, change: impl Fn(&mut Ladder)) {
+    fn map_ladders(plan: &mut Plan, change: impl Fn(&mut Endpoint)) {
         for item in &mut plan.items {
             match item {
-                Item::Ladder(ladder) => change(ladder),
+                Item::Endpoint(endpoint) => change(endpoint),
                 Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => {}
             }
         }
@@ -263,7 +264,7 @@ mod tests {
 
     fn promises(addresses: &[&str]) -> Vec<Family> {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        promised(&Instance { addresses, ..Instance::default() })
+        expected_families(&Instance { addresses, ..Instance::default() })
     }
 
     fn checks(source: &str) -> Vec<(String, u64)> {
@@ -279,14 +280,14 @@ mod tests {
     #[test]
     fn without_metadata_every_check_is_still_owed() {
         let mut expected = Plan { region: None, network: Network::default(), ..usual() };
-        map_ladders(&mut expected, |ladder| {
-            ladder.host = None;
-            ladder.network = Network::default();
-            ladder.call.as_mut().unwrap().region = None;
+        map_ladders(&mut expected, |endpoint| {
+            endpoint.host = None;
+            endpoint.network = Network::default();
+            endpoint.call.as_mut().unwrap().region = None;
         });
         let Some(Item::Egress(egress)) = expected.items.last_mut() else { panic!("egress is last") };
         egress.network = Network::default();
-        egress.promised = vec![];
+        egress.expected_families = vec![];
         let plan = Plan::new(&Config::default(), None);
         assert_eq!(plan, expected);
         assert_eq!(plan.checks(), usual().checks());
@@ -320,7 +321,7 @@ mod tests {
             expected: vec!["10.50.0.0/16".parse().unwrap()],
             metadata_off: true,
         };
-        let ladder = |name: &str, host: &str| Ladder {
+        let endpoint = |name: &str, host: &str| Endpoint {
             name: name.into(),
             host: Some(host.into()),
             port: 443,
@@ -328,7 +329,7 @@ mod tests {
             require_agreement: false,
             call: None,
             network: network.clone(),
-            pace: pace(20, 3),
+            timing: timing(20, 3),
         };
         let partner = Call {
             region: Some("cn-north-1".into()),
@@ -337,17 +338,17 @@ mod tests {
             interval: Duration::from_mins(5),
         };
         let items = vec![
-            Item::Credentials(pace(60, 3)),
-            Item::Ladder(Ladder {
-                pace: pace(20, 1),
-                ..ladder("ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn")
+            Item::Credentials(timing(60, 3)),
+            Item::Endpoint(Endpoint {
+                timing: timing(20, 1),
+                ..endpoint("ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn")
             }),
-            Item::Ladder(Ladder { gateway: true, ..ladder("s3", "s3.cn-north-1.amazonaws.com.cn") }),
-            Item::Ladder(Ladder {
+            Item::Endpoint(Endpoint { gateway: true, ..endpoint("s3", "s3.cn-north-1.amazonaws.com.cn") }),
+            Item::Endpoint(Endpoint {
                 port: 8443,
                 require_agreement: true,
                 call: Some(partner),
-                ..ladder("api.partner.example", "api.partner.example")
+                ..endpoint("api.partner.example", "api.partner.example")
             }),
         ];
         let expected = Plan { region: Some("cn-north-1".into()), network: network.clone(), items };

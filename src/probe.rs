@@ -7,4 +7,4 @@ pub mod connect;
 pub mod dns;
 pub mod egress;
 pub mod instance;
-pub mod own;
+pub mod interfaces;

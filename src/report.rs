@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
-use crate::observation::{Instance, Observation, Outcome, Reason, State};
+use crate::observation::{Instance, Observation, Outcome, Reason, Status};
 
 pub use detail::lines as detail;
 
@@ -42,7 +42,7 @@ pub struct Episode {
     pub attempts: u64,
     pub last_at: SystemTime,
     /// When an attempt ended otherwise, and how. `None` while it goes on.
-    pub ended: Option<(SystemTime, State)>,
+    pub ended: Option<(SystemTime, Status)>,
 }
 
 impl Episode {
@@ -67,8 +67,8 @@ pub struct CheckReport {
 
 impl CheckReport {
     /// A check that has not run has seen nothing yet, which is what inconclusive means.
-    pub fn state(&self) -> State {
-        self.last.as_ref().map_or(State::Inconclusive, |last| last.outcome.state())
+    pub fn state(&self) -> Status {
+        self.last.as_ref().map_or(Status::Inconclusive, |last| last.outcome.state())
     }
 
     /// When the next attempt is due, and `None` before the first.
@@ -91,10 +91,10 @@ impl CheckReport {
 
     /// What it counts as in the run. A check that had to leave its turn to another is not proven,
     /// whatever became of the other; one that does not apply here is no matter.
-    fn weight(&self) -> State {
+    fn weight(&self) -> Status {
         match self.last.as_ref().map(|last| last.outcome) {
-            Some(Outcome::Skipped(Reason::FamilyUnavailable)) => State::Skipped,
-            Some(Outcome::Skipped(_)) => State::Inconclusive,
+            Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Status::Skipped,
+            Some(Outcome::Skipped(_)) => Status::Inconclusive,
             Some(Outcome::Pass | Outcome::Fail(_) | Outcome::Inconclusive(_)) | None => self.state(),
         }
     }
@@ -116,28 +116,28 @@ const SLACK: Duration = Duration::from_mins(1);
 const NOT_RUN: &str = "has not run yet";
 
 impl Report {
-    pub fn state(&self) -> State {
-        verdict(self.checks.iter().map(CheckReport::weight))
+    pub fn state(&self) -> Status {
+        run_outcome(self.checks.iter().map(CheckReport::weight))
     }
 
     /// The verdict in one line, with the checks that decide it.
-    pub fn verdict_line(&self) -> String {
+    pub fn outcome_line(&self) -> String {
         let of = |state| self.checks.iter().filter(move |check| check.state() == state);
         let ids = |state| listed(of(state).map(|check| check.id.to_string()));
         let total = self.checks.len();
-        let passed = of(State::Pass).count();
+        let passed = of(Status::Pass).count();
         match self.state() {
-            State::Fail => {
-                let failed = of(State::Fail).count();
-                format!("FAIL: {failed} of {} failed: {}", checks(total), ids(State::Fail))
+            Status::Fail => {
+                let failed = of(Status::Fail).count();
+                format!("FAIL: {failed} of {} failed: {}", checks(total), ids(Status::Fail))
             }
-            State::Pass if passed == total => format!("PASS: {} passed", checks(total)),
-            State::Pass => {
-                format!("PASS: {passed} of {} passed, skipped: {}", checks(total), ids(State::Skipped))
+            Status::Pass if passed == total => format!("PASS: {} passed", checks(total)),
+            Status::Pass => {
+                format!("PASS: {passed} of {} passed, skipped: {}", checks(total), ids(Status::Skipped))
             }
-            State::Inconclusive | State::Skipped => {
+            Status::Inconclusive | Status::Skipped => {
                 let owed: Vec<&CheckReport> =
-                    self.checks.iter().filter(|check| check.weight() == State::Inconclusive).collect();
+                    self.checks.iter().filter(|check| check.weight() == Status::Inconclusive).collect();
                 let ids = listed(owed.iter().map(|check| check.id.to_string()));
                 match owed.len() {
                     0 if total == 0 => "NOT PROVEN: there are no checks".to_owned(),
@@ -164,27 +164,27 @@ fn listed(names: impl Iterator<Item = String>) -> String {
 }
 
 /// The verdict over all checks: never a pass unless somebody passed and everybody looked.
-pub fn verdict(states: impl IntoIterator<Item = State>) -> State {
+pub fn run_outcome(states: impl IntoIterator<Item = Status>) -> Status {
     let (mut passed, mut unseen) = (false, false);
     for state in states {
         match state {
-            State::Fail => return State::Fail,
-            State::Pass => passed = true,
-            State::Inconclusive => unseen = true,
-            State::Skipped => {}
+            Status::Fail => return Status::Fail,
+            Status::Pass => passed = true,
+            Status::Inconclusive => unseen = true,
+            Status::Skipped => {}
         }
     }
-    if passed && !unseen { State::Pass } else { State::Inconclusive }
+    if passed && !unseen { Status::Pass } else { Status::Inconclusive }
 }
 
 /// The exit code of a run in which a check failed.
 pub const FAILED: u8 = 1;
 
-pub fn exit_code(verdict: State) -> u8 {
-    match verdict {
-        State::Pass => 0,
-        State::Fail => FAILED,
-        State::Inconclusive | State::Skipped => 2,
+pub fn exit_code(outcome: Status) -> u8 {
+    match outcome {
+        Status::Pass => 0,
+        Status::Fail => FAILED,
+        Status::Inconclusive | Status::Skipped => 2,
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn it_passes_only_when_somebody_passed_and_everybody_looked() {
-        use State::{Fail, Inconclusive, Pass, Skipped};
+        use Status::{Fail, Inconclusive, Pass, Skipped};
         for (states, expected, code) in [
             (vec![], Inconclusive, 2),
             (vec![Skipped], Inconclusive, 2),
@@ -209,7 +209,7 @@ mod tests {
             (vec![Pass, Inconclusive, Fail], Fail, 1),
             (vec![Fail], Fail, 1),
         ] {
-            let seen = verdict(states.clone());
+            let seen = run_outcome(states.clone());
             assert_eq!((seen, exit_code(seen)), (expected, code), "{states:?}");
         }
         assert_eq!(exit_code(Skipped), 2);
@@ -236,7 +236,7 @@ mod tests {
             let passed = outcomes.contains(&Some(Outcome::Pass)) && outcomes.iter().all(harmless);
             prop_assert_eq!(code == 1, failed);
             prop_assert_eq!(code == 0, passed);
-            prop_assert_eq!(report.verdict_line().starts_with("PASS"), passed);
+            prop_assert_eq!(report.outcome_line().starts_with("PASS"), passed);
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn the_verdict_line_names_what_decides() {
         let lines: Vec<(&str, String)> =
-            fixture::all().into_iter().map(|(name, report)| (name, report.verdict_line())).collect();
+            fixture::all().into_iter().map(|(name, report)| (name, report.outcome_line())).collect();
         let lines: String = lines.iter().map(|(name, line)| format!("{name}: {line}\n")).collect();
         fixture::golden("src/report/golden/verdicts.txt", &lines);
     }
@@ -275,15 +275,15 @@ mod tests {
         let mut report = fixture::healthy();
         let last = report.checks[4].last.as_mut().unwrap();
         last.outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
-        assert_eq!(report.state(), State::Inconclusive);
-        assert_eq!(report.verdict_line(), "NOT PROVEN: 1 of 7 checks: monitoring/call");
+        assert_eq!(report.state(), Status::Inconclusive);
+        assert_eq!(report.outcome_line(), "NOT PROVEN: 1 of 7 checks: monitoring/call");
     }
 
     #[test]
     fn a_check_that_has_not_run_is_not_a_pass() {
         let mut report = fixture::healthy();
         report.checks[2].last = None;
-        assert_eq!(report.state(), State::Inconclusive);
+        assert_eq!(report.state(), Status::Inconclusive);
         assert_eq!(report.checks[2].summary(), "has not run yet");
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::attempt::{Attempts, Probes};
+use crate::attempt::{Probes, Runner};
 use crate::plan::{Item, Plan};
 
 /// Within this everything has begun for the first time.
@@ -16,7 +16,7 @@ const FIRST_ROUND: Duration = Duration::from_secs(5);
 
 /// Follows the plan until it can no longer change. An item that a new plan still has goes on
 /// undisturbed; one that is gone or different ends at once.
-pub async fn run<P: Probes>(attempts: Arc<Attempts<P>>, mut plan: watch::Receiver<Arc<Plan>>) {
+pub async fn run<P: Probes>(runner: Arc<Runner<P>>, mut plan: watch::Receiver<Arc<Plan>>) {
     let mut tasks = JoinSet::new();
     let mut running: Vec<(Item, Option<String>, AbortHandle)> = Vec::new();
     loop {
@@ -33,7 +33,7 @@ pub async fn run<P: Probes>(attempts: Arc<Attempts<P>>, mut plan: watch::Receive
                 continue;
             }
             let region = region_for(item, &wanted);
-            let repeated = repeat(Arc::clone(&attempts), item.clone(), region.clone());
+            let repeated = repeat(Arc::clone(&runner), item.clone(), region.clone());
             running.push((item.clone(), region, tasks.spawn(repeated)));
         }
         while tasks.try_join_next().is_some() {}
@@ -47,25 +47,25 @@ pub async fn run<P: Probes>(attempts: Arc<Attempts<P>>, mut plan: watch::Receive
 fn region_for(item: &Item, plan: &Plan) -> Option<String> {
     match item {
         Item::Credentials(_) => plan.region.clone(),
-        Item::Instance(_) | Item::Ladder(_) | Item::Egress(_) => None,
+        Item::Instance(_) | Item::Endpoint(_) | Item::Egress(_) => None,
     }
 }
 
-async fn repeat<P: Probes>(attempts: Arc<Attempts<P>>, item: Item, region: Option<String>) {
+async fn repeat<P: Probes>(runner: Arc<Runner<P>>, item: Item, region: Option<String>) {
     let interval = interval(&item);
     let mut ticks = interval_at(Instant::now() + offset(&item), interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut calls = Calls::of(&item);
     loop {
         let at = ticks.tick().await;
-        attempts.make(&item, region.as_deref(), calls.is_due(at)).await;
+        runner.run(&item, region.as_deref(), calls.is_due(at)).await;
     }
 }
 
 fn interval(item: &Item) -> Duration {
     match item {
-        Item::Instance(pace) | Item::Credentials(pace) => pace.interval,
-        Item::Ladder(ladder) => ladder.pace.interval,
+        Item::Instance(timing) | Item::Credentials(timing) => timing.interval,
+        Item::Endpoint(endpoint) => endpoint.timing.interval,
         Item::Egress(egress) => egress.interval,
     }
 }
@@ -75,12 +75,12 @@ fn interval(item: &Item) -> Duration {
 fn offset(item: &Item) -> Duration {
     match item {
         Item::Instance(_) | Item::Credentials(_) => Duration::ZERO,
-        Item::Ladder(_) | Item::Egress(_) => FIRST_ROUND.min(interval(item)).mul_f64(fastrand::f64()),
+        Item::Endpoint(_) | Item::Egress(_) => FIRST_ROUND.min(interval(item)).mul_f64(fastrand::f64()),
     }
 }
 
-/// When the signed rung of a ladder is due: on its own interval, which it keeps to the nearest
-/// attempt of the ladder.
+/// When the signed step of an endpoint is due: on its own interval, which it keeps to the nearest
+/// attempt of the endpoint.
 struct Calls {
     every: Option<Duration>,
     next: Option<Instant>,
@@ -90,7 +90,7 @@ struct Calls {
 impl Calls {
     fn of(item: &Item) -> Self {
         let every = match item {
-            Item::Ladder(ladder) => ladder.call.as_ref().map(|call| call.interval),
+            Item::Endpoint(endpoint) => endpoint.call.as_ref().map(|call| call.interval),
             Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => None,
         };
         Self { every, next: None, slack: interval(item) / 2 }
@@ -130,26 +130,26 @@ mod tests {
     fn start(probes: Scripted) -> Running {
         let (sink, observations) = mpsc::channel(1024);
         let plan = watch::Sender::new(Arc::new(plan()));
-        tokio::spawn(run(Arc::new(Attempts::new(probes, sink)), plan.subscribe()));
+        tokio::spawn(run(Arc::new(Runner::new(probes, sink)), plan.subscribe()));
         Running { plan, observations, began: Instant::now() }
     }
 
     impl Running {
         /// When this check was heard of, within so many seconds.
-        async fn heard(&mut self, check: &str, seconds: u64) -> Vec<Duration> {
+        async fn result(&mut self, check: &str, seconds: u64) -> Vec<Duration> {
             let end = self.began + Duration::from_secs(seconds);
-            let mut heard = Vec::new();
+            let mut result = Vec::new();
             while let Ok(Some(observation)) = tokio::time::timeout_at(end, self.observations.recv()).await {
                 if observation.check.to_string() == check {
-                    heard.push(self.began.elapsed());
+                    result.push(self.began.elapsed());
                 }
             }
-            heard
+            result
         }
     }
 
-    fn gaps(heard: &[Duration]) -> Vec<u64> {
-        heard.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect()
+    fn gaps(result: &[Duration]) -> Vec<u64> {
+        result.windows(2).map(|pair| (pair[1] - pair[0]).as_secs()).collect()
     }
 
     fn inside() -> Scripted {
@@ -173,9 +173,9 @@ mod tests {
         for (check, gap, runs) in
             [("monitoring/dns", 30, 20), ("egress/ipv4", 60, 10), ("monitoring/call", 300, 2)]
         {
-            let heard = start(inside()).heard(check, 600).await;
-            assert_eq!(heard.len(), runs, "{check}");
-            assert!(gaps(&heard).iter().all(|seconds| *seconds == gap), "{check}: {heard:?}");
+            let result = start(inside()).result(check, 600).await;
+            assert_eq!(result.len(), runs, "{check}");
+            assert!(gaps(&result).iter().all(|seconds| *seconds == gap), "{check}: {result:?}");
         }
     }
 
@@ -183,29 +183,29 @@ mod tests {
     async fn an_attempt_that_overruns_is_followed_by_one_and_never_accompanied() {
         // dns and connect take 50 s each, and 30 s is the interval: on the grid again at once.
         let slow = Scripted { takes: Duration::from_secs(50), ..inside() };
-        let heard = start(slow).heard("monitoring/dns", 1_000).await;
-        assert!(gaps(&heard).iter().all(|seconds| *seconds >= 100), "{heard:?}");
-        assert!(heard.len() >= 5, "{heard:?}");
+        let result = start(slow).result("monitoring/dns", 1_000).await;
+        assert!(gaps(&result).iter().all(|seconds| *seconds >= 100), "{result:?}");
+        assert!(result.len() >= 5, "{result:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_plan_ends_what_is_gone_and_leaves_the_rest_alone() {
         let mut running = start(inside());
-        let before = running.heard("egress/ipv4", 200).await;
+        let before = running.result("egress/ipv4", 200).await;
         let mut changed = plan();
-        changed.items.retain(|item| !matches!(item, Item::Ladder(_)));
+        changed.items.retain(|item| !matches!(item, Item::Endpoint(_)));
         running.plan.send_replace(Arc::new(changed));
         let mut after = before.clone();
-        let mut ladder = 0;
+        let mut endpoint = 0;
         let end = running.began + Duration::from_secs(600);
         while let Ok(Some(observation)) = tokio::time::timeout_at(end, running.observations.recv()).await {
             match observation.check.to_string().as_str() {
                 "egress/ipv4" => after.push(running.began.elapsed()),
-                "monitoring/dns" => ladder += 1,
+                "monitoring/dns" => endpoint += 1,
                 _ => {}
             }
         }
-        assert_eq!(ladder, 0, "the ladder is no longer in the plan");
+        assert_eq!(endpoint, 0, "the endpoint is no longer in the plan");
         assert!(gaps(&after).iter().all(|seconds| *seconds == 60), "{after:?}");
     }
 
@@ -213,7 +213,7 @@ mod tests {
     async fn it_ends_when_the_plan_can_no_longer_change() {
         let (sink, _observations) = mpsc::channel(1024);
         let plan = watch::Sender::new(Arc::new(plan()));
-        let scheduled = tokio::spawn(run(Arc::new(Attempts::new(inside(), sink)), plan.subscribe()));
+        let scheduled = tokio::spawn(run(Arc::new(Runner::new(inside(), sink)), plan.subscribe()));
         drop(plan);
         assert!(timeout(Duration::from_secs(1), scheduled).await.is_ok());
     }

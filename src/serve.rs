@@ -27,7 +27,7 @@ use crate::access::{Access, Rules};
 use crate::report::Report;
 
 /// What the server shows, and what it asks for: all of it handed in.
-pub struct Site {
+pub struct AppState {
     pub access: Arc<Access>,
     pub report: watch::Receiver<Arc<Report>>,
     /// The clock on the wall: a report that is not renewed grows old.
@@ -44,9 +44,9 @@ pub struct Site {
 
 type Render = dyn Fn(&Report, &str) -> Page + Send + Sync;
 
-impl fmt::Debug for Site {
+impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site").finish_non_exhaustive()
+        f.debug_struct("AppState").finish_non_exhaustive()
     }
 }
 
@@ -60,8 +60,8 @@ pub struct Page {
 }
 
 /// Answers until `shutdown` ends; then those who are being answered get a moment.
-pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, shutdown: impl Future<Output = ()>) {
-    serve_within(&LIMITS, listeners, site, shutdown).await;
+pub async fn serve(listeners: Vec<TcpListener>, state: Arc<AppState>, shutdown: impl Future<Output = ()>) {
+    serve_within(&LIMITS, listeners, state, shutdown).await;
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ const HEADER_BYTES: usize = 8192;
 async fn serve_within(
     limits: &Limits,
     mut listeners: Vec<TcpListener>,
-    site: Arc<Site>,
+    state: Arc<AppState>,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut connections = JoinSet::new();
@@ -97,7 +97,7 @@ async fn serve_within(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             stream = accept(&mut listeners), if connections.len() < limits.connections => {
-                connections.spawn(converse(stream, Arc::clone(&site), *limits));
+                connections.spawn(handle(stream, Arc::clone(&state), *limits));
             }
         }
     }
@@ -129,30 +129,30 @@ async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
 }
 
 /// One request to a connection: no idle client can hold a place.
-async fn converse(stream: TcpStream, site: Arc<Site>, limits: Limits) {
-    let talk = async {
-        let rules = site.access.rules();
+async fn handle(stream: TcpStream, state: Arc<AppState>, limits: Limits) {
+    let serve_http = async {
+        let rules = state.access.rules();
         let Some(tls) = &rules.tls else {
-            return talk(stream, &site, &rules, false, limits).await;
+            return serve_http(stream, &state, &rules, false, limits).await;
         };
         // How a client goes away is its own affair.
-        if let Ok(Some(stream)) = time::timeout(limits.headers, encrypt(stream, Arc::clone(tls))).await {
+        if let Ok(Some(stream)) = time::timeout(limits.headers, accept_tls(stream, Arc::clone(tls))).await {
             let certified = stream.get_ref().1.peer_certificates().is_some();
-            talk(stream, &site, &rules, certified, limits).await;
+            serve_http(stream, &state, &rules, certified, limits).await;
         }
     };
-    let _ = time::timeout(limits.connection, talk).await;
+    let _ = time::timeout(limits.connection, serve_http).await;
 }
 
-async fn talk(
+async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    site: &Site,
+    state: &AppState,
     rules: &Rules,
     certified: bool,
     limits: Limits,
 ) {
     let service = service_fn(async |request| {
-        Ok::<_, Infallible>(answer::answer(site, rules, certified, &request).await)
+        Ok::<_, Infallible>(answer::answer(state, rules, certified, &request).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -169,7 +169,7 @@ const HANDSHAKE: u8 = 22;
 const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Connection: close\r\n\r\nthis port speaks TLS: use https\n";
 
-async fn encrypt(
+async fn accept_tls(
     mut stream: TcpStream,
     tls: Arc<ServerConfig>,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {

@@ -19,12 +19,12 @@ use crate::observation::{Address, Outcome};
 
 /// What came of a check: its outcome, and that of each address it looked at.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Judgement {
+pub struct Judgment {
     pub outcome: Outcome,
     pub addresses: Vec<Address>,
 }
 
-impl Judgement {
+impl Judgment {
     fn without_addresses(outcome: Outcome) -> Self {
         Self { outcome, addresses: Vec::new() }
     }
@@ -35,7 +35,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::network::Network;
-    use crate::plan::{Ladder, Pace};
+    use crate::plan::{Endpoint, Timing};
 
     pub(super) fn network() -> Network {
         let cidrs = ["10.0.0.0/16", "2001:db8:1234::/56"];
@@ -46,8 +46,8 @@ mod tests {
         }
     }
 
-    pub(super) fn ladder() -> Ladder {
-        Ladder {
+    pub(super) fn endpoint() -> Endpoint {
+        Endpoint {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
@@ -55,7 +55,7 @@ mod tests {
             require_agreement: false,
             call: None,
             network: network(),
-            pace: Pace { interval: Duration::from_secs(30), timeout: Duration::from_secs(3) },
+            timing: Timing { interval: Duration::from_secs(30), timeout: Duration::from_secs(3) },
         }
     }
 }

@@ -2,7 +2,7 @@
 //! a library's error becomes a reason, and the AWS SDK's transport on a fresh socket.
 
 pub mod certificate;
+pub mod connector;
 pub mod datagram;
-pub mod direct;
 pub mod failure;
 pub mod trust;

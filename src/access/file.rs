@@ -37,8 +37,8 @@ pub struct TlsTable {
     pub client_ca_file: Option<String>,
     pub client_auth_type: ClientAuth,
     pub client_allowed_sans: Option<Vec<String>>,
-    pub min_version: Option<Version>,
-    pub max_version: Option<Version>,
+    pub min_version: Option<TlsVersion>,
+    pub max_version: Option<TlsVersion>,
     pub cipher_suites: Option<Vec<String>>,
     pub prefer_server_cipher_suites: Option<bool>,
     pub curve_preferences: Option<Vec<String>>,
@@ -58,7 +58,7 @@ pub enum ClientAuth {
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Version {
+pub enum TlsVersion {
     Tls10,
     Tls11,
     Tls12,

@@ -8,8 +8,8 @@ use rustls::ServerConfig;
 
 use super::WebError;
 use super::file::{ClientAuth, TlsTable, WebFile};
+use super::files::WatchedFiles;
 use super::rate::Bucket;
-use super::seen::Seen;
 use super::tls::{self, Pem};
 use super::users::Users;
 
@@ -25,14 +25,14 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn load(path: &Path, open_health: bool, seen: &mut Seen) -> Result<Self, WebError> {
+    pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebError> {
         let wrong = |message: String| WebError { path: path.to_owned(), place: None, message };
-        let text = seen.read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let text = files.read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let text = String::from_utf8(text).map_err(|_| wrong("this is not UTF-8".to_owned()))?;
         let file = WebFile::parse(&text, path)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
         let table = file.tls.as_ref().filter(|table| **table != TlsTable::default());
-        let tls = |table| tls::server(table, &pem(table, directory, seen)?, open_health);
+        let tls = |table| tls::server(table, &pem(table, directory, files)?, open_health);
         let tls = table.map(tls).transpose().map_err(|why| wrong(format!("tls_server_config: {why}")))?;
         let requires = |table: &TlsTable| table.client_auth_type == ClientAuth::RequireAndVerifyClientCert;
         Ok(Self {
@@ -45,13 +45,13 @@ impl Rules {
     }
 }
 
-fn pem(table: &TlsTable, directory: &Path, seen: &mut Seen) -> Result<Pem, String> {
+fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<Pem, String> {
     let mut one = |key: &str, inline: Option<&str>, file: Option<&String>| match (inline, file) {
         (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both given; which one?")),
         (Some(text), None) => Ok(Some(text.as_bytes().to_vec())),
         (None, Some(file)) => {
             let path = directory.join(file);
-            let contents = seen.read(&path);
+            let contents = files.read(&path);
             contents
                 .map(Some)
                 .map_err(|error| format!("{key}_file {}: cannot be read: {error}", path.display()))

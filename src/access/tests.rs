@@ -159,9 +159,9 @@ async fn only_the_password_of_the_user_opens() {
         "Basic !".to_owned(),
         "Basic YWxpY2U=".to_owned(),
     ] {
-        assert_eq!(asked(Some(&wrong)).await, Err(Refusal::NoPassword), "{wrong}");
+        assert_eq!(asked(Some(&wrong)).await, Err(Refusal::Unauthorized), "{wrong}");
     }
-    assert_eq!(asked(None).await, Err(Refusal::NoPassword));
+    assert_eq!(asked(None).await, Err(Refusal::Unauthorized));
     assert_eq!(
         asked(Some(&basic("alice", "proof:of").replace("Basic", "basic"))).await,
         Ok(()),
@@ -178,10 +178,10 @@ async fn a_password_that_was_right_is_forgotten_with_its_hash() {
         async |password| access.admits(&access.rules(), "/", false, Some(&basic("alice", password))).await;
     assert_eq!(asked("first").await, Ok(()));
     folder.write("web.yml", &users("second"));
-    assert_eq!(asked("first").await, Err(Refusal::NoPassword));
+    assert_eq!(asked("first").await, Err(Refusal::Unauthorized));
     assert_eq!(asked("second").await, Ok(()));
     folder.write("web.yml", &format!("basic_auth_users: {{bob: {HASH}}}"));
-    assert_eq!(asked("second").await, Err(Refusal::NoPassword));
+    assert_eq!(asked("second").await, Err(Refusal::Unauthorized));
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_guess_costs_time_and_a_password_that_is_known_does_not_wait_for_it() 
     assert_eq!(asked("alice", "proof").await, Ok(()));
     assert!(guesses.iter().all(|guess| !guess.is_finished()));
     for guess in guesses {
-        assert_eq!(guess.await.unwrap(), Err(Refusal::NoPassword));
+        assert_eq!(guess.await.unwrap(), Err(Refusal::Unauthorized));
     }
     // Each waited for the one before, at least for the pause.
     assert!(begun.elapsed() >= Duration::from_millis(750), "{:?}", begun.elapsed());
@@ -210,14 +210,14 @@ async fn a_guess_costs_time_and_a_password_that_is_known_does_not_wait_for_it() 
 async fn health_is_open_only_where_it_is_said() {
     let folder = Folder::new();
     let file = folder.write("web.yml", &format!("basic_auth_users: {{alice: {HASH}}}"));
-    for (open, answer) in [(true, Ok(())), (false, Err(Refusal::NoPassword))] {
+    for (open, answer) in [(true, Ok(())), (false, Err(Refusal::Unauthorized))] {
         let access = Access::open(Some(file.clone()), open).unwrap();
         for path in ["/-/healthy", "/-/ready"] {
             assert_eq!(access.admits(&access.rules(), path, false, None).await, answer, "{path}");
         }
         for path in ["/", "/metrics", "/-/reload", "/-/healthy/", "//-/healthy"] {
             let answer = access.admits(&access.rules(), path, false, None).await;
-            assert_eq!(answer, Err(Refusal::NoPassword), "{path}");
+            assert_eq!(answer, Err(Refusal::Unauthorized), "{path}");
         }
     }
 }

@@ -14,7 +14,7 @@ use rustls::{
     ServerConfig, SignatureScheme, SupportedCipherSuite, SupportedProtocolVersion,
 };
 
-use super::file::{ClientAuth, TlsTable, Version};
+use super::file::{ClientAuth, TlsTable, TlsVersion};
 use crate::wire::certificate::alternative_names;
 
 /// The contents of the files that the table names, or what stands in the table itself.
@@ -58,8 +58,8 @@ fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 
 fn versions(table: &TlsTable) -> Result<Vec<&'static SupportedProtocolVersion>, String> {
     let (least, most) =
-        (table.min_version.unwrap_or(Version::Tls12), table.max_version.unwrap_or(Version::Tls13));
-    let spoken = [(Version::Tls12, &rustls::version::TLS12), (Version::Tls13, &rustls::version::TLS13)];
+        (table.min_version.unwrap_or(TlsVersion::Tls12), table.max_version.unwrap_or(TlsVersion::Tls13));
+    let spoken = [(TlsVersion::Tls12, &rustls::version::TLS12), (TlsVersion::Tls13, &rustls::version::TLS13)];
     let within: Vec<_> =
         spoken.into_iter().filter(|(version, _)| (least..=most).contains(version)).map(|(_, v)| v).collect();
     if within.is_empty() {
@@ -157,24 +157,24 @@ fn clients(
     let verifier = if is_optional { verifier.allow_unauthenticated() } else { verifier };
     let verifier = verifier.build().map_err(|error| format!("the client CA cannot be used: {error}"))?;
     Ok(Some(match &table.client_allowed_sans {
-        Some(allowed) => Arc::new(Named { inner: verifier, allowed: allowed.clone() }),
+        Some(allowed) => Arc::new(SanVerifier { inner: verifier, allowed: allowed.clone() }),
         None => verifier,
     }))
 }
 
 /// A certificate of the client CA that also names somebody on the list.
-struct Named {
+struct SanVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     allowed: Vec<String>,
 }
 
-impl fmt::Debug for Named {
+impl fmt::Debug for SanVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Named").field("allowed", &self.allowed).finish_non_exhaustive()
+        f.debug_struct("SanVerifier").field("allowed", &self.allowed).finish_non_exhaustive()
     }
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for SanVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.inner.client_auth_mandatory()
     }

@@ -55,7 +55,7 @@ impl Users {
 
 /// Outlives the versions of the file.
 #[derive(Debug)]
-pub struct Doorkeeper {
+pub struct BasicAuth {
     /// Of this process alone: what is remembered is worth nothing elsewhere.
     key: Key,
     /// By user, the tag of the hash and the password that matched it.
@@ -63,7 +63,7 @@ pub struct Doorkeeper {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Doorkeeper {
+impl BasicAuth {
     pub fn new() -> Self {
         let key = Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Self {

@@ -13,18 +13,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use super::edges::Edges;
-use super::{OBSERVATIONS, StartError, access, load, proxy_variables, textfile};
+use super::live_probes::LiveProbes;
+use super::{OBSERVATIONS, StartError, access, load_config, proxy_variables, textfile};
 use crate::access::Access;
-use crate::attempt::{Attempts, now};
+use crate::attempt::{Runner, now};
 use crate::cli::Args;
 use crate::config::Config;
-use crate::engine::{self, Audience, Published, State};
+use crate::engine::{self, Observer, Published, Store};
 use crate::metrics::Metrics;
 use crate::observation::{Instance, Observation};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::serve::{Page, Reload, Site, serve};
+use crate::serve::{AppState, Page, Reload, serve};
 use crate::{notify, schedule};
 
 /// The engine turns every second; this many turns missed in a row are no accident.
@@ -44,9 +44,9 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     }
     let access = Arc::new(access(&config.web)?);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let attempts = Arc::new(Attempts::new(Edges::new(&config)?, sink));
+    let runner = Arc::new(Runner::new(LiveProbes::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
-    let state = State::new(&plan.borrow(), now(), proxy_variables());
+    let state = Store::new(&plan.borrow(), now(), proxy_variables());
     let report = watch::Sender::new(Arc::new(state.report(now())));
     let instance = watch::Sender::new(None);
     let heartbeat = watch::Sender::new(Instant::now());
@@ -61,13 +61,13 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let engine =
         engine::run(state, observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
     tasks.spawn(named("the engine", engine));
-    tasks.spawn(named("the schedule", schedule::run(Arc::clone(&attempts), plan.subscribe())));
+    tasks.spawn(named("the schedule", schedule::run(Arc::clone(&runner), plan.subscribe())));
     tasks.spawn(named("the server", serve(listeners, Arc::new(site), stopped(stop.subscribe()))));
     if let Some(path) = config.web.textfile.clone() {
         let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
         tasks.spawn(named("the textfile", written));
     }
-    let mut daemon = Daemon { args, config, access, attempts, plan, instance: instance.subscribe(), metrics };
+    let mut daemon = Daemon { args, config, access, runner, plan, instance: instance.subscribe(), metrics };
     ready.send_replace(true);
     notify::ready();
     info!(listen = %written(&daemon.config.web.listen), version = env!("CARGO_PKG_VERSION"), "Ready.");
@@ -80,7 +80,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
             Some(()) = signals.hangup.recv() => { let _ = daemon.reload(); }
             Some(answer) = reloads.recv() => { let _ = Reload::send(answer, daemon.reload()); }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
-            Ok(()) = report.changed() => notify::status(&report.borrow_and_update().verdict_line()),
+            Ok(()) = report.changed() => notify::status(&report.borrow_and_update().outcome_line()),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
         }
     }
@@ -130,9 +130,9 @@ fn site(
     ready: watch::Receiver<bool>,
     metrics: &Arc<Metrics>,
     reload: Option<mpsc::Sender<Reload>>,
-) -> Site {
+) -> AppState {
     let metrics = Arc::clone(metrics);
-    Site {
+    AppState {
         access: Arc::clone(access),
         report,
         now,
@@ -155,12 +155,12 @@ fn site(
 
 struct Counting(Arc<Metrics>);
 
-impl Audience for Counting {
-    fn observed(&self, observation: &Observation) {
+impl Observer for Counting {
+    fn on_observation(&self, observation: &Observation) {
         self.0.observe(observation);
     }
 
-    fn turned(&self) {
+    fn on_heartbeat(&self) {
         notify::alive();
     }
 }
@@ -169,7 +169,7 @@ struct Daemon<'a> {
     args: &'a Args,
     config: Config,
     access: Arc<Access>,
-    attempts: Arc<Attempts<Edges>>,
+    runner: Arc<Runner<LiveProbes>>,
     plan: watch::Sender<Arc<Plan>>,
     instance: watch::Receiver<Option<Instance>>,
     metrics: Arc<Metrics>,
@@ -179,9 +179,9 @@ impl Daemon<'_> {
     /// Everything is read and checked before anything is changed.
     fn reload(&mut self) -> Result<(), String> {
         notify::reloading();
-        let loaded = load(self.args).and_then(|config| {
+        let loaded = load_config(self.args).and_then(|config| {
             self.access.read().map_err(StartError::Web)?;
-            self.attempts.probes.reload(&config).map_err(StartError::Trust)?;
+            self.runner.probes.reload(&config).map_err(StartError::Trust)?;
             Ok(config)
         });
         self.metrics.reloaded(loaded.is_ok());

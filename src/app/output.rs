@@ -112,9 +112,9 @@ impl Destination {
 /// Which open file of this process the path stands for: `/dev/stdout` leads to
 /// `/proc/self/fd/1`, whose target need not exist under any name.
 fn descriptor(path: &Path) -> Option<u32> {
-    let own = fs::canonicalize("/proc/self/fd").ok()?;
+    let local_addresses = fs::canonicalize("/proc/self/fd").ok()?;
     let parent = fs::canonicalize(path.parent()?).ok()?;
-    (parent == own).then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
+    (parent == local_addresses).then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
 }
 
 /// In a directory that others can write to, a symlink of theirs would choose the file that root

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Aim, Attempts, Clock, Probes};
+use super::{Clock, EgressTargets, Probes, Runner};
 use crate::check::{CheckId, Family};
-use crate::observation::{EgressSeen, Evidence, Heard, Phase, Phases, Probe};
+use crate::observation::{EgressEvidence, Evidence, Phase, Phases, ProbeResult, Protocol};
 use crate::plan::Egress;
 use crate::verdict;
 
@@ -17,22 +17,26 @@ const NAME_LIMIT: Duration = Duration::from_millis(250);
 /// A name behind a large balancer has dozens of addresses; two tell as much.
 const ADDRESSES_OF_A_NAME: usize = 2;
 
-impl<P: Probes> Attempts<P> {
+impl<P: Probes> Runner<P> {
     pub(super) async fn egress(&self, egress: &Egress) {
-        let own = self.probes.own_addresses();
+        let local_addresses = self.probes.local_addresses();
         let (named, unresolved) = self.names(egress).await;
-        let aim =
-            |family| Aim { family, own: own.clone(), named: named.clone(), unresolved: unresolved.clone() };
-        tokio::join!(self.family(egress, aim(Family::Ipv4)), self.family(egress, aim(Family::Ipv6)));
+        let targets = |family| EgressTargets {
+            family,
+            local_addresses: local_addresses.clone(),
+            named: named.clone(),
+            unresolved: unresolved.clone(),
+        };
+        tokio::join!(self.family(egress, targets(Family::Ipv4)), self.family(egress, targets(Family::Ipv6)));
     }
 
-    async fn family(&self, egress: &Egress, aim: Aim) {
+    async fn family(&self, egress: &Egress, targets: EgressTargets) {
         let clock = Clock::start();
-        let family = aim.family;
-        let seen = self.probes.egress(egress, aim, self.known.subscribe()).await;
-        let judgement = verdict::egress(&seen, egress);
-        let phases = round_trip(&seen);
-        self.tell(clock, CheckId::Egress(family), judgement, phases, Evidence::Egress(seen)).await;
+        let family = targets.family;
+        let evidence = self.probes.egress(egress, targets, self.known.subscribe()).await;
+        let judgment = verdict::egress(&evidence, egress);
+        let phases = round_trip(&evidence);
+        self.publish(clock, CheckId::Egress(family), judgment, phases, Evidence::Egress(evidence)).await;
     }
 
     async fn names(&self, egress: &Egress) -> (Vec<(String, IpAddr)>, Vec<String>) {
@@ -59,11 +63,12 @@ impl<P: Probes> Attempts<P> {
 }
 
 /// Only a leak has one.
-fn round_trip(seen: &EgressSeen) -> Phases {
-    let replies =
-        seen.shots.iter().filter(|shot| shot.probe == Probe::Icmp).filter_map(|shot| match shot.heard {
-            Heard::Answer { after, .. } => Some(after),
-            Heard::Silence | Heard::Rejection { .. } | Heard::Unsent(_) => None,
-        });
+fn round_trip(evidence: &EgressEvidence) -> Phases {
+    let replies = evidence.probes.iter().filter(|probe| probe.protocol == Protocol::Icmp).filter_map(
+        |probe| match probe.result {
+            ProbeResult::Reply { after, .. } => Some(after),
+            ProbeResult::NoReply | ProbeResult::Rejected { .. } | ProbeResult::NotSent(_) => None,
+        },
+    );
     replies.min().map(|after| (Phase::Rtt, after)).into_iter().collect()
 }

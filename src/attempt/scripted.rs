@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{Aim, Known, Probes, Signed, Unsigned};
+use super::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
 use crate::check::Family;
 use crate::observation::{
-    Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, EgressSeen, IcmpSocket, Instance, InstanceSeen,
-    Question, Reply, Resolver, Shot, Transport,
+    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe, IcmpSocket,
+    Instance, InstanceEvidence, Query, QueryResult, QueryType, Resolver, Transport,
 };
 use crate::plan::Egress;
 
@@ -23,37 +23,42 @@ pub struct Scripted {
     /// What metadata tells.
     pub instance: Option<Instance>,
     /// What the egress window of each family saw.
-    pub shots: Vec<Shot>,
+    pub probes: Vec<EgressProbe>,
 }
 
 impl Probes for Scripted {
-    fn own_addresses(&self) -> Vec<IpAddr> {
+    fn local_addresses(&self) -> Vec<IpAddr> {
         vec!["10.0.1.23".parse().unwrap()]
     }
 
-    async fn instance(&self, _: Duration) -> InstanceSeen {
+    async fn instance(&self, _: Duration) -> InstanceEvidence {
         sleep(self.takes).await;
-        InstanceSeen { server: None, instance: self.instance.clone(), error: None }
+        InstanceEvidence { server: None, instance: self.instance.clone(), error: None }
     }
 
-    async fn credentials(&self, _: Option<&str>, _: Duration) -> CredentialsSeen {
+    async fn credentials(&self, _: Option<&str>, _: Duration) -> CredentialsEvidence {
         sleep(self.takes).await;
-        CredentialsSeen { source: None, access_key_id: Some("AKIA".into()), expires_at: None, error: None }
+        CredentialsEvidence {
+            source: None,
+            access_key_id: Some("AKIA".into()),
+            expires_at: None,
+            error: None,
+        }
     }
 
-    async fn resolve(&self, host: &str, _: &[Family], _: Duration) -> DnsSeen {
+    async fn resolve(&self, host: &str, _: &[Family], _: Duration) -> DnsEvidence {
         sleep(self.takes).await;
-        let answer = |question, addresses| Answer {
+        let answer = |query_type, addresses| Query {
             server: "10.0.0.2:53".parse().unwrap(),
             resolver: Resolver::System,
-            question,
+            query_type,
             transport: Transport::Udp,
             retransmitted: false,
             took: self.takes,
-            reply: Reply::Addresses { addresses, ttl: None, aliases: vec![] },
+            result: QueryResult::Addresses { addresses, ttl: None, aliases: vec![] },
         };
-        let answers = vec![answer(Question::A, self.addresses.clone()), answer(Question::Aaaa, vec![])];
-        DnsSeen { host: host.into(), answers, hosts_file: vec![] }
+        let queries = vec![answer(QueryType::A, self.addresses.clone()), answer(QueryType::Aaaa, vec![])];
+        DnsEvidence { host: host.into(), queries, hosts_file: vec![] }
     }
 
     async fn connect(&self, _: &str, peer: SocketAddr, _: Duration) -> Connection {
@@ -69,9 +74,9 @@ impl Probes for Scripted {
         }
     }
 
-    async fn call(&self, call: Signed, _: Duration) -> Result<CallSeen, Unsigned> {
+    async fn call(&self, call: CallRequest, _: Duration) -> Result<CallEvidence, NotSigned> {
         sleep(self.takes).await;
-        Ok(CallSeen {
+        Ok(CallEvidence {
             ip: call.peer.ip(),
             peer: Some(call.peer),
             phases: vec![],
@@ -88,14 +93,19 @@ impl Probes for Scripted {
         Ok(vec![])
     }
 
-    async fn egress(&self, egress: &Egress, aim: Aim, _: watch::Receiver<Known>) -> EgressSeen {
+    async fn egress(
+        &self,
+        egress: &Egress,
+        targets: EgressTargets,
+        _: watch::Receiver<ControlTargets>,
+    ) -> EgressEvidence {
         sleep(self.takes).await;
-        EgressSeen {
-            family: aim.family,
+        EgressEvidence {
+            family: targets.family,
             window: egress.window,
-            own_addresses: vec![],
+            local_addresses: vec![],
             icmp_socket: IcmpSocket::Dgram,
-            shots: self.shots.clone(),
+            probes: self.probes.clone(),
             controls: vec![],
             unresolved: vec![],
         }

@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::EgressConfig;
-use super::pace::ends_in_time;
 use super::problem::Problems;
 use super::table::{Keys, Value};
+use super::timing::ends_in_time;
 use super::value::{TIMEOUTS, duration, interval, public_address, public_host};
 use crate::check::Family;
 use crate::network::operator;

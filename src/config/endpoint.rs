@@ -5,9 +5,9 @@ use std::collections::hash_map::Entry;
 
 use super::defaults;
 use super::near::did_you_mean;
-use super::pace::{Pace, pace};
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
+use super::timing::{Timing, timing};
 use super::value::{host, interval, namespace, proof, written};
 use super::{CallConfig, EndpointConfig, HostConfig};
 use crate::catalogue::{self, Name};
@@ -34,7 +34,7 @@ const MOST: usize = 200;
 
 pub fn endpoints(
     value: &Value<'_>,
-    inherited: Pace,
+    inherited: Timing,
     problems: &mut Problems<'_>,
 ) -> Option<Vec<EndpointConfig>> {
     let items = value.items("a list of tables, each written [[endpoint]]", MOST, problems)?;
@@ -52,15 +52,15 @@ type Lines = HashMap<String, usize>;
 
 fn endpoint(
     table: &Table<'_>,
-    inherited: Pace,
+    inherited: Timing,
     lines: &mut Lines,
     problems: &mut Problems<'_>,
 ) -> Option<EndpointConfig> {
     let subject = subject(table, lines, problems);
     let port = table.read("port", Some(defaults::HTTPS_PORT), problems, Value::port);
     let gateway = gateway(table, subject.as_ref(), problems);
-    let pace = pace(table, inherited, problems);
-    let call = call(table, pace, problems);
+    let timing = timing(table, inherited, problems);
+    let call = call(table, timing, problems);
     check_call(table, subject.as_ref(), gateway, problems);
     let require_agreement = table.read("require_agreement", Some(false), problems, Value::flag);
     let Subject { name, host, .. } = subject?;
@@ -71,8 +71,8 @@ fn endpoint(
         gateway: gateway?,
         call: call?,
         require_agreement: require_agreement?,
-        interval: pace.interval?,
-        timeout: pace.timeout?,
+        interval: timing.interval?,
+        timeout: timing.timeout?,
     })
 }
 
@@ -189,7 +189,7 @@ fn gateway(table: &Table<'_>, subject: Option<&Subject>, problems: &mut Problems
     Some(gateway)
 }
 
-fn call(table: &Table<'_>, pace: Pace, problems: &mut Problems<'_>) -> Option<Option<CallConfig>> {
+fn call(table: &Table<'_>, timing: Timing, problems: &mut Problems<'_>) -> Option<Option<CallConfig>> {
     let is_called = table.read_optional("call", problems, |value, problems| {
         match value.text("\"list-metrics\"", problems)? {
             "list-metrics" => Some(()),
@@ -199,7 +199,7 @@ fn call(table: &Table<'_>, pace: Pace, problems: &mut Problems<'_>) -> Option<Op
             }
         }
     });
-    let default = pace.interval.map(|interval| defaults::CALL_INTERVAL.max(interval));
+    let default = timing.interval.map(|interval| defaults::CALL_INTERVAL.max(interval));
     let call_interval = table.read("call_interval", default, problems, interval);
     let namespace = table.read("namespace", Some(defaults::NAMESPACE.to_owned()), problems, namespace);
     let proof = table.read_optional("proof", problems, proof);
@@ -208,7 +208,7 @@ fn call(table: &Table<'_>, pace: Pace, problems: &mut Problems<'_>) -> Option<Op
             problems.add(&value.span, format!("{} has no effect without call = \"list-metrics\"", value.key));
         }
     }
-    if let (Some(call), Some(each)) = (call_interval, pace.interval)
+    if let (Some(call), Some(each)) = (call_interval, timing.interval)
         && call < each
         && let Some(value) = table.value("call_interval")
     {

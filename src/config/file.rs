@@ -4,9 +4,9 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::endpoint::endpoints;
-use super::pace::{Pace, pace};
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
+use super::timing::{Timing, timing};
 use super::value::{absolute_path, cidr, listen, region, textfile};
 use super::{
     Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
@@ -47,10 +47,10 @@ pub fn config(root: &Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Optio
     let expected_cidrs = table.read("expected_cidrs", Some(Vec::new()), problems, |value, problems| {
         value.list(MOST_CIDRS, problems, cidr)
     });
-    let pace = pace(&table, Pace::of(defaults::INTERVAL, defaults::TIMEOUT), problems);
+    let timing = timing(&table, Timing::of(defaults::INTERVAL, defaults::TIMEOUT), problems);
     let endpoints = match table.value("endpoint") {
-        Some(value) => endpoints(&value, pace, problems),
-        None => pace.both().map(|(interval, timeout)| vec![defaults::monitoring(interval, timeout)]),
+        Some(value) => endpoints(&value, timing, problems),
+        None => timing.both().map(|(interval, timeout)| vec![defaults::monitoring(interval, timeout)]),
     };
     let egress = table.read("egress", Some(Some(EgressConfig::default())), problems, egress::egress);
     let default = Config::default();
@@ -98,15 +98,16 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
 fn instance(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Option<InstanceConfig>> {
     let table = value.table(&INSTANCE_KEYS, problems)?;
     let metadata = table.read("metadata", Some(true), problems, Value::flag);
-    let pace = pace(&table, Pace::of(defaults::INSTANCE_INTERVAL, defaults::INSTANCE_TIMEOUT), problems);
-    let (interval, timeout) = pace.both()?;
+    let timing =
+        timing(&table, Timing::of(defaults::INSTANCE_INTERVAL, defaults::INSTANCE_TIMEOUT), problems);
+    let (interval, timeout) = timing.both()?;
     Some(metadata?.then_some(InstanceConfig { interval, timeout }))
 }
 
 fn credentials(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<CredentialsConfig> {
     let table = value.table(&CREDENTIALS_KEYS, problems)?;
-    let inherited = Pace::of(defaults::CREDENTIALS_INTERVAL, defaults::CREDENTIALS_TIMEOUT);
-    let (interval, timeout) = pace(&table, inherited, problems).both()?;
+    let inherited = Timing::of(defaults::CREDENTIALS_INTERVAL, defaults::CREDENTIALS_TIMEOUT);
+    let (interval, timeout) = timing(&table, inherited, problems).both()?;
     Some(CredentialsConfig { interval, timeout })
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use super::context::{Context, Failure, detail, host};
 use super::finding::Finding;
-use super::presumption::presumed;
-use super::scene::{Fault, Scene, detail, host};
+use super::presumption::default_cause;
 use super::{Cause, certificate, text};
-use crate::check::{CheckId, Rung};
-use crate::observation::{CallSeen, Evidence, Observation, Outcome, Proof};
+use crate::check::{CheckId, Step};
+use crate::observation::{CallEvidence, Evidence, Observation, Outcome, Proof};
 
 /// AWS refuses a signature beyond five minutes.
 const REFUSED_FROM_SECONDS: u64 = 300;
@@ -15,20 +15,21 @@ const REFUSED_FROM_SECONDS: u64 = 300;
 /// Well beyond the second that a Date header is rounded to and the time that it travels.
 const WORTH_A_WARNING_SECONDS: u64 = 60;
 
-pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
-    let Some(presumed) = presumed(fault.reason) else { return vec![] };
-    let call = calls(observation).iter().find(|call| fault.ips.is_empty() || fault.ips.contains(&call.ip));
+pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
+    let Some(default_cause) = default_cause(failure.reason) else { return vec![] };
+    let call =
+        calls(observation).iter().find(|call| failure.ips.is_empty() || failure.ips.contains(&call.ip));
     let skew = call.and_then(|call| call.clock_skew);
-    let cause = cause(scene, observation, presumed, skew);
-    let mut fact = fact(observation, fault, call);
+    let cause = cause(context, observation, default_cause, skew);
+    let mut fact = fact(observation, failure, call);
     if let Some(skew) = skew.filter(|_| cause == Cause::ClockWrong) {
         fact = format!("{}; {fact}", skewed(skew, host(observation)));
     }
     if matches!(cause, Cause::EndpointInterfaceDown | Cause::EndpointSecurityGroup) {
-        fact = shut(observation, fault);
+        fact = closed_after_connect(observation, failure);
     }
     let subject = if cause == Cause::EndpointInterfaceDown {
-        text::listed(fault.ips.first())
+        text::listed(failure.ips.first())
     } else {
         host(observation).to_owned()
     };
@@ -36,11 +37,11 @@ pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> 
 }
 
 /// A clock that is off and breaks nothing yet.
-pub fn skew_warning(scene: &Scene<'_>) -> Option<Finding> {
-    let of_calls = scene.rung(Rung::Call).flat_map(|(_, observation)| {
+pub fn skew_warning(context: &Context<'_>) -> Option<Finding> {
+    let of_calls = context.step(Step::Call).flat_map(|(_, observation)| {
         calls(observation).iter().filter_map(move |call| Some((call.clock_skew?, host(observation))))
     });
-    let of_connections = scene.rung(Rung::Connect).flat_map(|(_, observation)| {
+    let of_connections = context.step(Step::Connect).flat_map(|(_, observation)| {
         certificate::connections(observation)
             .iter()
             .filter_map(move |c| Some((c.clock_skew?, host(observation))))
@@ -53,27 +54,27 @@ pub fn skew_warning(scene: &Scene<'_>) -> Option<Finding> {
         .then(|| Finding::new(Cause::ClockWrong, skewed(skew, host)).about(host))
 }
 
-fn cause(scene: &Scene<'_>, observation: &Observation, presumed: Cause, skew: Option<i64>) -> Cause {
-    let connect = CheckId::Endpoint(observation.check.target().to_owned(), Rung::Connect);
-    let intercepted = scene.check(&connect).is_some_and(certificate::is_intercepted);
+fn cause(context: &Context<'_>, observation: &Observation, default_cause: Cause, skew: Option<i64>) -> Cause {
+    let connect = CheckId::Endpoint(observation.check.target().to_owned(), Step::Connect);
+    let intercepted = context.check(&connect).is_some_and(certificate::is_intercepted);
     let clock_is_off = skew.is_some_and(|skew| skew.unsigned_abs() >= REFUSED_FROM_SECONDS);
-    if presumed == Cause::CredentialsInvalid && clock_is_off {
+    if default_cause == Cause::CredentialsInvalid && clock_is_off {
         Cause::ClockWrong
-    } else if presumed == Cause::NotAws && intercepted {
+    } else if default_cause == Cause::NotAws && intercepted {
         Cause::TlsIntercepted
-    } else if presumed == Cause::EndpointSecurityGroup
+    } else if default_cause == Cause::EndpointSecurityGroup
         && observation.addresses.iter().any(|address| address.outcome == Outcome::Pass)
     {
         // The same address let `connect` in a moment before, and the others still do.
         Cause::EndpointInterfaceDown
-    } else if presumed == Cause::MtuBlackHole {
+    } else if default_cause == Cause::MtuBlackHole {
         Cause::EndpointSilent
     } else {
-        presumed
+        default_cause
     }
 }
 
-fn advice(cause: Cause, call: Option<&CallSeen>, proof: Option<Proof>) -> Option<String> {
+fn advice(cause: Cause, call: Option<&CallEvidence>, proof: Option<Proof>) -> Option<String> {
     let message = call.and_then(|call| call.aws_error.as_ref()).map_or("", |error| error.message.as_str());
     if cause == Cause::OrganizationPolicy {
         return policy(message).map(|kind| format!("It is a {kind}."));
@@ -100,18 +101,21 @@ fn principal(message: &str) -> Option<&str> {
     message.split_once("User: ")?.1.split_whitespace().next()
 }
 
-fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> String {
-    let ips =
-        if fault.ips.is_empty() { call.map(|call| call.ip).into_iter().collect() } else { fault.ips.clone() };
+fn fact(observation: &Observation, failure: &Failure, call: Option<&CallEvidence>) -> String {
+    let ips = if failure.ips.is_empty() {
+        call.map(|call| call.ip).into_iter().collect()
+    } else {
+        failure.ips.clone()
+    };
     let at = text::listed(&ips);
     let name = host(observation);
     let Some(call) = call else {
-        return format!("{name}: {}", fault.reason.words());
+        return format!("{name}: {}", failure.reason.words());
     };
     let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
     let took = text::spell(if took.is_zero() { observation.took } else { took });
     let status = call.http_status.map(|status| status.to_string());
-    let words = fault.reason.words();
+    let words = failure.reason.words();
     let words = status.as_ref().map_or(words.to_owned(), |status| format!("HTTP {status}, {words}"));
     match (&call.aws_error, detail(observation)) {
         (Some(error), _) => {
@@ -125,12 +129,12 @@ fn fact(observation: &Observation, fault: &Fault, call: Option<&CallSeen>) -> St
     }
 }
 
-fn shut(observation: &Observation, fault: &Fault) -> String {
+fn closed_after_connect(observation: &Observation, failure: &Failure) -> String {
     format!(
         "{}: {} let {} in just before, then gave no answer to TCP within {}",
         host(observation),
-        text::listed(&fault.ips),
-        CheckId::Endpoint(observation.check.target().to_owned(), Rung::Connect),
+        text::listed(&failure.ips),
+        CheckId::Endpoint(observation.check.target().to_owned(), Step::Connect),
         text::spell(observation.took)
     )
 }
@@ -146,7 +150,7 @@ fn proof(observation: &Observation) -> Option<Proof> {
     *proof
 }
 
-fn calls(observation: &Observation) -> &[CallSeen] {
+fn calls(observation: &Observation) -> &[CallEvidence] {
     let Evidence::Call { calls, .. } = &observation.evidence else { return &[] };
     calls
 }

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use super::context::{self, Context, Failure};
 use super::finding::Finding;
-use super::scene::{self, Fault, Scene};
 use super::{Cause, host, text};
-use crate::check::Rung;
+use crate::check::Step;
 use crate::observation::{Certificate, Connection, Evidence, Observation, Reason};
 
 pub fn connections(observation: &Observation) -> &[Connection] {
@@ -23,19 +23,20 @@ pub fn shown(observation: &Observation, ips: &[IpAddr]) -> Option<Certificate> {
 }
 
 /// A handshake that ended at the certificate.
-pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
-    let name = scene::host(observation);
-    let at = text::listed(&fault.ips);
-    let Some(certificate) = shown(observation, &fault.ips) else {
-        let fact = format!("{name}: the certificate at {at}: {}", fault.reason.words());
+pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
+    let name = context::host(observation);
+    let at = text::listed(&failure.ips);
+    let Some(certificate) = shown(observation, &failure.ips) else {
+        let fact = format!("{name}: the certificate at {at}: {}", failure.reason.words());
         return Finding::new(Cause::CertificateInvalid, fact).about(name);
     };
     let issuer = text::clip(&certificate.issuer, 100);
     if is_foreign(name, &certificate) {
-        let fact = format!("{name} at {at} shows a certificate issued by {issuer}: {}", fault.reason.words());
+        let fact =
+            format!("{name} at {at} shows a certificate issued by {issuer}: {}", failure.reason.words());
         return Finding::new(Cause::TlsIntercepted, fact).about(name);
     }
-    if let Some(off) = off_by(fault.reason, &certificate, observation.started_at)
+    if let Some(off) = off_by(failure.reason, &certificate, observation.started_at)
         && host::is_commercial_aws(name)
     {
         let fact = format!("by this clock a certificate of {name} from {issuer} {off}; AWS serves none such");
@@ -43,15 +44,15 @@ pub fn finding(observation: &Observation, fault: &Fault) -> Finding {
     }
     let names = text::clip(&text::listed(&certificate.names), 90);
     let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
-    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries}: {}", fault.reason.words());
+    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries}: {}", failure.reason.words());
     Finding::new(Cause::CertificateInvalid, fact).about(name)
 }
 
 /// A certificate that this host trusts, and that AWS would not show: it works, and is read on the way.
-pub fn warnings(scene: &Scene<'_>) -> Vec<Finding> {
+pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (_, observation) in scene.rung(Rung::Connect) {
-        let name = scene::host(observation);
+    for (_, observation) in context.step(Step::Connect) {
+        let name = context::host(observation);
         for connection in connections(observation).iter().filter(|c| c.error.is_none()) {
             let Some(certificate) = &connection.certificate else { continue };
             if is_foreign(name, certificate) {
@@ -69,7 +70,7 @@ pub fn warnings(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Whether the endpoint's certificate is somebody else's, at any of its addresses.
 pub fn is_intercepted(observation: &Observation) -> bool {
-    let name = scene::host(observation);
+    let name = context::host(observation);
     connections(observation).iter().any(|c| c.certificate.as_ref().is_some_and(|c| is_foreign(name, c)))
 }
 

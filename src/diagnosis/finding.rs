@@ -88,8 +88,8 @@ fn diagnosis(cause: Cause, findings: &[Finding], instance: Option<&Instance>) ->
 }
 
 fn distinct<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    texts.filter(|text| seen.insert(*text)).cloned().collect()
+    let mut evidence = BTreeSet::new();
+    texts.filter(|text| evidence.insert(*text)).cloned().collect()
 }
 
 fn fill(remedy: &str, findings: &[Finding], instance: Option<&Instance>) -> String {
@@ -116,7 +116,7 @@ fn fill(remedy: &str, findings: &[Finding], instance: Option<&Instance>) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Rung;
+    use crate::check::Step;
 
     fn instance() -> Instance {
         Instance {
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn findings_of_one_cause_are_one_diagnosis_and_warnings_come_last() {
-        let dns = CheckId::Endpoint("logs".into(), Rung::Dns);
+        let dns = CheckId::Endpoint("logs".into(), Step::Dns);
         let diagnoses = merge(
             vec![
                 Finding::new(Cause::Throttled, "b").explaining(&CheckId::Instance),

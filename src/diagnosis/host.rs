@@ -63,7 +63,7 @@ pub fn region(host: &str) -> Option<&str> {
 }
 
 /// The name that was probably meant.
-pub fn meant(host: &str) -> Option<String> {
+pub fn suggestion(host: &str) -> Option<String> {
     let (wrong, right) = MISNAMED.iter().find(|(wrong, _)| host.starts_with(wrong))?;
     is_aws(host).then(|| format!("{right}{}", &host[wrong.len()..]))
 }
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn wrong_spellings_lead_to_the_right_one() {
-        let right = meant("ecr.api.us-east-1.amazonaws.com");
+        let right = suggestion("ecr.api.us-east-1.amazonaws.com");
         assert_eq!(right.as_deref(), Some("api.ecr.us-east-1.amazonaws.com"));
-        assert_eq!(meant("api.ecr.us-east-1.amazonaws.com"), None);
-        assert_eq!(meant("detective.example.com"), None);
+        assert_eq!(suggestion("api.ecr.us-east-1.amazonaws.com"), None);
+        assert_eq!(suggestion("detective.example.com"), None);
     }
 }

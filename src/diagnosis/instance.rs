@@ -1,23 +1,23 @@
 //! Metadata and credentials: what the instance says about itself, and what it signs with.
 
+use super::context::{Context, Failure, broken, detail};
 use super::finding::Finding;
-use super::presumption::presumed;
-use super::scene::{Fault, Scene, broken, detail};
+use super::presumption::default_cause;
 use super::{Cause, text};
 use crate::check::CheckId;
 use crate::observation::{Evidence, Observation, Reason};
 
-pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
-    let Some(cause) = presumed(fault.reason) else { return vec![] };
+pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
+    let Some(cause) = default_cause(failure.reason) else { return vec![] };
     if observation.check == CheckId::Credentials {
-        return vec![credentials(scene, observation, fault.reason, cause)];
+        return vec![credentials(context, observation, failure.reason, cause)];
     }
-    let finding = Finding::new(cause, metadata_fact(observation, fault.reason));
-    vec![finding.advising(metadata_advice(scene, fault.reason))]
+    let finding = Finding::new(cause, metadata_fact(observation, failure.reason));
+    vec![finding.advising(metadata_advice(context, failure.reason))]
 }
 
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
-    let asked = if let Evidence::Instance(seen) = &observation.evidence { seen.server } else { None };
+    let asked = if let Evidence::Instance(evidence) = &observation.evidence { evidence.server } else { None };
     let server = asked.map(|server| format!(" at {server}"));
     let fact =
         format!("{}{} after {}", reason.words(), server.unwrap_or_default(), text::spell(observation.took));
@@ -31,9 +31,9 @@ fn with_detail(fact: String, observation: &Observation) -> String {
     }
 }
 
-fn metadata_advice(scene: &Scene<'_>, reason: Reason) -> Option<String> {
+fn metadata_advice(context: &Context<'_>, reason: Reason) -> Option<String> {
     let instance =
-        scene.instance.and_then(|instance| instance.instance_id.as_deref()).unwrap_or("INSTANCE_ID");
+        context.instance.and_then(|instance| instance.instance_id.as_deref()).unwrap_or("INSTANCE_ID");
     let modify = format!("aws ec2 modify-instance-metadata-options --instance-id {instance}");
     let through = "through the host's routes and firewall (ip route get 169.254.169.254)";
     let advice = [
@@ -51,18 +51,23 @@ fn metadata_advice(scene: &Scene<'_>, reason: Reason) -> Option<String> {
     advice.into_iter().find(|(of, _)| *of == reason).map(|(_, advice)| advice)
 }
 
-fn credentials(scene: &Scene<'_>, observation: &Observation, reason: Reason, presumed: Cause) -> Finding {
+fn credentials(
+    context: &Context<'_>,
+    observation: &Observation,
+    reason: Reason,
+    default_cause: Cause,
+) -> Finding {
     let fact = with_detail(reason.words().to_owned(), observation);
     if fact.contains("file system hangs") {
-        return Finding::new(presumed, fact).healed_by(UNFREEZE);
+        return Finding::new(default_cause, fact).healed_by(UNFREEZE);
     }
-    let missing = presumed == Cause::NoInstanceRole;
+    let missing = default_cause == Cause::NoInstanceRole;
     let metadata_is_broken =
-        scene.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());
+        context.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());
     if missing && metadata_is_broken {
         return Finding::new(Cause::MetadataUnavailable, fact);
     }
-    Finding::new(presumed, fact).advising(credentials_advice(observation, reason))
+    Finding::new(default_cause, fact).advising(credentials_advice(observation, reason))
 }
 
 // Not the cause's own remedy: a role would not be asked for either.

@@ -3,45 +3,45 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::context::{Context, Failure, broken, detail, host};
 use super::finding::Finding;
-use super::presumption::presumed;
-use super::scene::{Fault, Scene, broken, detail, host};
+use super::presumption::default_cause;
 use super::{Cause, certificate, names, text};
-use crate::check::{CheckId, Family, Rung};
+use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
 
-pub fn findings(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     // The names say what is missing; the path itself was fine.
-    if fault.reason == Reason::VpcCidrsUnknown {
+    if failure.reason == Reason::VpcCidrsUnknown {
         return vec![];
     }
-    if fault.reason == Reason::FamilyUnavailable {
+    if failure.reason == Reason::FamilyUnavailable {
         return vec![out_of_family(observation)];
     }
-    if let Some(finding) = unvouched(scene, observation, fault) {
+    if let Some(finding) = gateway_unproven(context, observation, failure) {
         return vec![finding];
     }
-    let Some(presumed) = presumed(fault.reason) else { return vec![] };
-    if let Some(finding) = names::misled(scene, observation, fault) {
+    let Some(default_cause) = default_cause(failure.reason) else { return vec![] };
+    if let Some(finding) = names::stale_address(context, observation, failure) {
         return vec![finding];
     }
-    if let Some(finding) = gateway(scene, observation, fault) {
+    if let Some(finding) = gateway(context, observation, failure) {
         return vec![finding];
     }
-    if fault.reason == Reason::ConnectTimeout {
-        return silence(scene, observation, fault);
+    if failure.reason == Reason::ConnectTimeout {
+        return silence(context, observation, failure);
     }
-    if presumed == Cause::CertificateInvalid {
-        return vec![certificate::finding(observation, fault)];
+    if default_cause == Cause::CertificateInvalid {
+        return vec![certificate::finding(observation, failure)];
     }
-    vec![stalled(scene, observation, fault, presumed)]
+    vec![stalled(context, observation, failure, default_cause)]
 }
 
 /// A gateway that answers, while nobody is asked whether everything else would.
-fn unvouched(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
-    let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| scene.check(egress).is_some());
-    if asked || fault.reason != Reason::PrerequisiteFailed {
+fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
+    let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| context.check(egress).is_some());
+    if asked || failure.reason != Reason::PrerequisiteFailed {
         return None;
     }
     let name = host(observation);
@@ -52,16 +52,16 @@ fn unvouched(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Opt
 }
 
 /// A gateway's addresses are public and in order: its route is what can be missing.
-fn gateway(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Option<Finding> {
-    let unreached = matches!(fault.reason, Reason::ConnectTimeout | Reason::NetworkUnreachable);
+fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
+    let unreached = matches!(failure.reason, Reason::ConnectTimeout | Reason::NetworkUnreachable);
     let public = |ip: &IpAddr| observation.addresses.iter().any(|a| a.ip == *ip && a.scope == Scope::Public);
-    let dns = CheckId::Endpoint(observation.check.target().to_owned(), Rung::Dns);
-    if !unreached || fault.ips.is_empty() || !fault.ips.iter().all(public) || !scene.passed(&dns) {
+    let dns = CheckId::Endpoint(observation.check.target().to_owned(), Step::Dns);
+    if !unreached || failure.ips.is_empty() || !failure.ips.iter().all(public) || !context.passed(&dns) {
         return None;
     }
     let fact = format!(
         "{} is public, as a gateway's addresses are, and did not answer TCP within {}",
-        with_port(observation, &fault.ips),
+        with_port(observation, &failure.ips),
         text::spell(observation.took)
     );
     Some(
@@ -83,22 +83,22 @@ fn out_of_family(observation: &Observation) -> Finding {
 
 /// SYNs without an answer: everybody's, one endpoint's or one interface's. Judged by family,
 /// since rules and routes are.
-fn silence(scene: &Scene<'_>, observation: &Observation, fault: &Fault) -> Vec<Finding> {
+fn silence(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let mut findings = Vec::new();
     for family in Family::BOTH {
-        let silent: Vec<IpAddr> = of_family(&fault.ips, family);
+        let silent: Vec<IpAddr> = of_family(&failure.ips, family);
         if !silent.is_empty() {
-            findings.extend(silence_of(scene, observation, family, &silent));
+            findings.extend(silence_of(context, observation, family, &silent));
         }
     }
     if findings.is_empty() {
-        findings.push(unanswered(Cause::EndpointSecurityGroup, observation, &fault.ips));
+        findings.push(unanswered(Cause::EndpointSecurityGroup, observation, &failure.ips));
     }
     findings
 }
 
 fn silence_of(
-    scene: &Scene<'_>,
+    context: &Context<'_>,
     observation: &Observation,
     family: Family,
     silent: &[IpAddr],
@@ -106,9 +106,9 @@ fn silence_of(
     let answering =
         observation.addresses.iter().filter(|a| Family::of(a.ip) == family && answered(a)).count();
     if answering > 0 {
-        return silent.iter().map(|ip| interface_down(scene, observation, *ip, answering)).collect();
+        return silent.iter().map(|ip| interface_down(context, observation, *ip, answering)).collect();
     }
-    let others = Others::of(scene, family);
+    let others = Others::of(context, family);
     if !others.any_answers && others.silent >= 2 {
         return vec![unanswered(Cause::InstanceEgressBlocked, observation, silent)];
     }
@@ -119,8 +119,8 @@ fn silence_of(
     vec![unanswered(Cause::EndpointSecurityGroup, observation, silent).advising(advice)]
 }
 
-fn interface_down(scene: &Scene<'_>, observation: &Observation, ip: IpAddr, answering: usize) -> Finding {
-    let range = scene.instance.and_then(|instance| {
+fn interface_down(context: &Context<'_>, observation: &Observation, ip: IpAddr, answering: usize) -> Finding {
+    let range = context.instance.and_then(|instance| {
         let of_family = || instance.vpc_cidrs.iter().filter(|cidr| cidr.is_ipv4() == ip.is_ipv4());
         of_family().find(|cidr| of_family().count() > 1 && cidr.contains(ip))
     });
@@ -152,17 +152,17 @@ struct Others {
 }
 
 impl Others {
-    fn of(scene: &Scene<'_>, family: Family) -> Self {
+    fn of(context: &Context<'_>, family: Family) -> Self {
         let mut any_answers = false;
         let mut counted: Vec<IpAddr> = Vec::new();
         let mut silent = 0;
-        for (_, observation) in scene.rung(Rung::Connect) {
+        for (_, observation) in context.step(Step::Connect) {
             let inside = observation
                 .addresses
                 .iter()
                 .filter(|a| Family::of(a.ip) == family && !matches!(a.scope, Scope::Public | Scope::Special));
-            let (heard, unheard): (Vec<&Address>, Vec<&Address>) = inside.partition(|a| answered(a));
-            any_answers |= !heard.is_empty();
+            let (result, unheard): (Vec<&Address>, Vec<&Address>) = inside.partition(|a| answered(a));
+            any_answers |= !result.is_empty();
             let unheard: Vec<IpAddr> = unheard
                 .iter()
                 .filter(|a| broken(a.outcome) == Some(Reason::ConnectTimeout))
@@ -200,48 +200,55 @@ fn after_first_bytes(reason: Reason) -> bool {
     )
 }
 
-fn stalled(scene: &Scene<'_>, observation: &Observation, fault: &Fault, presumed: Cause) -> Finding {
+fn stalled(
+    context: &Context<'_>,
+    observation: &Observation,
+    failure: &Failure,
+    default_cause: Cause,
+) -> Finding {
     let name = host(observation);
-    let certificate = certificate::shown(observation, &fault.ips);
+    let certificate = certificate::shown(observation, &failure.ips);
     let intercepted = certificate.is_some() && certificate::is_intercepted(observation);
-    let cause = if presumed == Cause::MtuBlackHole && (certificate.is_some() || large_packets_pass(scene)) {
-        Cause::EndpointSilent
-    } else if presumed == Cause::NotAws && intercepted {
-        Cause::TlsIntercepted
-    } else {
-        presumed
-    };
-    let mut fact = format!("{name} at {}: {}", with_port(observation, &fault.ips), words(observation, fault));
-    let words = fault.reason.words();
+    let cause =
+        if default_cause == Cause::MtuBlackHole && (certificate.is_some() || large_packets_pass(context)) {
+            Cause::EndpointSilent
+        } else if default_cause == Cause::NotAws && intercepted {
+            Cause::TlsIntercepted
+        } else {
+            default_cause
+        };
+    let mut fact =
+        format!("{name} at {}: {}", with_port(observation, &failure.ips), words(observation, failure));
+    let words = failure.reason.words();
     // "connection refused (Connection refused)" says it twice.
     let news = |detail: &&str| !detail.to_lowercase().starts_with(words);
-    if let Some(detail) = detail_of(observation, &fault.ips).filter(news) {
+    if let Some(detail) = detail_of(observation, &failure.ips).filter(news) {
         fact = format!("{fact} ({})", text::clip(detail, 120));
     }
-    let unrouted = fault.reason == Reason::NetworkUnreachable;
+    let unrouted = failure.reason == Reason::NetworkUnreachable;
     let advice =
-        unrouted.then(|| format!("Ask this host first: ip route get {}.", text::listed(fault.ips.first())));
+        unrouted.then(|| format!("Ask this host first: ip route get {}.", text::listed(failure.ips.first())));
     Finding::new(cause, fact).about(name).at_port(port(observation)).advising(advice)
 }
 
 /// A handshake that completes anywhere carried the certificates, the first packets of full size.
-fn large_packets_pass(scene: &Scene<'_>) -> bool {
-    scene.rung(Rung::Connect).flat_map(|(_, observation)| &observation.addresses).any(|address| {
+fn large_packets_pass(context: &Context<'_>) -> bool {
+    context.step(Step::Connect).flat_map(|(_, observation)| &observation.addresses).any(|address| {
         address.scope.is_inside()
             && (address.outcome == Outcome::Pass || broken(address.outcome).is_some_and(after_first_bytes))
     })
 }
 
-fn words(observation: &Observation, fault: &Fault) -> String {
-    let tcp = connection(observation, &fault.ips).and_then(|c| phase(c, Phase::Tcp)).map(text::spell);
+fn words(observation: &Observation, failure: &Failure) -> String {
+    let tcp = connection(observation, &failure.ips).and_then(|c| phase(c, Phase::Tcp)).map(text::spell);
     let opened = tcp.map(|tcp| format!("TCP opened after {tcp}, then ")).unwrap_or_default();
     let took = text::spell(observation.took);
-    if fault.reason == Reason::TlsTimeout {
+    if failure.reason == Reason::TlsTimeout {
         format!("{opened}no TLS answer within {took}")
-    } else if fault.reason == Reason::ResponseTimeout {
+    } else if failure.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {
-        format!("{opened}{}{}", fault.reason.words(), spent(observation, &fault.ips))
+        format!("{opened}{}{}", failure.reason.words(), spent(observation, &failure.ips))
     }
 }
 

@@ -4,7 +4,7 @@ use super::Cause;
 use crate::observation::Reason;
 
 /// `None` where the reason alone says nothing.
-pub fn presumed(reason: Reason) -> Option<Cause> {
+pub fn default_cause(reason: Reason) -> Option<Cause> {
     use Reason as R;
     Some(match reason {
         R::NameNotFound | R::NoAddress => Cause::NameUnknown,

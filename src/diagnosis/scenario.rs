@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
-use crate::check::{CheckId, Family, Kind, Rung};
+use crate::check::{CheckId, Family, Kind, Step};
 use crate::network::Network;
 use crate::observation::*;
 
@@ -107,15 +107,15 @@ impl Words {
 }
 
 pub fn id(text: &str) -> CheckId {
-    let rung = |name: &str, rung| CheckId::Endpoint(name.to_owned(), rung);
+    let step = |name: &str, step| CheckId::Endpoint(name.to_owned(), step);
     match text.split_once('/') {
         None if text == "instance" => CheckId::Instance,
         None if text == "credentials" => CheckId::Credentials,
         Some(("egress", "ipv4")) => CheckId::Egress(Family::Ipv4),
         Some(("egress", "ipv6")) => CheckId::Egress(Family::Ipv6),
-        Some((name, "dns")) => rung(name, Rung::Dns),
-        Some((name, "connect")) => rung(name, Rung::Connect),
-        Some((name, "call")) => rung(name, Rung::Call),
+        Some((name, "dns")) => step(name, Step::Dns),
+        Some((name, "connect")) => step(name, Step::Connect),
+        Some((name, "call")) => step(name, Step::Call),
         _ => panic!("no such check: {text}"),
     }
 }
@@ -188,15 +188,16 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
     if let Some(because) = words.text("because") {
         return Evidence::NotAttempted { because };
     }
-    let error =
-        outcome.reason().map(|reason| Trouble { reason, detail: words.text("detail").unwrap_or_default() });
+    let error = outcome
+        .reason()
+        .map(|reason| ProbeError { reason, detail: words.text("detail").unwrap_or_default() });
     let host = words.text("host").unwrap_or_else(|| format!("{}.us-east-1.amazonaws.com", check.target()));
     match check.kind() {
         Kind::Instance => {
             let server = Some("169.254.169.254:80".parse().unwrap());
-            Evidence::Instance(InstanceSeen { server, instance: None, error })
+            Evidence::Instance(InstanceEvidence { server, instance: None, error })
         }
-        Kind::Credentials => Evidence::Credentials(CredentialsSeen {
+        Kind::Credentials => Evidence::Credentials(CredentialsEvidence {
             source: None,
             access_key_id: None,
             expires_at: None,
@@ -205,12 +206,13 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
         Kind::Dns => Evidence::Dns(dns(host, took, words)),
         Kind::Connect => {
             let port = words.number("port").unwrap_or(443);
-            let connections = words.addresses().into_iter().map(|seen| connection(seen, words)).collect();
+            let connections =
+                words.addresses().into_iter().map(|evidence| connection(evidence, words)).collect();
             Evidence::Connect { host, port, connections }
         }
         Kind::Call => Evidence::Call {
             host,
-            calls: words.addresses().into_iter().map(|seen| call(seen, words)).collect(),
+            calls: words.addresses().into_iter().map(|evidence| call(evidence, words)).collect(),
             proof: Proof::ALL
                 .into_iter()
                 .find(|proof| words.text("proof").is_some_and(|key| key == proof.key())),
@@ -219,35 +221,35 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
     }
 }
 
-fn dns(host: String, took: Duration, words: &Words) -> DnsSeen {
-    let mut answers = Vec::new();
+fn dns(host: String, took: Duration, words: &Words) -> DnsEvidence {
+    let mut queries = Vec::new();
     for (key, resolver, server) in
         [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
     {
         let servers = format!("{key}_server");
         let servers = words.all(&servers).chain(std::iter::repeat(server));
-        answers.extend(words.all(key).zip(servers).map(|(said, server)| Answer {
+        queries.extend(words.all(key).zip(servers).map(|(said, server)| Query {
             server: server.parse().unwrap(),
             resolver,
-            question: Question::A,
+            query_type: QueryType::A,
             transport: Transport::Udp,
             retransmitted: false,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
-            reply: reply(said),
+            result: query_result(said),
         }));
     }
     let hosts_file = words.all("hosts").map(|ip| ip.parse().unwrap()).collect();
-    DnsSeen { host, answers, hosts_file }
+    DnsEvidence { host, queries, hosts_file }
 }
 
-fn reply(said: &str) -> Reply {
-    let addresses = |addresses| Reply::Addresses { addresses, ttl: Some(60), aliases: vec![] };
+fn query_result(said: &str) -> QueryResult {
+    let addresses = |addresses| QueryResult::Addresses { addresses, ttl: Some(60), aliases: vec![] };
     match said {
-        "nxdomain" => Reply::Nxdomain,
+        "nxdomain" => QueryResult::Nxdomain,
         "nodata" => addresses(vec![]),
-        "servfail" => Reply::Servfail,
-        "refused" => Reply::Refused,
-        "timeout" => Reply::Timeout,
+        "servfail" => QueryResult::Servfail,
+        "refused" => QueryResult::Refused,
+        "timeout" => QueryResult::Timeout,
         ips => addresses(ips.split(',').map(|ip| ip.parse().unwrap()).collect()),
     }
 }
@@ -264,7 +266,7 @@ fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
         http_status: passed.then_some(404),
         clock_skew: words.number("skew"),
         error: (!passed)
-            .then(|| Trouble { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
+            .then(|| ProbeError { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
     }
 }
 
@@ -279,11 +281,11 @@ fn certificate(words: &Words) -> Certificate {
     }
 }
 
-fn call((ip, code): (IpAddr, &str), words: &Words) -> CallSeen {
+fn call((ip, code): (IpAddr, &str), words: &Words) -> CallEvidence {
     let aws_error =
         words.text("code").map(|code| AwsError { code, message: words.text("message").unwrap_or_default() });
     let broke = code != "pass" && aws_error.is_none();
-    CallSeen {
+    CallEvidence {
         ip,
         peer: None,
         phases: vec![],
@@ -293,53 +295,53 @@ fn call((ip, code): (IpAddr, &str), words: &Words) -> CallSeen {
         metrics: (code == "pass").then_some(0),
         clock_skew: words.number("skew"),
         error: broke
-            .then(|| Trouble { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
+            .then(|| ProbeError { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
     }
 }
 
-fn egress(check: &CheckId, words: &Words) -> EgressSeen {
-    let shots: Vec<Shot> = words.0.iter().filter_map(|word| shot(word)).collect();
-    let denied = |shot: &Shot| shot.heard == Heard::Unsent(Outgoing::NotPermitted);
-    EgressSeen {
+fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
+    let probes: Vec<EgressProbe> = words.0.iter().filter_map(|word| probe(word)).collect();
+    let denied = |probe: &EgressProbe| probe.result == ProbeResult::NotSent(SendError::NotPermitted);
+    EgressEvidence {
         family: if *check == CheckId::Egress(Family::Ipv4) { Family::Ipv4 } else { Family::Ipv6 },
         window: Duration::from_secs(3),
-        own_addresses: vec![],
-        icmp_socket: if shots.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
+        local_addresses: vec![],
+        icmp_socket: if probes.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
         controls: words.all("control").map(|control| self::control(control, words)).collect(),
-        shots,
+        probes,
         unresolved: words.all("unresolved").map(str::to_owned).collect(),
     }
 }
 
-fn shot(word: &str) -> Option<Shot> {
-    let (aim, heard) = word.split_once('=')?;
-    let (probe, ip) = aim.split_once('@')?;
-    let probe = *Probe::ALL.iter().find(|known| known.code() == probe).unwrap();
-    let port = match probe {
-        Probe::Icmp => None,
-        Probe::Tcp => Some(443),
-        Probe::Udp => Some(53),
+fn probe(word: &str) -> Option<EgressProbe> {
+    let (target, result) = word.split_once('=')?;
+    let (protocol, ip) = target.split_once('@')?;
+    let protocol = *Protocol::ALL.iter().find(|known| known.code() == protocol).unwrap();
+    let port = match protocol {
+        Protocol::Icmp => None,
+        Protocol::Tcp => Some(443),
+        Protocol::Udp => Some(53),
     };
-    let rejection = |by: Option<&str>| Heard::Rejection {
+    let rejection = |by: Option<&str>| ProbeResult::Rejected {
         by: by.map(|by| by.parse().unwrap()),
         how: "administratively prohibited".into(),
     };
-    let of = heard.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
-    let heard = match heard.split_once(':').unwrap_or((heard, "")) {
+    let of = result.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
+    let result = match result.split_once(':').unwrap_or((result, "")) {
         ("answer", few) => {
             let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
-            Heard::Answer { replies, after: Duration::from_millis(12) }
+            ProbeResult::Reply { replies, after: Duration::from_millis(12) }
         }
-        ("silence", _) => Heard::Silence,
+        ("silence", _) => ProbeResult::NoReply,
         ("rejected", "") => rejection(None),
         ("rejected", by) => rejection(Some(by)),
-        ("no_route", _) => Heard::Unsent(Outgoing::NoRoute),
-        ("not_permitted", _) => Heard::Unsent(Outgoing::NotPermitted),
-        ("blocked", _) => Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() }),
-        (other, _) => panic!("nothing is heard as {other}"),
+        ("no_route", _) => ProbeResult::NotSent(SendError::NoRoute),
+        ("not_permitted", _) => ProbeResult::NotSent(SendError::NotPermitted),
+        ("blocked", _) => ProbeResult::NotSent(SendError::Blocked { errno: "EPERM".into() }),
+        (other, _) => panic!("unknown probe result {other}"),
     };
-    let sent = if matches!(heard, Heard::Unsent(_)) { 0 } else { of };
-    Some(Shot { host: None, ip: ip.parse().unwrap(), probe, port, sent, heard })
+    let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { of };
+    Some(EgressProbe { host: None, ip: ip.parse().unwrap(), protocol, port, sent, result })
 }
 
 fn control(word: &str, words: &Words) -> Control {

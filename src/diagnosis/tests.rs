@@ -95,37 +95,43 @@ fn address() -> impl Strategy<Value = Address> {
     (ip(), scope, outcome()).prop_map(|(ip, scope, outcome)| Address { ip, scope, outcome, phases: vec![] })
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
+fn query_result() -> impl Strategy<Value = QueryResult> {
     prop_oneof![
-        vec(ip(), 0..3).prop_map(|addresses| Reply::Addresses { addresses, ttl: None, aliases: vec![] }),
-        Just(Reply::Nxdomain),
-        Just(Reply::Servfail),
-        Just(Reply::Refused),
-        Just(Reply::Timeout),
+        vec(ip(), 0..3).prop_map(|addresses| QueryResult::Addresses {
+            addresses,
+            ttl: None,
+            aliases: vec![]
+        }),
+        Just(QueryResult::Nxdomain),
+        Just(QueryResult::Servfail),
+        Just(QueryResult::Refused),
+        Just(QueryResult::Timeout),
     ]
 }
 
-fn dns_seen() -> impl Strategy<Value = Evidence> {
+fn dns_evidence() -> impl Strategy<Value = Evidence> {
     let hosts = select(&["monitoring.us-east-1.amazonaws.com", "ecr.api.eu-west-1.amazonaws.com", "a.b"][..]);
     let answer =
-        (select(&[Resolver::System, Resolver::Vpc][..]), reply()).prop_map(|(resolver, reply)| Answer {
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver,
-            question: Question::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            took: Duration::from_millis(1),
-            reply,
+        (select(&[Resolver::System, Resolver::Vpc][..]), query_result()).prop_map(|(resolver, result)| {
+            Query {
+                server: "10.0.0.2:53".parse().unwrap(),
+                resolver,
+                query_type: QueryType::A,
+                transport: Transport::Udp,
+                retransmitted: false,
+                took: Duration::from_millis(1),
+                result,
+            }
         });
-    (hosts, vec(answer, 0..4), vec(ip(), 0..2)).prop_map(|(host, answers, hosts_file)| {
-        Evidence::Dns(DnsSeen { host: host.into(), answers, hosts_file })
+    (hosts, vec(answer, 0..4), vec(ip(), 0..2)).prop_map(|(host, queries, hosts_file)| {
+        Evidence::Dns(DnsEvidence { host: host.into(), queries, hosts_file })
     })
 }
 
-fn call_seen() -> impl Strategy<Value = Evidence> {
+fn call_evidence() -> impl Strategy<Value = Evidence> {
     let message = "\\PC{0,600}";
     vec((ip(), message, any::<Option<i64>>()), 0..3).prop_map(|calls| {
-        let calls = calls.into_iter().map(|(ip, message, clock_skew)| CallSeen {
+        let calls = calls.into_iter().map(|(ip, message, clock_skew)| CallEvidence {
             ip,
             peer: None,
             phases: vec![],
@@ -144,28 +150,28 @@ fn call_seen() -> impl Strategy<Value = Evidence> {
     })
 }
 
-fn egress_seen() -> impl Strategy<Value = Evidence> {
-    let heard = prop_oneof![
-        Just(Heard::Answer { replies: 1, after: Duration::from_millis(9) }),
-        Just(Heard::Silence),
-        proptest::option::of(ip()).prop_map(|by| Heard::Rejection { by, how: "x".repeat(300) }),
-        Just(Heard::Unsent(Outgoing::NotPermitted)),
+fn egress_evidence() -> impl Strategy<Value = Evidence> {
+    let result = prop_oneof![
+        Just(ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }),
+        Just(ProbeResult::NoReply),
+        proptest::option::of(ip()).prop_map(|by| ProbeResult::Rejected { by, how: "x".repeat(300) }),
+        Just(ProbeResult::NotSent(SendError::NotPermitted)),
     ];
-    let shot = (ip(), select(&Probe::ALL[..]), heard).prop_map(|(ip, probe, heard)| Shot {
+    let probe = (ip(), select(&Protocol::ALL[..]), result).prop_map(|(ip, protocol, result)| EgressProbe {
         host: None,
         ip,
-        probe,
+        protocol,
         port: Some(443),
         sent: 1,
-        heard,
+        result,
     });
-    (select(&Family::BOTH[..]), vec(shot, 0..8)).prop_map(|(family, shots)| {
-        Evidence::Egress(EgressSeen {
+    (select(&Family::BOTH[..]), vec(probe, 0..8)).prop_map(|(family, probes)| {
+        Evidence::Egress(EgressEvidence {
             family,
             window: Duration::from_secs(3),
-            own_addresses: vec![],
+            local_addresses: vec![],
             icmp_socket: IcmpSocket::Dgram,
-            shots,
+            probes,
             controls: vec![],
             unresolved: vec![],
         })
@@ -174,7 +180,7 @@ fn egress_seen() -> impl Strategy<Value = Evidence> {
 
 fn evidence() -> impl Strategy<Value = Evidence> {
     let because = "\\PC{0,600}".prop_map(|because| Evidence::NotAttempted { because });
-    prop_oneof![because, dns_seen(), call_seen(), egress_seen()]
+    prop_oneof![because, dns_evidence(), call_evidence(), egress_evidence()]
 }
 
 fn observation(id: CheckId) -> impl Strategy<Value = Observation> {
@@ -221,9 +227,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
-    fn every_broken_check_is_explained_and_only_checks_that_are_no_pass(seen in observations(), own in instance()) {
-        let diagnoses = diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &[]);
-        let outcomes: BTreeMap<&CheckId, Outcome> = seen.iter().map(|o| (&o.check, o.outcome)).collect();
+    fn every_broken_check_is_explained_and_only_checks_that_are_no_pass(evidence in observations(), own in instance()) {
+        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &[]);
+        let outcomes: BTreeMap<&CheckId, Outcome> = evidence.iter().map(|o| (&o.check, o.outcome)).collect();
         let explained: BTreeSet<&CheckId> = diagnoses.iter().flat_map(|d| &d.explains).collect();
         for (id, outcome) in &outcomes {
             let due = matches!(outcome, Outcome::Fail(_) | Outcome::Inconclusive(_));
@@ -235,8 +241,8 @@ proptest! {
     }
 
     #[test]
-    fn causes_come_once_in_order_and_in_words_that_fit(seen in observations(), own in instance()) {
-        let diagnoses = diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &["HTTPS_PROXY".into()]);
+    fn causes_come_once_in_order_and_in_words_that_fit(evidence in observations(), own in instance()) {
+        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &["HTTPS_PROXY".into()]);
         let order: Vec<(bool, Cause)> = diagnoses.iter().map(|d| (d.explains.is_empty(), d.cause)).collect();
         prop_assert!(order.is_sorted());
         let causes: BTreeSet<Cause> = diagnoses.iter().map(|d| d.cause).collect();
@@ -250,19 +256,19 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_the_observations_changes_nothing(seen in observations(), own in instance()) {
-        let mut refs: Vec<&Observation> = seen.iter().collect();
+    fn the_order_of_the_observations_changes_nothing(evidence in observations(), own in instance()) {
+        let mut refs: Vec<&Observation> = evidence.iter().collect();
         let forwards = diagnose(&refs, own.as_ref(), &[]);
         refs.reverse();
         prop_assert_eq!(forwards, diagnose(&refs, own.as_ref(), &[]));
     }
 
     #[test]
-    fn where_all_pass_there_are_only_warnings(mut seen in observations(), own in instance()) {
-        for observation in &mut seen {
+    fn where_all_pass_there_are_only_warnings(mut evidence in observations(), own in instance()) {
+        for observation in &mut evidence {
             observation.outcome = Outcome::Pass;
         }
-        for diagnosis in diagnose(&seen.iter().collect::<Vec<_>>(), own.as_ref(), &[]) {
+        for diagnosis in diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &[]) {
             prop_assert!(diagnosis.explains.is_empty(), "{diagnosis:?}");
             prop_assert!(diagnosis.cause != Cause::Unexplained, "{diagnosis:?}");
         }

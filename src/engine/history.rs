@@ -1,7 +1,7 @@
 //! The last failures, with the evidence of their first attempt, for whoever comes after the fact.
 
 use crate::check::CheckId;
-use crate::observation::{Observation, State};
+use crate::observation::{Observation, Status};
 use crate::report::Episode;
 
 /// Enough for a night of several faults; the oldest go first.
@@ -25,8 +25,8 @@ impl History {
             ongoing.ended = Some((observation.started_at, state));
         }
         match state {
-            State::Fail | State::Inconclusive => self.open(observation),
-            State::Pass | State::Skipped => {}
+            Status::Fail | Status::Inconclusive => self.open(observation),
+            Status::Pass | Status::Skipped => {}
         }
     }
 
@@ -64,7 +64,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Rung;
+    use crate::check::Step;
     use crate::observation::{Evidence, Outcome, Reason};
     use crate::report::fixture;
 
@@ -74,7 +74,7 @@ mod tests {
     const SKIPPED: Outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
 
     fn observed(name: &str, second: u64, outcome: Outcome) -> Observation {
-        let id = CheckId::Endpoint(name.into(), Rung::Connect);
+        let id = CheckId::Endpoint(name.into(), Step::Connect);
         let evidence = Evidence::NotAttempted { because: second.to_string() };
         Observation { started_at: fixture::at(second), ..fixture::observed(id, outcome, evidence) }
     }
@@ -93,24 +93,24 @@ mod tests {
             first: observed("a", 1, TIMEOUT),
             attempts: 3,
             last_at: fixture::at(3),
-            ended: Some((fixture::at(4), State::Pass)),
+            ended: Some((fixture::at(4), Status::Pass)),
         };
         assert_eq!(history(&[Outcome::Pass, TIMEOUT, TIMEOUT, TIMEOUT, Outcome::Pass]), [expected]);
     }
 
     #[test]
     fn another_reason_is_another_episode_and_the_newest_comes_first() {
-        let seen: Vec<_> = history(&[TIMEOUT, REFUSED, UNSEEN, SKIPPED, TIMEOUT])
+        let evidence: Vec<_> = history(&[TIMEOUT, REFUSED, UNSEEN, SKIPPED, TIMEOUT])
             .into_iter()
             .map(|episode| (episode.first.outcome, episode.ended.map(|(_, state)| state)))
             .collect();
         assert_eq!(
-            seen,
+            evidence,
             [
                 (TIMEOUT, None),
-                (UNSEEN, Some(State::Skipped)),
-                (REFUSED, Some(State::Inconclusive)),
-                (TIMEOUT, Some(State::Fail)),
+                (UNSEEN, Some(Status::Skipped)),
+                (REFUSED, Some(Status::Inconclusive)),
+                (TIMEOUT, Some(Status::Fail)),
             ]
         );
     }

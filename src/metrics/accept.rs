@@ -1,12 +1,12 @@
 //! Which of the two formats a scraper prefers, by its `Accept` header (RFC 9110, 12.5.1).
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
+pub enum ExpositionFormat {
     OpenMetrics,
     Text,
 }
 
-impl Format {
+impl ExpositionFormat {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -17,8 +17,8 @@ impl Format {
 
 /// The preferred format. Whoever wants neither gets text: for a scraper, a page in the wrong
 /// format still says more than an error.
-pub fn format(accept: &str) -> Format {
-    let mut best = (0.0, Format::Text);
+pub fn format(accept: &str) -> ExpositionFormat {
+    let mut best = (0.0, ExpositionFormat::Text);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -41,10 +41,10 @@ pub fn format(accept: &str) -> Format {
     best.1
 }
 
-fn offered(media: &str, version: Option<&str>) -> Option<Format> {
+fn offered(media: &str, version: Option<&str>) -> Option<ExpositionFormat> {
     match (media, version) {
-        ("application/openmetrics-text", None | Some("1.0.0")) => Some(Format::OpenMetrics),
-        ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => Some(Format::Text),
+        ("application/openmetrics-text", None | Some("1.0.0")) => Some(ExpositionFormat::OpenMetrics),
+        ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => Some(ExpositionFormat::Text),
         _ => None,
     }
 }
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_scraper_gets_what_it_prefers() {
-        use Format::{OpenMetrics, Text};
+        use ExpositionFormat::{OpenMetrics, Text};
         for (accept, expected) in [
             ("", Text),
             ("*/*", Text),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::spread::{BUCKETS, Spread};
+use super::histogram::{self, BUCKETS};
 
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
@@ -45,7 +45,7 @@ impl Family {
         self.insert(labels, metric);
     }
 
-    pub fn spread(&mut self, labels: Labels<'_>, spread: &Spread) {
+    pub fn set_histogram(&mut self, labels: Labels<'_>, values: &histogram::Histogram) {
         let bucket = |(bound, count): (&f64, &u64)| {
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound);
@@ -53,9 +53,9 @@ impl Family {
             bucket
         };
         let mut histogram = Histogram::default();
-        histogram.set_bucket(BUCKETS.iter().zip(&spread.cumulative).map(bucket).collect());
-        histogram.set_sample_count(spread.count);
-        histogram.set_sample_sum(spread.sum);
+        histogram.set_bucket(BUCKETS.iter().zip(&values.cumulative).map(bucket).collect());
+        histogram.set_sample_count(values.count);
+        histogram.set_sample_sum(values.sum);
         let mut metric = Metric::default();
         metric.set_histogram(histogram);
         self.insert(labels, metric);

@@ -2,12 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::counters::exact;
 use super::family::Family;
-use super::tally::exact;
 use crate::diagnosis::Cause;
 use crate::network::Scope;
 use crate::observation::{
-    Address, ControlKind, EgressSeen, Evidence, Observation, Outcome, Reply, Resolver, State,
+    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, QueryResult, Resolver, Status,
 };
 use crate::report::{CheckReport, Report};
 
@@ -33,14 +33,10 @@ fn checks(report: &Report) -> Vec<Family> {
         "linkproof_check_state",
         "1 for the outcome of the last attempt, 0 for the other three; inconclusive until the first attempt has ended.",
     );
-    let mut runs =
-        Family::counter("linkproof_check_runs_total", "Attempts that have ended; 0 before the first.");
-    let mut failures =
-        Family::counter("linkproof_check_failures_total", "Attempts that failed; 0 while none did.");
-    let mut inconclusive = Family::counter(
-        "linkproof_check_inconclusive_total",
-        "Attempts that could not look and so prove nothing; 0 while all could.",
-    );
+    let mut runs = Family::counter("linkproof_check_runs_total", "Runs that have ended.");
+    let mut failures = Family::counter("linkproof_check_failures_total", "Runs that failed.");
+    let mut inconclusive =
+        Family::counter("linkproof_check_inconclusive_total", "Runs that ended inconclusive.");
     let mut last_run = gauge(
         "linkproof_check_last_run_timestamp_seconds",
         "When the last attempt started, as Unix time; 0 before the first.",
@@ -56,8 +52,8 @@ fn checks(report: &Report) -> Vec<Family> {
     for check in &report.checks {
         let id = check.id.to_string();
         let labels = [("check", id.as_str()), ("target", check.id.target())];
-        success.set(&labels, flag(check.state() == State::Pass));
-        for of in State::ALL {
+        success.set(&labels, flag(check.state() == Status::Pass));
+        for of in Status::ALL {
             let labels = [labels[0], labels[1], ("state", of.code())];
             state.set(&labels, flag(check.state() == of));
         }
@@ -106,7 +102,7 @@ fn attempts(report: &Report) -> Vec<Family> {
 
 /// What was tried. Where there are too many, those that did not pass are the ones to see.
 fn shown(addresses: &[Address]) -> Vec<&Address> {
-    let tried = addresses.iter().filter(|address| address.outcome.state() != State::Skipped);
+    let tried = addresses.iter().filter(|address| address.outcome.state() != Status::Skipped);
     let mut addresses: Vec<&Address> = tried.collect();
     addresses.sort_by_key(|address| address.outcome == Outcome::Pass);
     addresses.truncate(MOST_ADDRESSES);
@@ -129,11 +125,11 @@ struct Seen {
 }
 
 fn evidence(report: &Report) -> Vec<Family> {
-    let mut seen = Seen::new();
+    let mut evidence = Seen::new();
     for (check, last) in last(report) {
-        seen.add(check, last);
+        evidence.add(check, last);
     }
-    let Seen { addresses, ttl, control, socket, status, skew, not_after, expiry } = seen;
+    let Seen { addresses, ttl, control, socket, status, skew, not_after, expiry } = evidence;
     vec![addresses, ttl, control, socket, status, skew, not_after, expiry]
 }
 
@@ -183,18 +179,18 @@ impl Seen {
         let (check, target) = (("check", id.as_str()), ("target", check.id.target()));
         match &last.evidence {
             Evidence::NotAttempted { .. } | Evidence::Instance(_) => {}
-            Evidence::Credentials(seen) => {
-                if seen.expires_at.is_some() {
-                    self.expiry.set(&[], unix(seen.expires_at));
+            Evidence::Credentials(evidence) => {
+                if evidence.expires_at.is_some() {
+                    self.expiry.set(&[], unix(evidence.expires_at));
                 }
             }
-            Evidence::Dns(seen) => {
+            Evidence::Dns(evidence) => {
                 for scope in Scope::ALL {
                     let count = last.addresses.iter().filter(|address| address.scope == scope).count();
                     self.addresses.set(&[target, ("scope", scope.code())], exact(count as u64));
                 }
-                let system = seen.answers.iter().filter(|answer| answer.resolver == Resolver::System);
-                if let Some(ttl) = system.filter_map(|answer| ttl(&answer.reply)).min() {
+                let system = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);
+                if let Some(ttl) = system.filter_map(|answer| ttl(&answer.result)).min() {
                     self.ttl.set(&[target], f64::from(ttl));
                 }
             }
@@ -214,10 +210,10 @@ impl Seen {
                     self.status.set(&[target, ("ip", &call.ip.to_string())], status);
                 }
             }
-            Evidence::Egress(seen) => {
-                self.socket.set(&[check, ("mode", seen.icmp_socket.code())], 1.0);
-                if !seen.controls.is_empty() {
-                    self.control.set(&[check, target], flag(controls_held(seen)));
+            Evidence::Egress(evidence) => {
+                self.socket.set(&[check, ("mode", evidence.icmp_socket.code())], 1.0);
+                if !evidence.controls.is_empty() {
+                    self.control.set(&[check, target], flag(controls_held(evidence)));
                 }
             }
         }
@@ -237,25 +233,25 @@ impl Seen {
     }
 }
 
-fn ttl(reply: &Reply) -> Option<u32> {
-    match reply {
-        Reply::Addresses { addresses, ttl, .. } => ttl.filter(|_| !addresses.is_empty()),
-        Reply::Nxdomain
-        | Reply::Servfail
-        | Reply::Refused
-        | Reply::OtherCode { .. }
-        | Reply::Truncated { .. }
-        | Reply::Timeout
-        | Reply::Unreachable { .. }
-        | Reply::Invalid { .. } => None,
+fn ttl(result: &QueryResult) -> Option<u32> {
+    match result {
+        QueryResult::Addresses { addresses, ttl, .. } => ttl.filter(|_| !addresses.is_empty()),
+        QueryResult::Nxdomain
+        | QueryResult::Servfail
+        | QueryResult::Refused
+        | QueryResult::OtherCode { .. }
+        | QueryResult::Truncated { .. }
+        | QueryResult::Timeout
+        | QueryResult::Unreachable { .. }
+        | QueryResult::Invalid { .. } => None,
     }
 }
 
 /// Loopback was heard where it was asked, and something off the host answered.
-fn controls_held(seen: &EgressSeen) -> bool {
+fn controls_held(evidence: &EgressEvidence) -> bool {
     let mut loopback = true;
     let mut remote = false;
-    for control in &seen.controls {
+    for control in &evidence.controls {
         match control.control {
             ControlKind::Loopback => loopback &= control.passed,
             ControlKind::Endpoint | ControlKind::Resolver => remote |= control.passed,

@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::check::{CheckId, Family, Rung};
+use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
-use crate::observation::{Evidence, Outcome, Phase, Probe, Reason};
+use crate::observation::{Evidence, Outcome, Phase, Protocol, Reason};
 use crate::report::fixture;
 
-fn page(metrics: &Metrics, report: &Report, format: Format) -> String {
+fn page(metrics: &Metrics, report: &Report, format: ExpositionFormat) -> String {
     encode(&metrics.families(report), format).body
 }
 
@@ -22,10 +22,13 @@ fn the_whole_page_is_as_committed() {
     for name in ["healthy", "endpoint_half_dead", "leak", "just_started"] {
         let report = fixture::named(name);
         let metrics = Metrics::of(&report);
-        fixture::golden(&format!("src/metrics/golden/{name}.prom"), &page(&metrics, &report, Format::Text));
+        fixture::golden(
+            &format!("src/metrics/golden/{name}.prom"),
+            &page(&metrics, &report, ExpositionFormat::Text),
+        );
     }
     let report = fixture::named("endpoint_half_dead");
-    let open = page(&Metrics::of(&report), &report, Format::OpenMetrics);
+    let open = page(&Metrics::of(&report), &report, ExpositionFormat::OpenMetrics);
     fixture::golden("src/metrics/golden/endpoint_half_dead.openmetrics", &open);
 }
 
@@ -40,7 +43,7 @@ fn no_report_makes_a_series_appear_twice() {
                 connections.extend(connections.clone());
             }
         }
-        let page = page(&Metrics::of(&report), &report, Format::Text);
+        let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
         let mut series: Vec<&str> = page.lines().filter_map(|line| Some(line.rsplit_once(' ')?.0)).collect();
         series.sort_unstable();
         let count = series.len();
@@ -52,7 +55,7 @@ fn no_report_makes_a_series_appear_twice() {
 #[test]
 fn what_has_not_run_has_its_series_at_zero() {
     let report = fixture::named("just_started");
-    let page = page(&Metrics::new(), &report, Format::Text);
+    let page = page(&Metrics::new(), &report, ExpositionFormat::Text);
     let labels = r#"{check="monitoring/connect",target="monitoring"}"#;
     for name in ["success", "runs_total", "last_run_timestamp_seconds", "duration_seconds_count"] {
         let series = format!("linkproof_check_{name}{labels}");
@@ -72,8 +75,8 @@ fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
     let address =
         r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="203.0.113.20"}"#;
     let diagnosis = r#"linkproof_diagnosis{cause="private_dns_off"}"#;
-    let before = page(&metrics, &broken, Format::Text);
-    let after = page(&metrics, &healthy, Format::Text);
+    let before = page(&metrics, &broken, ExpositionFormat::Text);
+    let after = page(&metrics, &healthy, ExpositionFormat::Text);
     let values = |page: &str| [reason, address, diagnosis].map(|series| value(page, series));
     assert_eq!(values(&before), [Some("1".into()), Some("0".into()), Some("1".into())]);
     assert_eq!(values(&after), [Some("0".into()), None, Some("0".into())]);
@@ -85,8 +88,8 @@ fn a_check_that_is_removed_takes_its_series_along() {
     let metrics = Metrics::of(&report);
     report
         .checks
-        .retain(|check| check.id != fixture::rung(Rung::Call) && check.id != CheckId::Egress(Family::Ipv4));
-    let page = page(&metrics, &report, Format::Text);
+        .retain(|check| check.id != fixture::step(Step::Call) && check.id != CheckId::Egress(Family::Ipv4));
+    let page = page(&metrics, &report, ExpositionFormat::Text);
     assert!(
         !page.contains("monitoring/call") && !page.contains("egress/ipv4") && page.contains("monitoring/dns")
     );
@@ -99,12 +102,12 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     metrics.observe(report.checks[5].last.as_ref().unwrap());
     let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",probe="icmp"}"#;
     let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",probe="tcp"}"#;
-    let text = page(&metrics, &report, Format::Text);
+    let text = page(&metrics, &report, ExpositionFormat::Text);
     assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
     let mut other = report.clone();
-    let shots = vec![fixture::shot(Probe::Icmp, "9.9.9.9", 5, crate::observation::Heard::Silence)];
-    other.checks[5].last = Some(fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), shots));
-    assert_eq!(value(&page(&metrics, &other, Format::Text), sent), None);
+    let probes = vec![fixture::probe(Protocol::Icmp, "9.9.9.9", 5, crate::observation::ProbeResult::NoReply)];
+    other.checks[5].last = Some(fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), probes));
+    assert_eq!(value(&page(&metrics, &other, ExpositionFormat::Text), sent), None);
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_name_with_countless_addresses_does_not_flood_the_server() {
         .map(|n| fixture::address(&format!("10.0.3.{n}"), Scope::Vpc, Outcome::Pass, vec![]))
         .collect();
     last.addresses[199].outcome = Outcome::Fail(Reason::OutsideVpc);
-    let page = page(&Metrics::new(), &report, Format::Text);
+    let page = page(&Metrics::new(), &report, ExpositionFormat::Text);
     let of_dns = |line: &&str| line.starts_with(r#"linkproof_address_success{check="monitoring/dns""#);
     assert_eq!(page.lines().filter(of_dns).count(), 16);
     assert!(page.contains(r#"ip="10.0.3.199"} 0"#));
@@ -128,7 +131,7 @@ fn of_an_address_that_is_listed_twice_the_worse_outcome_shows() {
     let outcomes = [Outcome::Pass, Outcome::Fail(Reason::OutsideVpc)];
     last.addresses =
         outcomes.map(|outcome| fixture::address("10.0.3.1", Scope::Vpc, outcome, vec![])).to_vec();
-    let page = page(&Metrics::new(), &report, Format::Text);
+    let page = page(&Metrics::new(), &report, ExpositionFormat::Text);
     let series = r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="10.0.3.1"}"#;
     assert_eq!(value(&page, series).as_deref(), Some("0"));
 }
@@ -137,9 +140,9 @@ fn of_an_address_that_is_listed_twice_the_worse_outcome_shows() {
 fn a_failed_reload_shows() {
     let (metrics, report) = (Metrics::new(), fixture::healthy());
     let series = "linkproof_config_last_reload_successful";
-    assert_eq!(value(&page(&metrics, &report, Format::Text), series).as_deref(), Some("1"));
+    assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("1"));
     metrics.reloaded(false);
-    assert_eq!(value(&page(&metrics, &report, Format::Text), series).as_deref(), Some("0"));
+    assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("0"));
 }
 
 #[test]
@@ -198,7 +201,7 @@ fn the_table_of_all_series_is_as_committed() {
 #[test]
 fn the_table_names_every_series_that_the_code_does() {
     let table = table();
-    let sources = [include_str!("gauges.rs"), include_str!("tally.rs")].concat();
+    let sources = [include_str!("gauges.rs"), include_str!("counters.rs")].concat();
     let names: BTreeSet<&str> = sources.split('"').filter(|text| text.starts_with("linkproof_")).collect();
     assert!(names.len() > 20);
     for name in names {
@@ -233,12 +236,18 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
                 Evidence::Call { calls, .. } => {
                     *calls = (0..200).map(|n| fixture::listed(&fresh(n)).1).collect();
                 }
-                Evidence::Egress(seen) => {
-                    let named = |n| crate::observation::Shot {
+                Evidence::Egress(evidence) => {
+                    let named = |n| crate::observation::EgressProbe {
                         host: Some("www.amazon.com".into()),
-                        ..fixture::shot(Probe::Tcp, &fresh(n), 1, crate::observation::Heard::Silence)
+                        ..fixture::probe(
+                            Protocol::Tcp,
+                            &fresh(n),
+                            1,
+                            crate::observation::ProbeResult::NoReply,
+                        )
                     };
-                    seen.shots = fixture::silent_shots().into_iter().chain((0..200).map(named)).collect();
+                    evidence.probes =
+                        fixture::silent_probes().into_iter().chain((0..200).map(named)).collect();
                 }
                 Evidence::NotAttempted { .. }
                 | Evidence::Instance(_)
@@ -247,15 +256,15 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
             }
             metrics.observe(last);
         }
-        let page = page(&metrics, &report, Format::Text);
+        let page = page(&metrics, &report, ExpositionFormat::Text);
         most = most.max(page.lines().filter(|line| !line.starts_with('#')).count());
     }
     assert!(most < MOST, "{most}");
     // Back to normal, all that is left of it are the reasons that there were.
     let healthy = fixture::healthy();
-    let page = page(&metrics, &healthy, Format::Text);
+    let page = page(&metrics, &healthy, ExpositionFormat::Text);
     let left = page.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
-    let fresh = self::page(&Metrics::of(&healthy), &healthy, Format::Text);
+    let fresh = self::page(&Metrics::of(&healthy), &healthy, ExpositionFormat::Text);
     let before =
         fresh.lines().filter(|line| !line.starts_with('#') && !line.contains("_check_reason{")).count();
     assert_eq!(left, before);
@@ -276,7 +285,7 @@ fn an_address_that_was_not_tried_has_neither_passed_nor_failed() {
     let last = report.checks[3].last.as_mut().unwrap();
     let skipped = Outcome::Skipped(Reason::FamilyUnavailable);
     last.addresses.push(fixture::address("2001:db8::57", Scope::Vpc, skipped, vec![]));
-    let page = page(&Metrics::of(&report), &report, Format::Text);
+    let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
     assert!(!page.contains("2001:db8::57"));
     assert_eq!(page.matches(r#"linkproof_address_success{check="monitoring/connect""#).count(), 2);
 }

@@ -21,9 +21,9 @@ pub enum Evidence {
     NotAttempted {
         because: String,
     },
-    Instance(InstanceSeen),
-    Credentials(CredentialsSeen),
-    Dns(DnsSeen),
+    Instance(InstanceEvidence),
+    Credentials(CredentialsEvidence),
+    Dns(DnsEvidence),
     Connect {
         host: String,
         port: u16,
@@ -31,12 +31,12 @@ pub enum Evidence {
     },
     Call {
         host: String,
-        calls: Vec<CallSeen>,
+        calls: Vec<CallEvidence>,
         /// What makes an answer a proof that does not rest on us.
         #[serde(skip_serializing_if = "Option::is_none")]
         proof: Option<Proof>,
     },
-    Egress(EgressSeen),
+    Egress(EgressEvidence),
 }
 
 /// What instance metadata says about the machine and its network.
@@ -53,17 +53,17 @@ pub struct Instance {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct InstanceSeen {
+pub struct InstanceEvidence {
     /// The metadata address that was asked.
     pub server: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CredentialsSeen {
+pub struct CredentialsEvidence {
     /// Where they came from, as the provider chain names it.
     pub source: Option<String>,
     /// The identifier, never the secret.
@@ -71,21 +71,21 @@ pub struct CredentialsSeen {
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: Option<SystemTime>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
 }
 
 /// A reason with the words of whoever reported it, for a person to read.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Trouble {
+pub struct ProbeError {
     pub reason: Reason,
     pub detail: String,
 }
 
 /// The answers of every resolver that was asked for one name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DnsSeen {
+pub struct DnsEvidence {
     pub host: String,
-    pub answers: Vec<Answer>,
+    pub queries: Vec<Query>,
     /// What `/etc/hosts` says for the name: applications take it before they ask anybody.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts_file: Vec<IpAddr>,
@@ -93,17 +93,17 @@ pub struct DnsSeen {
 
 /// One question to one server, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Answer {
+pub struct Query {
     pub server: SocketAddr,
     pub resolver: Resolver,
-    pub question: Question,
+    pub query_type: QueryType,
     pub transport: Transport,
     /// The first datagram was lost, or its answer was late.
     pub retransmitted: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     #[serde(flatten)]
-    pub reply: Reply,
+    pub result: QueryResult,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -116,7 +116,7 @@ pub enum Resolver {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub enum Question {
+pub enum QueryType {
     A,
     #[serde(rename = "AAAA")]
     Aaaa,
@@ -131,7 +131,7 @@ pub enum Transport {
 
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reply")]
-pub enum Reply {
+pub enum QueryResult {
     /// NOERROR. Without an address it is NODATA.
     Addresses {
         addresses: Vec<IpAddr>,
@@ -177,7 +177,7 @@ pub struct Connection {
     /// How far the peer's Date is ahead of our clock; seconds, negative when it is behind.
     pub clock_skew: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
 }
 
 /// The leaf certificate that the peer showed, whether or not it was accepted.
@@ -216,7 +216,7 @@ impl Proof {
 
 /// One signed ListMetrics to one address.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CallSeen {
+pub struct CallEvidence {
     pub ip: IpAddr,
     pub peer: Option<SocketAddr>,
     #[serde(skip)]
@@ -231,7 +231,7 @@ pub struct CallSeen {
     pub clock_skew: Option<i64>,
     /// Where the attempt broke off short of an answer by AWS.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -242,14 +242,14 @@ pub struct AwsError {
 
 /// What one waiting window heard from the internet, and from the controls beside it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EgressSeen {
+pub struct EgressEvidence {
     pub family: Family,
     #[serde(rename = "window_seconds", serialize_with = "seconds")]
     pub window: Duration,
     /// The instance's own global addresses of this family.
-    pub own_addresses: Vec<IpAddr>,
+    pub local_addresses: Vec<IpAddr>,
     pub icmp_socket: IcmpSocket,
-    pub shots: Vec<Shot>,
+    pub probes: Vec<EgressProbe>,
     pub controls: Vec<Control>,
     /// Names that gave nothing to aim at, with why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -277,29 +277,29 @@ impl IcmpSocket {
 
 /// One kind of probe at one target.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Shot {
+pub struct EgressProbe {
     /// A name that led here; `None` for an IP literal. Only literals prove anything by silence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     pub ip: IpAddr,
-    pub probe: Probe,
+    pub protocol: Protocol,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Packets handed to the kernel, which took them. For TCP the attempts, not its SYNs.
     pub sent: u32,
     #[serde(flatten)]
-    pub heard: Heard,
+    pub result: ProbeResult,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Probe {
+pub enum Protocol {
     Icmp,
     Tcp,
     Udp,
 }
 
-impl Probe {
+impl Protocol {
     pub const ALL: [Self; 3] = [Self::Icmp, Self::Tcp, Self::Udp];
 
     pub fn code(self) -> &'static str {
@@ -312,27 +312,27 @@ impl Probe {
 }
 
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "heard")]
-pub enum Heard {
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum ProbeResult {
     /// The target itself answered: an echo reply, an established connection, a datagram.
-    Answer {
+    Reply {
         replies: u32,
         #[serde(rename = "after_seconds", serialize_with = "seconds")]
         after: Duration,
     },
-    Silence,
+    NoReply,
     /// Something said no. Where the socket tells, `by` is who did.
-    Rejection {
+    Rejected {
         by: Option<IpAddr>,
         how: String,
     },
-    Unsent(Outgoing),
+    NotSent(SendError),
 }
 
 /// Why a packet did not leave.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "because")]
-pub enum Outgoing {
+pub enum SendError {
     /// The kernel knows no route: a lookup, which sends nothing.
     NoRoute,
     /// No socket to send from could be had.

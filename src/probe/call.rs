@@ -16,8 +16,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::Instant;
 
 use super::clock::skew;
-use crate::observation::{AwsError, CallSeen, Reason};
-use crate::wire::direct::{Direct, Trace};
+use crate::observation::{AwsError, CallEvidence, Reason};
+use crate::wire::connector::{PinnedConnector, Trace};
 use crate::wire::trust::Trust;
 
 /// What is called: which peer, under which name, within which time.
@@ -34,8 +34,8 @@ pub async fn list_metrics(
     credentials: Credentials,
     to: Destination<'_>,
     namespace: &str,
-) -> CallSeen {
-    let http = Direct::new(trust.clone(), Some(to.peer), Instant::now() + to.limit);
+) -> CallEvidence {
+    let http = PinnedConnector::new(trust.clone(), Some(to.peer), Instant::now() + to.limit);
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(to.region.to_owned()))
@@ -62,8 +62,8 @@ fn read(
     peer: SocketAddr,
     trace: Trace,
     result: Result<ListMetricsOutput, SdkError<ListMetricsError, HttpResponse>>,
-) -> CallSeen {
-    let mut seen = CallSeen {
+) -> CallEvidence {
+    let mut evidence = CallEvidence {
         ip: peer.ip(),
         peer: trace.peer,
         phases: trace.phases.clone(),
@@ -76,30 +76,30 @@ fn read(
     };
     match result {
         Ok(output) => {
-            seen.request_id = output.request_id().map(str::to_owned);
+            evidence.request_id = output.request_id().map(str::to_owned);
             // An absent list is how a foreign document looks to a lenient parser.
-            seen.metrics = output.metrics.as_ref().map(Vec::len);
+            evidence.metrics = output.metrics.as_ref().map(Vec::len);
         }
         Err(SdkError::ServiceError(error)) => {
-            seen.request_id = error.err().meta().request_id().map(str::to_owned);
-            seen.aws_error = error.err().code().map(|code| AwsError {
+            evidence.request_id = error.err().meta().request_id().map(str::to_owned);
+            evidence.aws_error = error.err().code().map(|code| AwsError {
                 code: code.to_owned(),
                 message: error.err().message().unwrap_or_default().to_owned(),
             });
         }
         Err(SdkError::ResponseError(error)) => {
             let detail = format!("status {}: no document of ListMetrics", error.raw().status());
-            seen.error = Some(trace.trouble_or(Reason::NotAnAwsAnswer, detail));
+            evidence.error = Some(trace.trouble_or(Reason::NotAnAwsAnswer, detail));
         }
         Err(other) => {
             let detail = other
                 .into_source()
                 .map_or_else(|_| "the SDK gave up".to_owned(), |source| source.to_string());
-            seen.error = Some(trace.trouble_or(Reason::InternalError, detail));
+            evidence.error = Some(trace.trouble_or(Reason::InternalError, detail));
         }
     }
     if let Some(error) = trace.error {
-        seen.error = Some(error);
+        evidence.error = Some(error);
     }
-    seen
+    evidence
 }

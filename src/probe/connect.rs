@@ -11,41 +11,41 @@ use tokio::time::{Instant, timeout};
 use tower::util::MapResponseLayer;
 
 use super::clock::skew;
-use crate::observation::{Connection, Phase, Phases, Reason, Trouble};
+use crate::observation::{Connection, Phase, Phases, ProbeError, Reason};
 use crate::wire::failure::{Stage, trouble};
-use crate::wire::trust::{Trust, Witness};
+use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
 
 pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
     let marks = Marks::new();
     let attempt = timeout(limit, request(trust, host, peer, &marks)).await;
-    let mut seen = Connection {
+    let mut evidence = Connection {
         ip: peer.ip(),
         peer: None,
         phases: marks.phases(),
-        certificate: marks.witness.certificate(),
+        certificate: marks.record.certificate(),
         http_status: None,
         clock_skew: None,
         error: None,
     };
     match attempt {
         Ok(Ok(response)) => {
-            seen.peer = response.remote_addr();
-            seen.http_status = Some(response.status().as_u16());
-            seen.clock_skew =
+            evidence.peer = response.remote_addr();
+            evidence.http_status = Some(response.status().as_u16());
+            evidence.clock_skew =
                 response.headers().get(reqwest::header::DATE).and_then(|date| skew(date.to_str().ok()?));
         }
-        Ok(Err(Unmade::Request(error))) => seen.error = Some(trouble(marks.stage(), &error)),
+        Ok(Err(Unmade::Request(error))) => evidence.error = Some(trouble(marks.stage(), &error)),
         Ok(Err(Unmade::Tls(error))) => {
-            seen.error = Some(Trouble { reason: Reason::InternalError, detail: error.to_string() });
+            evidence.error = Some(ProbeError { reason: Reason::InternalError, detail: error.to_string() });
         }
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
-            seen.error = Some(Trouble { reason: marks.stage().timeout(), detail });
+            evidence.error = Some(ProbeError { reason: marks.stage().timeout(), detail });
         }
     }
-    seen
+    evidence
 }
 
 enum Unmade {
@@ -55,7 +55,7 @@ enum Unmade {
 
 async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> Result<Response, Unmade> {
     let client = Client::builder()
-        .tls_backend_preconfigured(trust.client(&marks.witness).map_err(Unmade::Tls)?)
+        .tls_backend_preconfigured(trust.client(&marks.record).map_err(Unmade::Tls)?)
         .connector_layer(MapResponseLayer::new(at_connected(&marks.connected)))
         .resolve(host, peer)
         .no_proxy()
@@ -86,7 +86,7 @@ fn at_connected<C>(mark: &Arc<OnceLock<Instant>>) -> impl Fn(C) -> C + Clone + S
 struct Marks {
     /// Once the client stands: making it is our work, not the network's.
     begun: OnceLock<Instant>,
-    witness: Arc<Witness>,
+    record: Arc<HandshakeRecord>,
     connected: Arc<OnceLock<Instant>>,
     answered: OnceLock<Instant>,
 }
@@ -95,14 +95,14 @@ impl Marks {
     fn new() -> Self {
         Self {
             begun: OnceLock::new(),
-            witness: Arc::default(),
+            record: Arc::default(),
             connected: Arc::default(),
             answered: OnceLock::new(),
         }
     }
 
     fn stage(&self) -> Stage {
-        match (self.witness.hello(), self.connected.get()) {
+        match (self.record.hello(), self.connected.get()) {
             (None, _) => Stage::Tcp,
             (Some(_), None) => Stage::Tls,
             (Some(_), Some(_)) => Stage::Response,
@@ -112,8 +112,8 @@ impl Marks {
     /// Of the phases that came to their end.
     fn phases(&self) -> Phases {
         let marks = [
-            (Phase::Tcp, self.begun.get().copied(), self.witness.hello()),
-            (Phase::Tls, self.witness.hello(), self.connected.get().copied()),
+            (Phase::Tcp, self.begun.get().copied(), self.record.hello()),
+            (Phase::Tls, self.record.hello(), self.connected.get().copied()),
             (Phase::Response, self.connected.get().copied(), self.answered.get().copied()),
         ];
         marks.into_iter().filter_map(|(phase, from, to)| Some((phase, to? - from?))).collect()

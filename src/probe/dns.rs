@@ -13,12 +13,12 @@ use hickory_resolver::net::tcp::TcpClientStream;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query as DnsQuestion, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout_at};
 
 use crate::check::Family;
-use crate::observation::{Answer, DnsSeen, Question, Reply, Resolver, Transport};
+use crate::observation::{DnsEvidence, Query, QueryResult, QueryType, Resolver, Transport};
 use crate::wire::failure::words;
 use socket::Sockets;
 
@@ -37,30 +37,30 @@ const MOST_ADDRESSES: usize = 256;
 const LONGEST_CHAIN: usize = 16;
 
 /// Asks everybody for `host`, side by side; `families` are those of the instance's addresses.
-pub async fn resolve(host: &str, families: &[Family], timeout: Duration) -> DnsSeen {
+pub async fn resolve(host: &str, families: &[Family], timeout: Duration) -> DnsEvidence {
     let deadline = Instant::now() + timeout;
     let vpc = if families.contains(&Family::Ipv4) { VPC_RESOLVER } else { VPC_RESOLVER_IPV6 };
     let (a, aaaa, vpc_a, vpc_aaaa) = tokio::join!(
-        ask_system(host, Question::A, deadline),
-        ask_system(host, Question::Aaaa, deadline),
-        ask(vpc, Resolver::Vpc, host, Question::A, deadline),
-        ask(vpc, Resolver::Vpc, host, Question::Aaaa, deadline),
+        ask_system(host, QueryType::A, deadline),
+        ask_system(host, QueryType::Aaaa, deadline),
+        ask(vpc, Resolver::Vpc, host, QueryType::A, deadline),
+        ask(vpc, Resolver::Vpc, host, QueryType::Aaaa, deadline),
     );
-    let answers = a.into_iter().chain(aaaa).chain([vpc_a, vpc_aaaa]).collect();
-    DnsSeen { host: host.to_owned(), answers, hosts_file: system::hosts_file(host) }
+    let queries = a.into_iter().chain(aaaa).chain([vpc_a, vpc_aaaa]).collect();
+    DnsEvidence { host: host.to_owned(), queries, hosts_file: system::hosts_file(host) }
 }
 
-/// The addresses that applications are told, with no judgement; or why there are none.
+/// The addresses that applications are told, not judged; or why there are none.
 pub async fn addresses(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
     let deadline = Instant::now() + timeout;
     let (a, aaaa) =
-        tokio::join!(ask_system(host, Question::A, deadline), ask_system(host, Question::Aaaa, deadline));
+        tokio::join!(ask_system(host, QueryType::A, deadline), ask_system(host, QueryType::Aaaa, deadline));
     let mut found = Vec::new();
     let mut trouble = None;
     for answer in a.into_iter().chain(aaaa) {
-        match answer.reply {
-            Reply::Addresses { addresses, .. } => found.extend(addresses),
-            reply => trouble = Some(format!("{host}: {} from {}", told(&reply), answer.server)),
+        match answer.result {
+            QueryResult::Addresses { addresses, .. } => found.extend(addresses),
+            result => trouble = Some(format!("{host}: {} from {}", told(&result), answer.server)),
         }
     }
     match trouble {
@@ -70,105 +70,105 @@ pub async fn addresses(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Str
     }
 }
 
-fn told(reply: &Reply) -> String {
-    match reply {
-        Reply::Addresses { .. } => "an answer".to_owned(),
-        Reply::Nxdomain => "NXDOMAIN".to_owned(),
-        Reply::Servfail => "SERVFAIL".to_owned(),
-        Reply::Refused => "REFUSED".to_owned(),
-        Reply::OtherCode { rcode } => format!("response code {rcode}"),
-        Reply::Truncated { detail } => format!("a truncated answer ({detail})"),
-        Reply::Timeout => "no answer".to_owned(),
-        Reply::Unreachable { detail } => format!("no answer ({detail})"),
-        Reply::Invalid { detail } => format!("no answer to the question ({detail})"),
+fn told(result: &QueryResult) -> String {
+    match result {
+        QueryResult::Addresses { .. } => "an answer".to_owned(),
+        QueryResult::Nxdomain => "NXDOMAIN".to_owned(),
+        QueryResult::Servfail => "SERVFAIL".to_owned(),
+        QueryResult::Refused => "REFUSED".to_owned(),
+        QueryResult::OtherCode { rcode } => format!("response code {rcode}"),
+        QueryResult::Truncated { detail } => format!("a truncated answer ({detail})"),
+        QueryResult::Timeout => "no answer".to_owned(),
+        QueryResult::Unreachable { detail } => format!("no answer ({detail})"),
+        QueryResult::Invalid { detail } => format!("no answer to the question ({detail})"),
     }
 }
 
 /// Resolvers that are reached over the network. A stub on this machine (127.0.0.53) answers
 /// whether or not anything leaves it.
-pub fn off_host_resolvers(own: &[IpAddr]) -> Vec<SocketAddr> {
-    off_host(system::resolvers(), own)
+pub fn off_host_resolvers(local_addresses: &[IpAddr]) -> Vec<SocketAddr> {
+    off_host(system::resolvers(), local_addresses)
 }
 
-fn off_host(mut resolvers: Vec<SocketAddr>, own: &[IpAddr]) -> Vec<SocketAddr> {
+fn off_host(mut resolvers: Vec<SocketAddr>, local_addresses: &[IpAddr]) -> Vec<SocketAddr> {
     resolvers.extend([VPC_RESOLVER, VPC_RESOLVER_IPV6]);
-    resolvers.retain(|resolver| !resolver.ip().is_loopback() && !own.contains(&resolver.ip()));
+    resolvers.retain(|resolver| !resolver.ip().is_loopback() && !local_addresses.contains(&resolver.ip()));
     resolvers
 }
 
 /// As the C library does it: in the order of `resolv.conf`, on to the next server when one is
 /// silent or says that it cannot. Every server that was asked is in the evidence.
-async fn ask_system(host: &str, question: Question, deadline: Instant) -> Vec<Answer> {
+async fn ask_system(host: &str, query_type: QueryType, deadline: Instant) -> Vec<Query> {
     let servers = system::resolvers();
-    let mut answers = Vec::new();
+    let mut queries = Vec::new();
     for (position, server) in servers.iter().enumerate() {
         let left = u32::try_from(servers.len() - position).unwrap_or(1);
         let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
-        let answer = ask(*server, Resolver::System, host, question, until).await;
-        let conclusive = matches!(answer.reply, Reply::Addresses { .. } | Reply::Nxdomain);
-        answers.push(answer);
+        let answer = ask(*server, Resolver::System, host, query_type, until).await;
+        let conclusive = matches!(answer.result, QueryResult::Addresses { .. } | QueryResult::Nxdomain);
+        queries.push(answer);
         if conclusive {
             break;
         }
     }
-    answers
+    queries
 }
 
 async fn ask(
     server: SocketAddr,
     resolver: Resolver,
     host: &str,
-    question: Question,
+    query_type: QueryType,
     deadline: Instant,
-) -> Answer {
+) -> Query {
     let started = Instant::now();
     let provider = Sockets::default();
     let mut transport = Transport::Udp;
-    let mut reply = match query(host, question) {
+    let mut result = match query(host, query_type) {
         Ok((query, options)) => {
             let over_udp = ask_udp(server, query.clone(), options, deadline, &provider).await;
             match over_udp {
                 Ok(response) if response.metadata.truncation => {
                     transport = Transport::Tcp;
                     match ask_tcp(server, query, options, deadline).await {
-                        Ok(response) => read(&response, host, question),
-                        Err(error) => Reply::Truncated { detail: format!("over TCP: {error}") },
+                        Ok(response) => read(&response, host, query_type),
+                        Err(error) => QueryResult::Truncated { detail: format!("over TCP: {error}") },
                     }
                 }
-                Ok(response) => read(&response, host, question),
+                Ok(response) => read(&response, host, query_type),
                 Err(error) => reply_of(&error),
             }
         }
-        Err(error) => Reply::Invalid { detail: words(&error) },
+        Err(error) => QueryResult::Invalid { detail: words(&error) },
     };
-    if let Reply::Addresses { addresses, .. } = &reply
+    if let QueryResult::Addresses { addresses, .. } = &result
         && addresses.len() > MOST_ADDRESSES
     {
         let detail = format!("{} addresses, more than {MOST_ADDRESSES}", addresses.len());
-        reply = Reply::Invalid { detail };
+        result = QueryResult::Invalid { detail };
     }
     let retransmitted = provider.opened() > 1;
-    Answer { server, resolver, question, transport, retransmitted, took: started.elapsed(), reply }
+    Query { server, resolver, query_type, transport, retransmitted, took: started.elapsed(), result }
 }
 
-fn query(host: &str, question: Question) -> Result<(Query, DnsRequestOptions), NetError> {
+fn query(host: &str, query_type: QueryType) -> Result<(DnsQuestion, DnsRequestOptions), NetError> {
     // With the dot: a search list must not lead elsewhere.
     let mut name = Name::from_str_relaxed(host)?;
     name.set_fqdn(true);
-    let record_type = match question {
-        Question::A => RecordType::A,
-        Question::Aaaa => RecordType::AAAA,
+    let record_type = match query_type {
+        QueryType::A => RecordType::A,
+        QueryType::Aaaa => RecordType::AAAA,
     };
     let mut options = DnsRequestOptions::default();
     options.use_edns = true;
     options.edns_payload_len = UDP_PAYLOAD;
     options.recursion_desired = true;
-    Ok((Query::query(name, record_type), options))
+    Ok((DnsQuestion::query(name, record_type), options))
 }
 
 async fn ask_udp(
     server: SocketAddr,
-    query: Query,
+    query: DnsQuestion,
     mut options: DnsRequestOptions,
     deadline: Instant,
     provider: &Sockets,
@@ -191,7 +191,7 @@ async fn ask_udp(
 
 async fn ask_tcp(
     server: SocketAddr,
-    query: Query,
+    query: DnsQuestion,
     options: DnsRequestOptions,
     deadline: Instant,
 ) -> Result<DnsResponse, NetError> {
@@ -208,19 +208,19 @@ async fn ask_tcp(
     }
 }
 
-fn read(response: &DnsResponse, host: &str, question: Question) -> Reply {
+fn read(response: &DnsResponse, host: &str, query_type: QueryType) -> QueryResult {
     match response.metadata.response_code {
         ResponseCode::NoError => {}
-        ResponseCode::NXDomain => return Reply::Nxdomain,
-        ResponseCode::ServFail => return Reply::Servfail,
-        ResponseCode::Refused => return Reply::Refused,
-        other => return Reply::OtherCode { rcode: other.into() },
+        ResponseCode::NXDomain => return QueryResult::Nxdomain,
+        ResponseCode::ServFail => return QueryResult::Servfail,
+        ResponseCode::Refused => return QueryResult::Refused,
+        other => return QueryResult::OtherCode { rcode: other.into() },
     }
     if response.metadata.truncation {
-        return Reply::Truncated { detail: "even over TCP".to_owned() };
+        return QueryResult::Truncated { detail: "even over TCP".to_owned() };
     }
     let Ok(mut owner) = Name::from_str_relaxed(host) else {
-        return Reply::Invalid { detail: format!("{host} is no name") };
+        return QueryResult::Invalid { detail: format!("{host} is no name") };
     };
     owner.set_fqdn(true);
     let mut aliases = Vec::new();
@@ -238,9 +238,9 @@ fn read(response: &DnsResponse, host: &str, question: Question) -> Reply {
     }
     let mut addresses = Vec::new();
     for record in response.answers.iter().filter(|record| record.name == owner) {
-        let address = match (&record.data, question) {
-            (RData::A(ip), Question::A) => IpAddr::V4(ip.0),
-            (RData::AAAA(ip), Question::Aaaa) => IpAddr::V6(ip.0),
+        let address = match (&record.data, query_type) {
+            (RData::A(ip), QueryType::A) => IpAddr::V4(ip.0),
+            (RData::AAAA(ip), QueryType::Aaaa) => IpAddr::V6(ip.0),
             _ => continue,
         };
         shorten(record.ttl);
@@ -248,17 +248,17 @@ fn read(response: &DnsResponse, host: &str, question: Question) -> Reply {
     }
     // Servers rotate them, which says nothing.
     addresses.sort_unstable();
-    Reply::Addresses { addresses, ttl, aliases }
+    QueryResult::Addresses { addresses, ttl, aliases }
 }
 
-fn reply_of(error: &NetError) -> Reply {
+fn reply_of(error: &NetError) -> QueryResult {
     match error {
-        NetError::Timeout => Reply::Timeout,
-        NetError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Reply::Timeout,
-        NetError::Io(error) => Reply::Unreachable { detail: words(error.as_ref()) },
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => Reply::Servfail,
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Reply::Refused,
-        other => Reply::Invalid { detail: words(other) },
+        NetError::Timeout => QueryResult::Timeout,
+        NetError::Io(error) if error.kind() == io::ErrorKind::TimedOut => QueryResult::Timeout,
+        NetError::Io(error) => QueryResult::Unreachable { detail: words(error.as_ref()) },
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => QueryResult::Servfail,
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => QueryResult::Refused,
+        other => QueryResult::Invalid { detail: words(other) },
     }
 }
 
@@ -268,9 +268,9 @@ mod tests {
 
     #[test]
     fn a_resolver_on_this_host_vouches_for_nothing() {
-        let own: IpAddr = "10.0.1.23".parse().unwrap();
+        let local_addresses: IpAddr = "10.0.1.23".parse().unwrap();
         let system = ["127.0.0.53:53", "10.0.1.23:53", "10.0.0.2:53"].map(|server| server.parse().unwrap());
-        let kept = off_host(system.to_vec(), &[own]);
+        let kept = off_host(system.to_vec(), &[local_addresses]);
         assert_eq!(kept, ["10.0.0.2:53".parse().unwrap(), VPC_RESOLVER, VPC_RESOLVER_IPV6]);
     }
 }

@@ -17,7 +17,9 @@ use tokio::time::{Instant, timeout_at};
 pub use icmp::Pinger;
 
 use crate::check::{EndpointName, Family};
-use crate::observation::{Control, ControlKind, EgressSeen, Heard, Outgoing, Probe, Shot};
+use crate::observation::{
+    Control, ControlKind, EgressEvidence, EgressProbe, ProbeResult, Protocol, SendError,
+};
 use crate::wire::failure::words;
 use icmp::Burst;
 
@@ -26,7 +28,7 @@ const MOST_CONTROLS: usize = 8;
 
 /// Where the egress check aims, by one family.
 #[derive(Clone, Debug)]
-pub struct Aim {
+pub struct EgressTargets {
     pub family: Family,
     pub literals: Vec<IpAddr>,
     /// Names with the addresses that they led to.
@@ -45,31 +47,36 @@ pub struct Controls {
     pub resolvers: Vec<SocketAddr>,
 }
 
-pub async fn attempt(pinger: &Pinger, own: Vec<IpAddr>, aim: Aim, controls: Controls) -> EgressSeen {
-    let deadline = Instant::now() + aim.window;
-    let targets = targets(&aim);
-    let (routed, mut shots) = by_route(&targets, &aim);
+pub async fn attempt(
+    pinger: &Pinger,
+    local_addresses: Vec<IpAddr>,
+    targets: EgressTargets,
+    controls: Controls,
+) -> EgressEvidence {
+    let deadline = Instant::now() + targets.window;
+    let destinations = destinations(&targets);
+    let (routed, mut probes) = by_route(&destinations, &targets);
     let burst =
-        Burst { family: aim.family, targets: routed.iter().map(|target| target.ip).collect(), deadline };
+        Burst { family: targets.family, targets: routed.iter().map(|target| target.ip).collect(), deadline };
     let ((icmp, loopback), sockets, off_host) = tokio::join!(
         pinger.ping(burst),
-        all_sockets(&routed, &aim, deadline),
-        off_host(controls, aim.family, deadline),
+        all_sockets(&routed, &targets, deadline),
+        off_host(controls, targets.family, deadline),
     );
     let socket = icmp.socket;
-    for (target, (sent, heard)) in routed.iter().zip(icmp.heard) {
-        shots.push(target.shot(Probe::Icmp, None, sent, heard));
+    for (target, (sent, result)) in routed.iter().zip(icmp.result) {
+        probes.push(target.probe(Protocol::Icmp, None, sent, result));
     }
-    shots.extend(sockets);
-    shots.sort_by_key(|shot| (shot.probe, shot.ip, shot.port));
-    EgressSeen {
-        family: aim.family,
-        window: aim.window,
-        own_addresses: own.into_iter().filter(|ip| Family::of(*ip) == aim.family).collect(),
+    probes.extend(sockets);
+    probes.sort_by_key(|probe| (probe.protocol, probe.ip, probe.port));
+    EgressEvidence {
+        family: targets.family,
+        window: targets.window,
+        local_addresses: local_addresses.into_iter().filter(|ip| Family::of(*ip) == targets.family).collect(),
         icmp_socket: socket,
-        shots,
+        probes,
         controls: std::iter::once(loopback).chain(off_host).collect(),
-        unresolved: aim.unresolved,
+        unresolved: targets.unresolved,
     }
 }
 
@@ -80,35 +87,37 @@ struct Target {
 }
 
 impl Target {
-    fn shot(&self, probe: Probe, port: Option<u16>, sent: u32, heard: Heard) -> Shot {
-        Shot { host: self.host.clone(), ip: self.ip, probe, port, sent, heard }
+    fn probe(&self, protocol: Protocol, port: Option<u16>, sent: u32, result: ProbeResult) -> EgressProbe {
+        EgressProbe { host: self.host.clone(), ip: self.ip, protocol, port, sent, result }
     }
 }
 
-fn targets(aim: &Aim) -> Vec<Target> {
-    let literals = aim.literals.iter().map(|ip| Target { host: None, ip: *ip });
-    let named = aim.named.iter().map(|(host, ip)| Target { host: Some(host.clone()), ip: *ip });
-    literals.chain(named).filter(|target| Family::of(target.ip) == aim.family).collect()
+fn destinations(targets: &EgressTargets) -> Vec<Target> {
+    let literals = targets.literals.iter().map(|ip| Target { host: None, ip: *ip });
+    let named = targets.named.iter().map(|(host, ip)| Target { host: Some(host.clone()), ip: *ip });
+    literals.chain(named).filter(|target| Family::of(target.ip) == targets.family).collect()
 }
 
 /// Splits off the targets to which this machine cannot send at all. The lookup sends nothing.
-fn by_route(targets: &[Target], aim: &Aim) -> (Vec<Target>, Vec<Shot>) {
+fn by_route(destinations: &[Target], targets: &EgressTargets) -> (Vec<Target>, Vec<EgressProbe>) {
     let mut routed = Vec::new();
-    let mut shots = Vec::new();
-    for target in targets {
+    let mut probes = Vec::new();
+    for target in destinations {
         let Some(outgoing) = no_route(target.ip) else {
             routed.push(target.clone());
             continue;
         };
-        let heard = || Heard::Unsent(outgoing.clone());
-        shots.push(target.shot(Probe::Icmp, None, 0, heard()));
-        shots.extend(aim.tcp_ports.iter().map(|port| target.shot(Probe::Tcp, Some(*port), 0, heard())));
-        shots.extend(aim.udp_dns.then(|| target.shot(Probe::Udp, Some(sockets::DNS), 0, heard())));
+        let result = || ProbeResult::NotSent(outgoing.clone());
+        probes.push(target.probe(Protocol::Icmp, None, 0, result()));
+        probes.extend(
+            targets.tcp_ports.iter().map(|port| target.probe(Protocol::Tcp, Some(*port), 0, result())),
+        );
+        probes.extend(targets.udp_dns.then(|| target.probe(Protocol::Udp, Some(sockets::DNS), 0, result())));
     }
-    (routed, shots)
+    (routed, probes)
 }
 
-fn no_route(ip: IpAddr) -> Option<Outgoing> {
+fn no_route(ip: IpAddr) -> Option<SendError> {
     let unspecified: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -117,27 +126,31 @@ fn no_route(ip: IpAddr) -> Option<Outgoing> {
         std::net::UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect((ip, sockets::DNS)));
     let error = lookup.err()?;
     Some(match error.kind() {
-        io::ErrorKind::NetworkUnreachable => Outgoing::NoRoute,
-        _ => Outgoing::Blocked { errno: words(&error) },
+        io::ErrorKind::NetworkUnreachable => SendError::NoRoute,
+        _ => SendError::Blocked { errno: words(&error) },
     })
 }
 
-async fn all_sockets(targets: &[Target], aim: &Aim, deadline: Instant) -> Vec<Shot> {
+async fn all_sockets(
+    destinations: &[Target],
+    targets: &EgressTargets,
+    deadline: Instant,
+) -> Vec<EgressProbe> {
     let mut running = JoinSet::new();
-    for target in targets {
-        for port in aim.tcp_ports.clone() {
+    for target in destinations {
+        for port in targets.tcp_ports.clone() {
             let target = target.clone();
             running.spawn(async move {
-                let heard = sockets::tcp(SocketAddr::new(target.ip, port), deadline).await;
-                let sent = u32::from(!matches!(heard, Heard::Unsent(_)));
-                target.shot(Probe::Tcp, Some(port), sent, heard)
+                let result = sockets::tcp(SocketAddr::new(target.ip, port), deadline).await;
+                let sent = u32::from(!matches!(result, ProbeResult::NotSent(_)));
+                target.probe(Protocol::Tcp, Some(port), sent, result)
             });
         }
-        if aim.udp_dns {
+        if targets.udp_dns {
             let target = target.clone();
             running.spawn(async move {
-                let (sent, heard) = sockets::udp_dns(target.ip, deadline).await;
-                target.shot(Probe::Udp, Some(sockets::DNS), sent, heard)
+                let (sent, result) = sockets::udp_dns(target.ip, deadline).await;
+                target.probe(Protocol::Udp, Some(sockets::DNS), sent, result)
             });
         }
     }
@@ -160,33 +173,33 @@ async fn endpoint(
     deadline: Instant,
 ) -> Option<Control> {
     let mut asking = JoinSet::new();
-    let mut heard: BTreeMap<SocketAddr, Option<Heard>> = BTreeMap::new();
+    let mut result: BTreeMap<SocketAddr, Option<ProbeResult>> = BTreeMap::new();
     let preferred = loop {
         let addresses = known.borrow_and_update().values().flatten().copied().collect();
         let preferred = nearest(addresses, family);
         for peer in &preferred {
-            if heard.len() < MOST_CONTROLS && !heard.contains_key(peer) {
-                heard.insert(*peer, None);
+            if result.len() < MOST_CONTROLS && !result.contains_key(peer) {
+                result.insert(*peer, None);
                 let peer = *peer;
                 asking.spawn(async move { (peer, sockets::tcp(peer, deadline).await) });
             }
         }
-        let answered = heard.values().any(|heard| matches!(heard, Some(Heard::Answer { .. })));
+        let answered = result.values().any(|result| matches!(result, Some(ProbeResult::Reply { .. })));
         if asking.is_empty() && answered {
             break preferred;
         }
         tokio::select! {
-            Some(Ok((peer, outcome))) = asking.join_next() => { heard.insert(peer, Some(outcome)); }
+            Some(Ok((peer, outcome))) = asking.join_next() => { result.insert(peer, Some(outcome)); }
             changed = timeout_at(deadline, known.changed()) => if !matches!(changed, Ok(Ok(()))) { break preferred },
         }
     };
     while let Some(Ok((peer, outcome))) = asking.join_next().await {
-        heard.insert(peer, Some(outcome));
+        result.insert(peer, Some(outcome));
     }
-    let heard: Vec<(SocketAddr, Heard)> =
-        preferred.into_iter().filter_map(|peer| Some((peer, heard.remove(&peer)??))).collect();
+    let result: Vec<(SocketAddr, ProbeResult)> =
+        preferred.into_iter().filter_map(|peer| Some((peer, result.remove(&peer)??))).collect();
     let says = |passed| if passed { "accepted a connection" } else { "did not accept a connection" };
-    first_to_answer(ControlKind::Endpoint, &heard, says)
+    first_to_answer(ControlKind::Endpoint, &result, says)
 }
 
 async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
@@ -201,12 +214,12 @@ async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant)
 /// In the order in which they were preferred, so that each attempt names the same one.
 fn first_to_answer(
     control: ControlKind,
-    heard: &[(SocketAddr, Heard)],
+    result: &[(SocketAddr, ProbeResult)],
     says: impl Fn(bool) -> &'static str,
 ) -> Option<Control> {
-    let answered = heard.iter().find(|(_, heard)| matches!(heard, Heard::Answer { .. }));
+    let answered = result.iter().find(|(_, result)| matches!(result, ProbeResult::Reply { .. }));
     let passed = answered.is_some();
-    let (peer, _) = answered.or_else(|| heard.first())?;
+    let (peer, _) = answered.or_else(|| result.first())?;
     let detail = format!("{peer} {}", says(passed));
     Some(Control { control, target: Some(*peer), passed, detail })
 }

@@ -15,19 +15,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::check::Family;
 use crate::network::Cidr;
-use crate::observation::{Instance, InstanceSeen, Reason, Trouble};
-use crate::wire::direct::Direct;
+use crate::observation::{Instance, InstanceEvidence, ProbeError, Reason};
+use crate::wire::connector::PinnedConnector;
 use crate::wire::trust::Trust;
 
-pub use credentials::Seeker;
+pub use credentials::CredentialsWorker;
 
 /// Where every instance has it ("Instance metadata" in the EC2 user guide).
 const IPV4: &str = "http://169.254.169.254";
 const IPV6: &str = "http://[fd00:ec2::254]";
 
-pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceSeen {
+pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceEvidence {
     let deadline = Instant::now() + limit;
-    let http = Direct::new(trust.clone(), None, deadline);
+    let http = PinnedConnector::new(trust.clone(), None, deadline);
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
     let facts = match asking_once(&provider, families, limit) {
         Ok(client) => timeout_at(deadline, facts(&client.build())).await,
@@ -41,10 +41,10 @@ pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> In
         ),
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
-            Some(Trouble { reason: Reason::MetadataTimeout, detail })
+            Some(ProbeError { reason: Reason::MetadataTimeout, detail })
         }
     };
-    InstanceSeen { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
+    InstanceEvidence { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
 }
 
 /// The server is said outright, over IPv6 only where the instance has no IPv4 address: to find it
@@ -55,8 +55,8 @@ fn asking_once(
     families: &[Family],
     limit: Duration,
 ) -> Result<client::Builder, Unanswered> {
-    let own = if families.contains(&Family::Ipv4) { IPV4 } else { IPV6 };
-    let server = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| own.to_owned());
+    let local_addresses = if families.contains(&Family::Ipv4) { IPV4 } else { IPV6 };
+    let server = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| local_addresses.to_owned());
     let client = Client::builder().configure(provider).endpoint(server);
     let client = client.map_err(|error| Unanswered::Endpoint(error.to_string()))?;
     Ok(client.max_attempts(1).connect_timeout(limit).read_timeout(limit))
@@ -142,13 +142,13 @@ fn listed<T: std::str::FromStr>(lines: Option<String>) -> Vec<T> {
 }
 
 /// Metadata answered, but not with what was asked for; 403 is how it says that it is off.
-fn refusal(status: Option<u16>, error: &Unanswered) -> Trouble {
+fn refusal(status: Option<u16>, error: &Unanswered) -> ProbeError {
     let reason = if status == Some(403) { Reason::MetadataDisabled } else { Reason::MetadataInvalid };
-    Trouble { reason, detail: told(error) }
+    ProbeError { reason, detail: told(error) }
 }
 
 /// Metadata did not answer; the transport knows why.
-fn unreached(error: &Trouble) -> Trouble {
+fn unreached(error: &ProbeError) -> ProbeError {
     let reason = match error.reason {
         Reason::ConnectTimeout | Reason::ResponseTimeout => Reason::MetadataTimeout,
         Reason::ConnectionRefused | Reason::ConnectionReset | Reason::NetworkUnreachable => {
@@ -156,7 +156,7 @@ fn unreached(error: &Trouble) -> Trouble {
         }
         _ => Reason::MetadataInvalid,
     };
-    Trouble { reason, detail: error.detail.clone() }
+    ProbeError { reason, detail: error.detail.clone() }
 }
 
 /// An error with what led to it; repeated words left out.

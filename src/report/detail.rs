@@ -5,8 +5,8 @@ use super::summary::clock;
 use super::summary::egress;
 use super::words::{clean, clock_time, explained, list, phases, time};
 use crate::observation::{
-    Address, Answer, CallSeen, Certificate, Connection, DnsSeen, EgressSeen, Evidence, Observation, Phases,
-    Question, Reply, Resolver, Transport, Trouble,
+    Address, CallEvidence, Certificate, Connection, DnsEvidence, EgressEvidence, Evidence, Observation,
+    Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
 };
 
 /// What a person still reads. The JSON report has everything.
@@ -17,12 +17,12 @@ pub fn lines(observation: &Observation) -> Vec<String> {
     let lines: Vec<String> = match &observation.evidence {
         // The summary has said it all.
         Evidence::NotAttempted { .. } | Evidence::Instance(_) | Evidence::Credentials(_) => vec![],
-        Evidence::Dns(seen) => dns(seen),
+        Evidence::Dns(evidence) => dns(evidence),
         Evidence::Connect { connections, .. } => {
             connections.iter().map(|connection| connected(connection, address(connection.ip))).collect()
         }
         Evidence::Call { calls, .. } => calls.iter().map(|call| called(call, address(call.ip))).collect(),
-        Evidence::Egress(seen) => window(seen),
+        Evidence::Egress(evidence) => window(evidence),
     };
     let more = lines.len().saturating_sub(MOST);
     let mut lines: Vec<String> = lines.iter().take(MOST).map(|line| clean(line)).collect();
@@ -32,55 +32,55 @@ pub fn lines(observation: &Observation) -> Vec<String> {
     lines
 }
 
-fn dns(seen: &DnsSeen) -> Vec<String> {
-    let mut lines: Vec<String> = seen.answers.iter().map(answer).collect();
-    if !seen.hosts_file.is_empty() {
-        lines.push(format!("/etc/hosts: {}", list(&seen.hosts_file)));
+fn dns(evidence: &DnsEvidence) -> Vec<String> {
+    let mut lines: Vec<String> = evidence.queries.iter().map(query).collect();
+    if !evidence.hosts_file.is_empty() {
+        lines.push(format!("/etc/hosts: {}", list(&evidence.hosts_file)));
     }
     lines
 }
 
-fn answer(answer: &Answer) -> String {
-    let question = match answer.question {
-        Question::A => "A",
-        Question::Aaaa => "AAAA",
+fn query(query: &Query) -> String {
+    let query_type = match query.query_type {
+        QueryType::A => "A",
+        QueryType::Aaaa => "AAAA",
     };
-    let whose = match answer.resolver {
+    let whose = match query.resolver {
         Resolver::System => "system",
         Resolver::Vpc => "VPC",
     };
-    let transport = match answer.transport {
+    let transport = match query.transport {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
     };
-    let again = if answer.retransmitted { ", asked twice" } else { "" };
+    let again = if query.retransmitted { ", asked twice" } else { "" };
     let head = format!(
-        "{question} from {} ({whose} resolver, {transport}{again}) after {}",
-        answer.server,
-        time(answer.took)
+        "{query_type} from {} ({whose} resolver, {transport}{again}) after {}",
+        query.server,
+        time(query.took)
     );
-    let reply = match &answer.reply {
-        Reply::Addresses { addresses, .. } if addresses.is_empty() => "no address (NODATA)".to_owned(),
-        Reply::Addresses { addresses, ttl, aliases } => {
+    let result = match &query.result {
+        QueryResult::Addresses { addresses, .. } if addresses.is_empty() => "no address (NODATA)".to_owned(),
+        QueryResult::Addresses { addresses, ttl, aliases } => {
             let ttl = ttl.map(|ttl| format!(" (ttl {ttl})")).unwrap_or_default();
             let by = if aliases.is_empty() { String::new() } else { format!(" by way of {}", list(aliases)) };
             format!("{}{ttl}{by}", list(addresses))
         }
-        Reply::Nxdomain => "NXDOMAIN".to_owned(),
-        Reply::Servfail => "SERVFAIL".to_owned(),
-        Reply::Refused => "REFUSED".to_owned(),
-        Reply::OtherCode { rcode } => format!("response code {rcode}"),
-        Reply::Truncated { detail } => format!("truncated: {detail}"),
-        Reply::Timeout => "no answer".to_owned(),
-        Reply::Unreachable { detail } => format!("unreachable: {detail}"),
-        Reply::Invalid { detail } => format!("no answer to the question: {detail}"),
+        QueryResult::Nxdomain => "NXDOMAIN".to_owned(),
+        QueryResult::Servfail => "SERVFAIL".to_owned(),
+        QueryResult::Refused => "REFUSED".to_owned(),
+        QueryResult::OtherCode { rcode } => format!("response code {rcode}"),
+        QueryResult::Truncated { detail } => format!("truncated: {detail}"),
+        QueryResult::Timeout => "no answer".to_owned(),
+        QueryResult::Unreachable { detail } => format!("unreachable: {detail}"),
+        QueryResult::Invalid { detail } => format!("no answer to the question: {detail}"),
     };
-    format!("{head}: {reply}")
+    format!("{head}: {result}")
 }
 
 fn connected(connection: &Connection, address: Option<&Address>) -> String {
     let mut parts = Vec::new();
-    parts.extend(verdict(address, connection.error.as_ref()));
+    parts.extend(outcome_words(address, connection.error.as_ref()));
     parts.extend(connection.http_status.map(|status| format!("HTTP {status}")));
     parts.extend(timing(&connection.phases));
     parts.extend(skew(connection.clock_skew));
@@ -91,9 +91,9 @@ fn connected(connection: &Connection, address: Option<&Address>) -> String {
     format!("{}: {}", connection.ip, parts.join(", "))
 }
 
-fn called(call: &CallSeen, address: Option<&Address>) -> String {
+fn called(call: &CallEvidence, address: Option<&Address>) -> String {
     let mut parts = Vec::new();
-    parts.extend(verdict(address, call.error.as_ref()));
+    parts.extend(outcome_words(address, call.error.as_ref()));
     parts.extend(call.http_status.map(|status| format!("HTTP {status}")));
     parts.extend(call.aws_error.as_ref().map(|error| format!("{}: {}", error.code, error.message)));
     parts.extend(call.request_id.as_ref().map(|id| format!("request id {id}")));
@@ -103,7 +103,7 @@ fn called(call: &CallSeen, address: Option<&Address>) -> String {
 }
 
 /// The address's outcome, with the words of the error behind it.
-fn verdict(address: Option<&Address>, error: Option<&Trouble>) -> Option<String> {
+fn outcome_words(address: Option<&Address>, error: Option<&ProbeError>) -> Option<String> {
     let reason = address.and_then(|address| address.outcome.reason());
     match (reason, error) {
         (Some(reason), Some(error)) if reason != error.reason => {
@@ -137,9 +137,9 @@ fn leaf(certificate: &Certificate) -> String {
     )
 }
 
-fn window(seen: &EgressSeen) -> Vec<String> {
-    let shots = seen.shots.iter().map(egress::heard);
-    let controls = seen.controls.iter().map(|control| format!("control: {}", egress::control(control)));
-    let unresolved = seen.unresolved.iter().cloned();
-    controls.chain(shots).chain(unresolved).collect()
+fn window(evidence: &EgressEvidence) -> Vec<String> {
+    let probes = evidence.probes.iter().map(egress::result);
+    let controls = evidence.controls.iter().map(|control| format!("control: {}", egress::control(control)));
+    let unresolved = evidence.unresolved.iter().cloned();
+    controls.chain(probes).chain(unresolved).collect()
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, SystemTime};
 use std::{env, fs};
 
 use super::{CheckReport, Report};
-use crate::check::{CheckId, Family, Rung};
+use crate::check::{CheckId, Family, Step};
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::network::Scope;
 use crate::observation::{
-    Address, Answer, AwsError, CallSeen, Certificate, Connection, Control, ControlKind, CredentialsSeen,
-    DnsSeen, EgressSeen, Evidence, Heard, IcmpSocket, Instance, InstanceSeen, Observation, Outcome, Outgoing,
-    Phase, Phases, Probe, Question, Reason, Reply, Resolver, Shot, Transport, Trouble,
+    Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
+    DnsEvidence, EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, Observation,
+    Outcome, Phase, Phases, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType, Reason,
+    Resolver, SendError, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -61,8 +62,8 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub fn rung(rung: Rung) -> CheckId {
-    CheckId::Endpoint("monitoring".into(), rung)
+pub fn step(step: Step) -> CheckId {
+    CheckId::Endpoint("monitoring".into(), step)
 }
 
 pub fn observed(check: CheckId, outcome: Outcome, evidence: Evidence) -> Observation {
@@ -133,24 +134,24 @@ fn instance() -> Instance {
 }
 
 fn healthy_observations() -> Vec<Observation> {
-    let seen = InstanceSeen {
+    let evidence = InstanceEvidence {
         server: Some("169.254.169.254:80".parse().unwrap()),
         instance: Some(instance()),
         error: None,
     };
-    let credentials = CredentialsSeen {
+    let credentials = CredentialsEvidence {
         source: Some("instance metadata".into()),
         access_key_id: Some("ASIAEXAMPLE".into()),
         expires_at: Some(at(6 * 3600)),
         error: None,
     };
     vec![
-        observed(CheckId::Instance, Outcome::Pass, Evidence::Instance(seen)),
+        observed(CheckId::Instance, Outcome::Pass, Evidence::Instance(evidence)),
         observed(CheckId::Credentials, Outcome::Pass, Evidence::Credentials(credentials)),
         dns(Outcome::Pass, &[("10.0.1.57", Scope::Vpc), ("10.0.2.113", Scope::Vpc)]),
         connect(vec![answered("10.0.1.57"), answered("10.0.2.113")]),
         call(vec![listed("10.0.1.57"), listed("10.0.2.113")]),
-        egress(Outcome::Pass, silent_shots()),
+        egress(Outcome::Pass, silent_probes()),
         no_ipv6(),
     ]
 }
@@ -159,33 +160,37 @@ pub fn healthy() -> Report {
     report(healthy_observations())
 }
 
-pub fn question(resolver: Resolver, question: Question, reply: Reply) -> Answer {
+pub fn query(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
     let server = match resolver {
         Resolver::System => "127.0.0.53:53",
         Resolver::Vpc => "169.254.169.253:53",
     };
-    Answer {
+    Query {
         server: server.parse().unwrap(),
         resolver,
-        question,
+        query_type,
         transport: Transport::Udp,
         retransmitted: false,
         took: ms(1.1),
-        reply,
+        result,
     }
 }
 
-pub fn addresses(ips: &[&str]) -> Reply {
-    Reply::Addresses { addresses: ips.iter().map(|text| ip(text)).collect(), ttl: Some(60), aliases: vec![] }
+pub fn addresses(ips: &[&str]) -> QueryResult {
+    QueryResult::Addresses {
+        addresses: ips.iter().map(|text| ip(text)).collect(),
+        ttl: Some(60),
+        aliases: vec![],
+    }
 }
 
 pub fn dns(outcome: Outcome, resolved: &[(&str, Scope)]) -> Observation {
     let ips: Vec<&str> = resolved.iter().map(|(text, _)| *text).collect();
-    let answers = [Resolver::System, Resolver::Vpc].map(|resolver| {
-        [question(resolver, Question::A, addresses(&ips)), question(resolver, Question::Aaaa, addresses(&[]))]
+    let queries = [Resolver::System, Resolver::Vpc].map(|resolver| {
+        [query(resolver, QueryType::A, addresses(&ips)), query(resolver, QueryType::Aaaa, addresses(&[]))]
     });
-    let seen = DnsSeen { host: HOST.into(), answers: answers.concat(), hosts_file: vec![] };
-    let mut observation = observed(rung(Rung::Dns), outcome, Evidence::Dns(seen));
+    let evidence = DnsEvidence { host: HOST.into(), queries: queries.concat(), hosts_file: vec![] };
+    let mut observation = observed(step(Step::Dns), outcome, Evidence::Dns(evidence));
     observation.took = ms(1.2);
     observation.phases = vec![(Phase::Query, ms(1.1))];
     observation.addresses = resolved
@@ -198,12 +203,12 @@ pub fn dns(outcome: Outcome, resolved: &[(&str, Scope)]) -> Observation {
     observation
 }
 
-pub fn unresolved(reason: Reason, reply: &Reply) -> Observation {
+pub fn unresolved(reason: Reason, result: &QueryResult) -> Observation {
     let mut observation = dns(Outcome::Fail(reason), &[]);
-    let answers = [Resolver::System, Resolver::Vpc]
-        .map(|resolver| [Question::A, Question::Aaaa].map(|kind| question(resolver, kind, reply.clone())));
+    let queries = [Resolver::System, Resolver::Vpc]
+        .map(|resolver| [QueryType::A, QueryType::Aaaa].map(|kind| query(resolver, kind, result.clone())));
     observation.evidence =
-        Evidence::Dns(DnsSeen { host: HOST.into(), answers: answers.concat(), hosts_file: vec![] });
+        Evidence::Dns(DnsEvidence { host: HOST.into(), queries: queries.concat(), hosts_file: vec![] });
     observation
 }
 
@@ -230,7 +235,7 @@ pub fn broken(ip_text: &str, reason: Reason, phases: Phases, detail: &str) -> (A
     connection.clock_skew = None;
     connection.peer = None;
     connection.certificate = None;
-    connection.error = Some(Trouble { reason, detail: detail.into() });
+    connection.error = Some(ProbeError { reason, detail: detail.into() });
     (address, connection)
 }
 
@@ -244,20 +249,20 @@ fn certificate(issuer: &str) -> Certificate {
     }
 }
 
-pub fn connect(seen: Vec<(Address, Connection)>) -> Observation {
-    let (addresses, connections): (Vec<Address>, Vec<Connection>) = seen.into_iter().unzip();
+pub fn connect(evidence: Vec<(Address, Connection)>) -> Observation {
+    let (addresses, connections): (Vec<Address>, Vec<Connection>) = evidence.into_iter().unzip();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
     let evidence = Evidence::Connect { host: HOST.into(), port: 443, connections };
-    let mut observation = observed(rung(Rung::Connect), outcome, evidence);
+    let mut observation = observed(step(Step::Connect), outcome, evidence);
     observation.took = ms(3.5);
     observation.phases.clone_from(&addresses[0].phases);
     observation.addresses = addresses;
     observation
 }
 
-pub fn listed(ip_text: &str) -> (Address, CallSeen) {
+pub fn listed(ip_text: &str) -> (Address, CallEvidence) {
     let (address, connection) = answered(ip_text);
-    let call = CallSeen {
+    let call = CallEvidence {
         ip: connection.ip,
         peer: connection.peer,
         phases: connection.phases,
@@ -277,7 +282,7 @@ pub fn refused(
     status: u16,
     code: &str,
     message: &str,
-) -> (Address, CallSeen) {
+) -> (Address, CallEvidence) {
     let (mut address, mut call) = listed(ip_text);
     address.outcome = outcome;
     call.http_status = Some(status);
@@ -286,47 +291,48 @@ pub fn refused(
     (address, call)
 }
 
-pub fn call(seen: Vec<(Address, CallSeen)>) -> Observation {
-    let (addresses, calls): (Vec<Address>, Vec<CallSeen>) = seen.into_iter().unzip();
+pub fn call(evidence: Vec<(Address, CallEvidence)>) -> Observation {
+    let (addresses, calls): (Vec<Address>, Vec<CallEvidence>) = evidence.into_iter().unzip();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
     let mut observation =
-        observed(rung(Rung::Call), outcome, Evidence::Call { host: HOST.into(), calls, proof: None });
+        observed(step(Step::Call), outcome, Evidence::Call { host: HOST.into(), calls, proof: None });
     observation.took = ms(14.2);
     observation.phases.clone_from(&addresses[0].phases);
     observation.addresses = addresses;
     observation
 }
 
-pub fn shot(probe: Probe, ip_text: &str, sent: u32, heard: Heard) -> Shot {
-    let port = match probe {
-        Probe::Icmp => None,
-        Probe::Tcp => Some(443),
-        Probe::Udp => Some(53),
+pub fn probe(protocol: Protocol, ip_text: &str, sent: u32, result: ProbeResult) -> EgressProbe {
+    let port = match protocol {
+        Protocol::Icmp => None,
+        Protocol::Tcp => Some(443),
+        Protocol::Udp => Some(53),
     };
-    Shot { host: None, ip: ip(ip_text), probe, port, sent, heard }
+    EgressProbe { host: None, ip: ip(ip_text), protocol, port, sent, result }
 }
 
-pub fn silent_shots() -> Vec<Shot> {
+pub fn silent_probes() -> Vec<EgressProbe> {
     let targets = ["1.1.1.1", "8.8.8.8", "9.9.9.9"];
-    let probes = [(Probe::Icmp, 5), (Probe::Tcp, 1), (Probe::Udp, 1)];
-    let shots = targets.map(|target| probes.map(|(probe, sent)| shot(probe, target, sent, Heard::Silence)));
-    let mut shots = shots.concat();
-    let by_name = shot(Probe::Tcp, "203.0.113.80", 1, Heard::Silence);
-    shots.push(Shot { host: Some("www.amazon.com".into()), ..by_name });
-    shots
+    let probes = [(Protocol::Icmp, 5), (Protocol::Tcp, 1), (Protocol::Udp, 1)];
+    let probes = targets
+        .map(|target| probes.map(|(protocol, sent)| probe(protocol, target, sent, ProbeResult::NoReply)));
+    let mut probes = probes.concat();
+    let by_name = probe(Protocol::Tcp, "203.0.113.80", 1, ProbeResult::NoReply);
+    probes.push(EgressProbe { host: Some("www.amazon.com".into()), ..by_name });
+    probes
 }
 
 pub fn control(control: ControlKind, target: &str, passed: bool, detail: &str) -> Control {
     Control { control, target: Some(target.parse().unwrap()), passed, detail: detail.into() }
 }
 
-pub fn egress(outcome: Outcome, shots: Vec<Shot>) -> Observation {
-    let seen = EgressSeen {
+pub fn egress(outcome: Outcome, probes: Vec<EgressProbe>) -> Observation {
+    let evidence = EgressEvidence {
         family: Family::Ipv4,
         window: Duration::from_secs(3),
-        own_addresses: vec![ip("10.0.1.10")],
+        local_addresses: vec![ip("10.0.1.10")],
         icmp_socket: IcmpSocket::Dgram,
-        shots,
+        probes,
         controls: vec![
             control(ControlKind::Loopback, "127.0.0.1:0", true, ""),
             control(ControlKind::Endpoint, "10.0.1.57:443", true, ""),
@@ -334,25 +340,25 @@ pub fn egress(outcome: Outcome, shots: Vec<Shot>) -> Observation {
         ],
         unresolved: vec![],
     };
-    let mut observation = observed(CheckId::Egress(Family::Ipv4), outcome, Evidence::Egress(seen));
+    let mut observation = observed(CheckId::Egress(Family::Ipv4), outcome, Evidence::Egress(evidence));
     observation.took = Duration::from_millis(3010);
     observation
 }
 
 /// Lets a test bend the evidence of an egress observation.
-pub fn bent(mut observation: Observation, bend: impl FnOnce(&mut EgressSeen)) -> Observation {
-    if let Evidence::Egress(seen) = &mut observation.evidence {
-        bend(seen);
+pub fn bent(mut observation: Observation, bend: impl FnOnce(&mut EgressEvidence)) -> Observation {
+    if let Evidence::Egress(evidence) = &mut observation.evidence {
+        bend(evidence);
     }
     observation
 }
 
 pub fn no_ipv6() -> Observation {
-    let mut observation = bent(egress(Outcome::Skipped(Reason::FamilyUnavailable), vec![]), |seen| {
-        seen.family = Family::Ipv6;
-        seen.own_addresses.clear();
-        seen.controls.clear();
-        seen.icmp_socket = IcmpSocket::None;
+    let mut observation = bent(egress(Outcome::Skipped(Reason::FamilyUnavailable), vec![]), |evidence| {
+        evidence.family = Family::Ipv6;
+        evidence.local_addresses.clear();
+        evidence.controls.clear();
+        evidence.icmp_socket = IcmpSocket::None;
     });
     observation.check = CheckId::Egress(Family::Ipv6);
     observation.took = Duration::ZERO;
@@ -372,9 +378,9 @@ fn private_dns_off() -> Report {
     let mut report = replaced(vec![
         dns(public, &[("203.0.113.20", Scope::Public)]),
         connect(vec![outside]),
-        skipped(rung(Rung::Call), "no address passed monitoring/connect"),
-        bent(egress(Outcome::Pass, silent_shots()), |seen| {
-            seen.controls[1].passed = false;
+        skipped(step(Step::Call), "no address passed monitoring/connect"),
+        bent(egress(Outcome::Pass, silent_probes()), |evidence| {
+            evidence.controls[1].passed = false;
         }),
     ]);
     report.diagnoses = vec![diagnosis(
@@ -384,7 +390,7 @@ fn private_dns_off() -> Report {
         "Turn on Enable private DNS names on the interface endpoint of monitoring in vpc-0a1b2c3d4e5f60718 (create \
          it if there is none), and enableDnsHostnames and enableDnsSupport on vpc-0a1b2c3d4e5f60718. Changes take \
          minutes.",
-        &[rung(Rung::Dns), rung(Rung::Connect)],
+        &[step(Step::Dns), step(Step::Connect)],
     )];
     report
 }
@@ -398,16 +404,16 @@ fn endpoint_half_dead() -> Report {
         Cause::EndpointInterfaceDown,
         "10.0.2.113 does not answer, 10.0.1.57 does",
         "Compare the security groups and the network ACL of 10.0.2.113 with those of the others.",
-        &[rung(Rung::Connect)],
+        &[step(Step::Connect)],
     )];
     report
 }
 
 fn leak() -> Report {
-    let mut shots = silent_shots();
-    shots[1].heard = Heard::Answer { replies: 1, after: ms(12.3) };
-    shots[9].heard = Heard::Answer { replies: 1, after: ms(13.1) };
-    let mut report = replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), shots)]);
+    let mut probes = silent_probes();
+    probes[1].result = ProbeResult::Reply { replies: 1, after: ms(12.3) };
+    probes[9].result = ProbeResult::Reply { replies: 1, after: ms(13.1) };
+    let mut report = replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), probes)]);
     report.diagnoses = vec![diagnosis(
         Cause::InternetRouteOpen,
         "tcp 1.1.1.1:443 connected after 12 ms",
@@ -419,15 +425,15 @@ fn leak() -> Report {
 
 fn name_unknown() -> Report {
     let mut report = replaced(vec![
-        unresolved(Reason::NameNotFound, &Reply::Nxdomain),
-        skipped(rung(Rung::Connect), "monitoring/dns gave no address"),
-        skipped(rung(Rung::Call), "no address passed monitoring/connect"),
+        unresolved(Reason::NameNotFound, &QueryResult::Nxdomain),
+        skipped(step(Step::Connect), "monitoring/dns gave no address"),
+        skipped(step(Step::Call), "no address passed monitoring/connect"),
     ]);
     report.diagnoses = vec![diagnosis(
         Cause::Unexplained,
         "monitoring/dns failed with name_not_found",
         "Read the evidence of the check.",
-        &[rung(Rung::Dns)],
+        &[step(Step::Dns)],
     )];
     report
 }
@@ -454,32 +460,32 @@ fn intercepted() -> Report {
     };
     replaced(vec![
         connect(vec![bad("10.0.1.57"), bad("10.0.2.113")]),
-        skipped(rung(Rung::Call), "no address passed monitoring/connect"),
+        skipped(step(Step::Call), "no address passed monitoring/connect"),
     ])
 }
 
 fn not_permitted() -> Report {
-    let mut shots = silent_shots();
-    for shot in shots.iter_mut().filter(|shot| shot.probe == Probe::Icmp) {
-        shot.sent = 0;
-        shot.heard = Heard::Unsent(Outgoing::NotPermitted);
+    let mut probes = silent_probes();
+    for probe in probes.iter_mut().filter(|probe| probe.protocol == Protocol::Icmp) {
+        probe.sent = 0;
+        probe.result = ProbeResult::NotSent(SendError::NotPermitted);
     }
-    let unseen = egress(Outcome::Inconclusive(Reason::NotPermitted), shots);
-    replaced(vec![bent(unseen, |seen| seen.icmp_socket = IcmpSocket::None)])
+    let unseen = egress(Outcome::Inconclusive(Reason::NotPermitted), probes);
+    replaced(vec![bent(unseen, |evidence| evidence.icmp_socket = IcmpSocket::None)])
 }
 
 fn control_failed() -> Report {
-    let unseen = egress(Outcome::Inconclusive(Reason::ControlFailed), silent_shots());
-    replaced(vec![bent(unseen, |seen| {
-        seen.controls[1] =
+    let unseen = egress(Outcome::Inconclusive(Reason::ControlFailed), silent_probes());
+    replaced(vec![bent(unseen, |evidence| {
+        evidence.controls[1] =
             control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer to SYN within 3 s");
-        seen.controls[2] =
+        evidence.controls[2] =
             control(ControlKind::Resolver, "169.254.169.253:53", false, "no answer within 3 s");
     })])
 }
 
 fn nothing_but_skipped() -> Report {
-    let mut report = report(vec![skipped(rung(Rung::Call), "nothing to call"), no_ipv6()]);
+    let mut report = report(vec![skipped(step(Step::Call), "nothing to call"), no_ipv6()]);
     report.instance = None;
     report
 }

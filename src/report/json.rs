@@ -11,7 +11,7 @@ use super::{CheckReport, Report};
 use crate::check::{CheckId, Family, Kind};
 use crate::diagnosis::Diagnosis;
 use crate::network::Scope;
-use crate::observation::{Address, Evidence, Instance, Phases, Reason, State};
+use crate::observation::{Address, Evidence, Instance, Phases, Reason, Status};
 
 const SCHEMA: u32 = 1;
 
@@ -24,7 +24,7 @@ pub fn render(report: &Report) -> Result<String, serde_json::Error> {
 #[derive(Serialize)]
 struct Document<'a> {
     schema: u32,
-    outcome: State,
+    outcome: Status,
     started_at: String,
     finished_at: String,
     agent: Agent<'a>,
@@ -44,7 +44,7 @@ struct CheckJson<'a> {
     id: &'a CheckId,
     target: &'a str,
     kind: Kind,
-    outcome: State,
+    outcome: Status,
     reason: Option<Reason>,
     summary: String,
     started_at: Option<String>,
@@ -59,7 +59,7 @@ struct AddressJson {
     ip: IpAddr,
     family: Family,
     scope: Scope,
-    outcome: State,
+    outcome: Status,
     reason: Option<Reason>,
     phases: BTreeMap<&'static str, f64>,
 }

@@ -3,23 +3,23 @@
 
 use super::words::rfc3339;
 use super::{CheckReport, Report};
-use crate::observation::State;
+use crate::observation::Status;
 
 pub fn render(report: &Report) -> String {
     let mut cases: Vec<String> = report.checks.iter().map(case).collect();
     let of = |state| report.checks.iter().filter(|check| check.state() == state).count();
-    let mut errors = of(State::Inconclusive);
+    let mut errors = of(Status::Inconclusive);
     // Skipped checks alone would look like success.
-    if report.state() == State::Inconclusive && errors == 0 {
+    if report.state() == Status::Inconclusive && errors == 0 {
         errors = 1;
-        cases.push(verdict(report));
+        cases.push(run_case(report));
     }
     let took = report.finished_at.duration_since(report.started_at).unwrap_or_default();
     let counts = format!(
         "tests=\"{}\" failures=\"{}\" errors=\"{errors}\" skipped=\"{}\" time=\"{:.3}\"",
         cases.len(),
-        of(State::Fail),
-        of(State::Skipped),
+        of(Status::Fail),
+        of(Status::Skipped),
         took.as_secs_f64()
     );
     let host =
@@ -52,12 +52,12 @@ fn case(check: &CheckReport) -> String {
     let reason = check.last.as_ref().and_then(|last| last.outcome.reason());
     let reason = reason.map_or("not_run", |reason| reason.code());
     let element = match check.state() {
-        State::Pass => return format!("{open}/>\n"),
-        State::Skipped => {
+        Status::Pass => return format!("{open}/>\n"),
+        Status::Skipped => {
             return format!("{open}>\n      <skipped message=\"{summary}\"/>\n    </testcase>\n");
         }
-        State::Fail => "failure",
-        State::Inconclusive => "error",
+        Status::Fail => "failure",
+        Status::Inconclusive => "error",
     };
     let lines = check.last.as_ref().map(super::detail).unwrap_or_default();
     let body = escape_text(&lines.join("\n"));
@@ -66,8 +66,8 @@ fn case(check: &CheckReport) -> String {
     )
 }
 
-fn verdict(report: &Report) -> String {
-    let line = escape(&report.verdict_line());
+fn run_case(report: &Report) -> String {
+    let line = escape(&report.outcome_line());
     format!(
         "    <testcase classname=\"linkproof\" name=\"verdict\" time=\"0.000\">\n      \
          <error type=\"not_proven\" message=\"{line}\"/>\n    </testcase>\n"
@@ -125,7 +125,7 @@ mod tests {
         for (name, report) in fixture::all() {
             let text = render(&report);
             let red = text.contains("<failure") || text.contains("<error");
-            assert_eq!(red, report.state() != State::Pass, "{name}");
+            assert_eq!(red, report.state() != Status::Pass, "{name}");
         }
     }
 }

@@ -11,8 +11,8 @@ use super::words::{clean, clock_time, explained, list, shorten, time};
 use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
-    Address, Answer, CallSeen, Connection, CredentialsSeen, DnsSeen, Evidence, InstanceSeen, Observation,
-    Outcome, Phases, Proof, Reason, Reply, Resolver, State,
+    Address, CallEvidence, Connection, CredentialsEvidence, DnsEvidence, Evidence, InstanceEvidence,
+    Observation, Outcome, Phases, Proof, Query, QueryResult, Reason, Resolver, Status,
 };
 
 /// Fits two lines of a terminal; the whole evidence stands elsewhere.
@@ -26,12 +26,12 @@ fn whole(observation: &Observation) -> String {
     let outcome = observation.outcome;
     let text = match &observation.evidence {
         Evidence::NotAttempted { because } => not_attempted(outcome, because),
-        Evidence::Instance(seen) => instance(outcome, seen),
-        Evidence::Credentials(seen) => credentials(outcome, seen),
-        Evidence::Dns(seen) => dns(observation, seen),
+        Evidence::Instance(evidence) => instance(outcome, evidence),
+        Evidence::Credentials(evidence) => credentials(outcome, evidence),
+        Evidence::Dns(evidence) => dns(observation, evidence),
         Evidence::Connect { connections, .. } => connect(observation, connections),
         Evidence::Call { calls, proof, .. } => call(observation, calls, *proof),
-        Evidence::Egress(seen) => egress::summary(outcome, seen),
+        Evidence::Egress(evidence) => egress::summary(outcome, evidence),
     };
     clean(&text)
 }
@@ -48,12 +48,12 @@ fn bare(outcome: Outcome) -> String {
     outcome.reason().map_or("passed", Reason::words).to_owned()
 }
 
-fn instance(outcome: Outcome, seen: &InstanceSeen) -> String {
-    if let Some(error) = &seen.error {
-        let who = seen.server.map(|server| format!(" (asked {server})")).unwrap_or_default();
+fn instance(outcome: Outcome, evidence: &InstanceEvidence) -> String {
+    if let Some(error) = &evidence.error {
+        let who = evidence.server.map(|server| format!(" (asked {server})")).unwrap_or_default();
         return format!("{}{who}", explained(error.reason, &Phases::new(), &error.detail));
     }
-    let Some(instance) = &seen.instance else { return bare(outcome) };
+    let Some(instance) = &evidence.instance else { return bare(outcome) };
     let place = instance.zone.as_ref().or(instance.region.as_ref());
     let cidrs = list(&instance.vpc_cidrs);
     let parts = [
@@ -66,39 +66,43 @@ fn instance(outcome: Outcome, seen: &InstanceSeen) -> String {
     if text.is_empty() { "metadata answered, but named neither instance nor VPC".to_owned() } else { text }
 }
 
-fn credentials(outcome: Outcome, seen: &CredentialsSeen) -> String {
-    if let Some(error) = &seen.error {
+fn credentials(outcome: Outcome, evidence: &CredentialsEvidence) -> String {
+    if let Some(error) = &evidence.error {
         return explained(error.reason, &Phases::new(), &error.detail);
     }
-    let key = seen.access_key_id.as_deref().unwrap_or("credentials");
-    let source = seen.source.as_ref().map(|source| format!(" from {source}")).unwrap_or_default();
-    let expiry = match (outcome.state(), seen.expires_at) {
+    let key = evidence.access_key_id.as_deref().unwrap_or("credentials");
+    let source = evidence.source.as_ref().map(|source| format!(" from {source}")).unwrap_or_default();
+    let expiry = match (outcome.state(), evidence.expires_at) {
         (_, None) => String::new(),
-        (State::Pass, Some(at)) => format!(", valid until {}", clock_time(at)),
+        (Status::Pass, Some(at)) => format!(", valid until {}", clock_time(at)),
         (_, Some(at)) => format!(", expired at {}", clock_time(at)),
     };
     format!("{key}{source}{expiry}")
 }
 
-fn dns(observation: &Observation, seen: &DnsSeen) -> String {
-    let by = |resolver| seen.answers.iter().filter(move |answer| answer.resolver == resolver);
+fn dns(observation: &Observation, evidence: &DnsEvidence) -> String {
+    let by = |resolver| evidence.queries.iter().filter(move |query| query.resolver == resolver);
     let resolved: Vec<IpAddr> = observation.addresses.iter().map(|address| address.ip).collect();
     let mut parts = Vec::new();
     if !resolved.is_empty() {
-        parts.push(resolved_to(observation, seen));
+        parts.push(resolved_to(observation, evidence));
     }
     let mut troubles: Vec<String> =
-        by(Resolver::System).filter_map(|answer| trouble(answer, resolved.is_empty())).collect();
+        by(Resolver::System).filter_map(|query| trouble(query, resolved.is_empty())).collect();
     troubles.dedup();
     if let (true, Some(first)) = (resolved.is_empty(), troubles.first_mut()) {
-        *first = format!("{}: {first}", seen.host);
+        *first = format!("{}: {first}", evidence.host);
     }
     parts.extend(troubles);
     let mut vpc: Vec<IpAddr> =
-        by(Resolver::Vpc).flat_map(|answer| addresses_of(&answer.reply)).copied().collect();
+        by(Resolver::Vpc).flat_map(|query| addresses_of(&query.result)).copied().collect();
     vpc.dedup();
     parts.extend(difference(&resolved, &vpc));
-    if parts.is_empty() { format!("{}: {}", seen.host, bare(observation.outcome)) } else { parts.join("; ") }
+    if parts.is_empty() {
+        format!("{}: {}", evidence.host, bare(observation.outcome))
+    } else {
+        parts.join("; ")
+    }
 }
 
 /// What the VPC's own resolver says otherwise, and nothing of what both say.
@@ -116,13 +120,13 @@ fn difference(resolved: &[IpAddr], vpc: &[IpAddr]) -> Option<String> {
     }
 }
 
-fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
-    let host = &seen.host;
+fn resolved_to(observation: &Observation, evidence: &DnsEvidence) -> String {
+    let host = &evidence.host;
     let (unusable, judged): (Vec<&Address>, Vec<&Address>) =
-        observation.addresses.iter().partition(|address| address.outcome.state() == State::Skipped);
+        observation.addresses.iter().partition(|address| address.outcome.state() == Status::Skipped);
     let (inside, outside): (Vec<&Address>, Vec<&Address>) =
         judged.into_iter().partition(|address| address.scope.is_inside());
-    let by_file = |ip| if seen.hosts_file.contains(&ip) { " (/etc/hosts)" } else { "" };
+    let by_file = |ip| if evidence.hosts_file.contains(&ip) { " (/etc/hosts)" } else { "" };
     let ips = |addresses: &[&Address]| {
         list(addresses.iter().map(|address| format!("{}{}", address.ip, by_file(address.ip))))
     };
@@ -143,44 +147,44 @@ fn resolved_to(observation: &Observation, seen: &DnsSeen) -> String {
     };
     let beside = match unusable.as_slice() {
         [] => String::new(),
-        unusable => format!("; {}: {}", ips(unusable), lacking(unusable[0].ip)),
+        unusable => format!("; {}: {}", ips(unusable), missing_families(unusable[0].ip)),
     };
     format!("{host} resolved to {text}{beside}")
 }
 
-fn addresses_of(reply: &Reply) -> &[IpAddr] {
-    match reply {
-        Reply::Addresses { addresses, .. } => addresses,
-        Reply::Nxdomain
-        | Reply::Servfail
-        | Reply::Refused
-        | Reply::OtherCode { .. }
-        | Reply::Truncated { .. }
-        | Reply::Timeout
-        | Reply::Unreachable { .. }
-        | Reply::Invalid { .. } => &[],
+fn addresses_of(result: &QueryResult) -> &[IpAddr] {
+    match result {
+        QueryResult::Addresses { addresses, .. } => addresses,
+        QueryResult::Nxdomain
+        | QueryResult::Servfail
+        | QueryResult::Refused
+        | QueryResult::OtherCode { .. }
+        | QueryResult::Truncated { .. }
+        | QueryResult::Timeout
+        | QueryResult::Unreachable { .. }
+        | QueryResult::Invalid { .. } => &[],
     }
 }
 
 /// What went wrong with a question. An empty answer is normal for one family of two.
-fn trouble(answer: &Answer, nothing_resolved: bool) -> Option<String> {
-    let what = match &answer.reply {
-        Reply::Addresses { addresses, .. } if addresses.is_empty() && nothing_resolved => {
+fn trouble(query: &Query, nothing_resolved: bool) -> Option<String> {
+    let what = match &query.result {
+        QueryResult::Addresses { addresses, .. } if addresses.is_empty() && nothing_resolved => {
             "answered without an address (NODATA)".to_owned()
         }
-        Reply::Addresses { .. } => return None,
-        Reply::Nxdomain => "answered NXDOMAIN: no such name".to_owned(),
-        Reply::Servfail => "answered SERVFAIL".to_owned(),
-        Reply::Refused => "refused the query (REFUSED)".to_owned(),
-        Reply::OtherCode { rcode } => format!("answered with response code {rcode}"),
-        Reply::Truncated { detail } => {
+        QueryResult::Addresses { .. } => return None,
+        QueryResult::Nxdomain => "answered NXDOMAIN: no such name".to_owned(),
+        QueryResult::Servfail => "answered SERVFAIL".to_owned(),
+        QueryResult::Refused => "refused the query (REFUSED)".to_owned(),
+        QueryResult::OtherCode { rcode } => format!("answered with response code {rcode}"),
+        QueryResult::Truncated { detail } => {
             format!("truncated its answer, and TCP did not deliver the rest: {detail}")
         }
-        Reply::Timeout => format!("did not answer within {}", time(answer.took)),
-        Reply::Unreachable { detail } => format!("could not be reached: {detail}"),
-        Reply::Invalid { detail } => format!("sent what is no answer to the question: {detail}"),
+        QueryResult::Timeout => format!("did not answer within {}", time(query.took)),
+        QueryResult::Unreachable { detail } => format!("could not be reached: {detail}"),
+        QueryResult::Invalid { detail } => format!("sent what is no answer to the question: {detail}"),
     };
-    Some(format!("{} {what}", answer.server))
+    Some(format!("{} {what}", query.server))
 }
 
 fn connect(observation: &Observation, connections: &[Connection]) -> String {
@@ -196,7 +200,7 @@ fn connect(observation: &Observation, connections: &[Connection]) -> String {
             (Some(reason), None) if connection.is_some_and(|connection| connection.http_status.is_some()) => {
                 format!("{}, yet TLS and HTTP answered", reason.words())
             }
-            (Some(Reason::FamilyUnavailable), None) => lacking(address.ip),
+            (Some(Reason::FamilyUnavailable), None) => missing_families(address.ip),
             (Some(reason), None) => reason.words().to_owned(),
         }
     });
@@ -215,7 +219,7 @@ fn connect(observation: &Observation, connections: &[Connection]) -> String {
 }
 
 /// Why an address is of no use here.
-fn lacking(ip: IpAddr) -> String {
+fn missing_families(ip: IpAddr) -> String {
     format!("the instance has no {}", Family::of(ip).name())
 }
 
@@ -230,7 +234,7 @@ fn lone_pass(observation: &Observation) -> Option<(IpAddr, Duration)> {
 /// Addresses with the same to tell are told together, those that made the outcome first: of a
 /// pass what was seen, else the worst.
 fn told(outcome: Outcome, addresses: &[Address], tell: impl Fn(&Address) -> String) -> String {
-    let mut groups: Vec<(String, State, Vec<IpAddr>)> = Vec::new();
+    let mut groups: Vec<(String, Status, Vec<IpAddr>)> = Vec::new();
     for address in addresses {
         let (text, state) = (tell(address), address.outcome.state());
         match groups.iter_mut().find(|(known, of, _)| *known == text && *of == state) {
@@ -243,34 +247,36 @@ fn told(outcome: Outcome, addresses: &[Address], tell: impl Fn(&Address) -> Stri
     sentences.collect::<Vec<_>>().join("; ")
 }
 
-fn weight(state: State) -> u8 {
+fn weight(state: Status) -> u8 {
     match state {
-        State::Pass => 0,
-        State::Skipped => 1,
-        State::Inconclusive => 2,
-        State::Fail => 3,
+        Status::Pass => 0,
+        Status::Skipped => 1,
+        Status::Inconclusive => 2,
+        Status::Fail => 3,
     }
 }
 
-fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> String {
+fn call(observation: &Observation, calls: &[CallEvidence], proof: Option<Proof>) -> String {
     let (answered, missed): (Vec<&Address>, Vec<&Address>) =
         observation.addresses.iter().partition(|address| address.outcome == Outcome::Pass);
-    let mut seen = answers(&answered, observation.addresses.len());
+    let mut evidence = answers(&answered, observation.addresses.len());
     if let Some(proof) = proof.filter(|_| is_provable(&answered)) {
-        seen += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
+        evidence += &format!(": proves PrivateLink, as the role's policy asks for {}", proof.key());
     }
     if missed.is_empty() && !answered.is_empty() {
         let request = calls.iter().find_map(|call| call.request_id.as_ref());
         return match request {
-            Some(id) => format!("{seen} (request id {id})"),
-            None => seen,
+            Some(id) => format!("{evidence} (request id {id})"),
+            None => evidence,
         };
     }
     let missed: Vec<Address> = missed.into_iter().cloned().collect();
     let told = told(observation.outcome, &missed, |address| {
         let call = calls.iter().find(|call| call.ip == address.ip);
         match address.outcome {
-            Outcome::Skipped(Reason::FamilyUnavailable) => format!("not called, {}", lacking(address.ip)),
+            Outcome::Skipped(Reason::FamilyUnavailable) => {
+                format!("not called, {}", missing_families(address.ip))
+            }
             Outcome::Skipped(Reason::PrerequisiteFailed) => {
                 format!("not called, it did not pass {}/connect", observation.check.target())
             }
@@ -282,8 +288,8 @@ fn call(observation: &Observation, calls: &[CallSeen], proof: Option<Proof>) -> 
     match (told.is_empty(), answered.is_empty()) {
         (true, _) => bare(observation.outcome),
         (false, true) => told,
-        (false, false) if observation.outcome == Outcome::Pass => format!("{seen}; {told}"),
-        (false, false) => format!("{told}; {seen}"),
+        (false, false) if observation.outcome == Outcome::Pass => format!("{evidence}; {told}"),
+        (false, false) => format!("{told}; {evidence}"),
     }
 }
 
@@ -312,7 +318,7 @@ pub fn answers(answered: &[&Address], total: usize) -> String {
     }
 }
 
-fn refusal(reason: Reason, phases: &Phases, call: Option<&CallSeen>) -> String {
+fn refusal(reason: Reason, phases: &Phases, call: Option<&CallEvidence>) -> String {
     let Some(call) = call else { return reason.words().to_owned() };
     let text = match (&call.aws_error, &call.error, call.http_status) {
         (Some(error), _, _) => format!("{}: {}", error.code, because(&error.message)),

@@ -4,7 +4,7 @@
 use super::words::{clean, clock_time, list, shorten, time};
 use super::{CheckReport, Report};
 use crate::diagnosis::{Cause, Diagnosis};
-use crate::observation::{Evidence, Outcome, State};
+use crate::observation::{Evidence, Outcome, Status};
 
 const WIDTH: usize = 100;
 /// Longer ids take a line of their own, so that one long host does not squeeze the table.
@@ -14,7 +14,7 @@ const TIME_WIDTH: usize = "999 ms".len();
 
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    pub colour: bool,
+    pub color: bool,
 }
 
 pub fn render(report: &Report, style: Style) -> String {
@@ -27,7 +27,7 @@ pub fn render(report: &Report, style: Style) -> String {
     );
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
     blocks.extend(proxy_warning(report));
-    blocks.push(style.paint(report.state(), wrapped(&report.verdict_line(), "", "  ").trim_end()) + "\n");
+    blocks.push(style.paint(report.state(), wrapped(&report.outcome_line(), "", "  ").trim_end()) + "\n");
     blocks.join("\n")
 }
 
@@ -52,8 +52,8 @@ fn table(report: &Report, style: Style) -> String {
         }
         let took = check.last.as_ref().map(|last| time(last.took)).unwrap_or_default();
         let outcome = style.paint(check.state(), &pad(outcome(check), OUTCOME_WIDTH));
-        let seen = shorten(&check.headline(), seen_width(id_width));
-        text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &seen);
+        let evidence = shorten(&check.headline(), seen_width(id_width));
+        text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &evidence);
     }
     text
 }
@@ -63,11 +63,11 @@ fn id_width(report: &Report) -> usize {
     ids.filter(|width| *width <= WIDEST_ID).max().unwrap_or(0).max("CHECK".len())
 }
 
-/// Failure stands out without colour, too.
+/// Failure stands out without color, too.
 fn outcome(check: &CheckReport) -> &'static str {
     match (check.state(), &check.last) {
         (_, None) => "not run yet",
-        (State::Fail, _) => "FAIL",
+        (Status::Fail, _) => "FAIL",
         (state, Some(_)) => state.code(),
     }
 }
@@ -76,8 +76,8 @@ fn seen_width(id_width: usize) -> usize {
     WIDTH - (id_width + 2 + OUTCOME_WIDTH + 2 + TIME_WIDTH + 2)
 }
 
-fn row(id_width: usize, id: &str, outcome: &str, took: &str, seen: &str) -> String {
-    let line = format!("{}  {outcome}  {}  {seen}", pad(id, id_width), pad(took, TIME_WIDTH));
+fn row(id_width: usize, id: &str, outcome: &str, took: &str, evidence: &str) -> String {
+    let line = format!("{}  {outcome}  {}  {evidence}", pad(id, id_width), pad(took, TIME_WIDTH));
     line.trim_end().to_owned() + "\n"
 }
 
@@ -166,12 +166,12 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
 }
 
 impl Style {
-    fn paint(self, state: State, text: &str) -> String {
+    fn paint(self, state: Status, text: &str) -> String {
         let code = match state {
-            State::Pass => "32",
-            State::Fail => "1;31",
-            State::Inconclusive => "33",
-            State::Skipped => "2",
+            Status::Pass => "32",
+            Status::Fail => "1;31",
+            Status::Inconclusive => "33",
+            Status::Skipped => "2",
         };
         self.with(code, text)
     }
@@ -181,17 +181,17 @@ impl Style {
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{CheckId, Rung};
+    use crate::check::{CheckId, Step};
     use crate::report::fixture;
 
-    const PLAIN: Style = Style { colour: false };
+    const PLAIN: Style = Style { color: false };
 
     #[test]
     fn reports_read_well() {
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn nothing_is_wider_than_the_terminal_and_nothing_drives_it() {
         for (name, mut report) in fixture::all() {
-            report.checks[0].id = CheckId::Endpoint("a".repeat(250), Rung::Dns);
+            report.checks[0].id = CheckId::Endpoint("a".repeat(250), Step::Dns);
             report.proxy_variables = vec!["X".repeat(300)];
             for line in render(&report, PLAIN).lines() {
                 assert!(line.chars().count() <= WIDTH, "{name}: {line}");
@@ -213,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn colour_adds_colour_and_nothing_else() {
+    fn color_adds_color_and_nothing_else() {
         for (name, report) in fixture::all() {
             let plain = render(&report, PLAIN);
-            let coloured = render(&report, Style { colour: true });
-            assert_ne!(plain, coloured);
-            let mut stripped = coloured;
+            let colored = render(&report, Style { color: true });
+            assert_ne!(plain, colored);
+            let mut stripped = colored;
             for code in ["0", "1", "2", "32", "33", "1;31"] {
                 stripped = stripped.replace(&format!("\u{1b}[{code}m"), "");
             }

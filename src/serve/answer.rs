@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time;
 
-use super::{Site, page};
+use super::{AppState, page};
 use crate::access::{Refusal, Rules};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -25,11 +25,11 @@ const RELOAD: Duration = Duration::from_secs(8);
 pub type Answer = Response<Full<Bytes>>;
 
 /// `certified`: the client showed a certificate that was verified.
-pub async fn answer<B>(site: &Site, rules: &Rules, certified: bool, request: &Request<B>) -> Answer {
+pub async fn answer<B>(state: &AppState, rules: &Rules, certified: bool, request: &Request<B>) -> Answer {
     let path = request.uri().path();
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let mut answer = match site.access.admits(rules, path, certified, authorization).await {
-        Ok(()) => admitted(site, request).await,
+    let mut answer = match state.access.admits(rules, path, certified, authorization).await {
+        Ok(()) => admitted(state, request).await,
         Err(refusal) => refused(refusal),
     };
     let always = [
@@ -47,18 +47,18 @@ pub async fn answer<B>(site: &Site, rules: &Rules, certified: bool, request: &Re
     answer
 }
 
-async fn admitted<B>(site: &Site, request: &Request<B>) -> Answer {
+async fn admitted<B>(state: &AppState, request: &Request<B>) -> Answer {
     match (request.uri().path(), request.method()) {
         ("/" | "/metrics" | "/-/healthy" | "/-/ready", method) if !reads(method) => wrong_method(READ),
-        ("/", _) => landing(site, request.uri().query()),
-        ("/metrics", _) => metrics(site, request.headers()),
-        ("/-/healthy", _) => match (site.healthy)() {
+        ("/", _) => landing(state, request.uri().query()),
+        ("/metrics", _) => metrics(state, request.headers()),
+        ("/-/healthy", _) => match (state.healthy)() {
             Ok(()) => text(StatusCode::OK, "healthy"),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &why),
         },
-        ("/-/ready", _) if *site.ready.borrow() => text(StatusCode::OK, "ready"),
+        ("/-/ready", _) if *state.ready.borrow() => text(StatusCode::OK, "ready"),
         ("/-/ready", _) => text(StatusCode::SERVICE_UNAVAILABLE, "the checks are not scheduled yet"),
-        ("/-/reload", &Method::POST) => reload(site).await,
+        ("/-/reload", &Method::POST) => reload(state).await,
         ("/-/reload", _) => wrong_method(POST),
         _ => text(StatusCode::NOT_FOUND, "there is nothing here: see /, /metrics, /-/healthy and /-/ready"),
     }
@@ -68,7 +68,7 @@ fn refused(refusal: Refusal) -> Answer {
     match refusal {
         Refusal::TooMany => text(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows"),
         Refusal::NoCertificate => text(StatusCode::FORBIDDEN, "this address needs a client certificate"),
-        Refusal::NoPassword => {
+        Refusal::Unauthorized => {
             let mut answer = text(StatusCode::UNAUTHORIZED, "this address needs a user and the password");
             let realm = HeaderValue::from_static("Basic realm=\"linkproof\", charset=\"UTF-8\"");
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
@@ -82,10 +82,10 @@ fn reads(method: &Method) -> bool {
 }
 
 /// `/?still` stands still, so that whoever reads is not interrupted.
-fn landing(site: &Site, query: Option<&str>) -> Answer {
-    let report = Arc::clone(&site.report.borrow());
+fn landing(state: &AppState, query: Option<&str>) -> Answer {
+    let report = Arc::clone(&state.report.borrow());
     let reloads = query != Some("still");
-    let body = page::render(&report, (site.now)(), reloads);
+    let body = page::render(&report, (state.now)(), reloads);
     let mut answer =
         content(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), body.into());
     if reloads {
@@ -94,10 +94,10 @@ fn landing(site: &Site, query: Option<&str>) -> Answer {
     answer
 }
 
-fn metrics(site: &Site, headers: &HeaderMap) -> Answer {
+fn metrics(state: &AppState, headers: &HeaderMap) -> Answer {
     let accept = joined(headers, header::ACCEPT);
-    let report = Arc::clone(&site.report.borrow());
-    let page = (site.metrics)(&report, &accept);
+    let report = Arc::clone(&state.report.borrow());
+    let page = (state.metrics)(&report, &accept);
     let compressed =
         if accepts_gzip(&joined(headers, header::ACCEPT_ENCODING)) { gzip(&page.body) } else { None };
     let is_compressed = compressed.is_some();
@@ -135,8 +135,8 @@ fn gzip(text: &str) -> Option<Vec<u8>> {
     encoder.finish().ok()
 }
 
-async fn reload(site: &Site) -> Answer {
-    let Some(requests) = &site.reload else {
+async fn reload(state: &AppState) -> Answer {
+    let Some(requests) = &state.reload else {
         let why = "reloading over HTTP is turned off: start with --web.enable-lifecycle, or send the process SIGHUP";
         return text(StatusCode::FORBIDDEN, why);
     };

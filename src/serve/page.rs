@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
-use crate::observation::State;
+use crate::observation::Status;
 use crate::report::words::{clean, clock_time, list};
 use crate::report::{CheckReport, Report, detail};
 use when::When;
@@ -17,12 +17,12 @@ use when::When;
 const STYLE: &str = include_str!("style.css");
 
 /// Nothing but our own style sheet, by its SHA-256, which a test computes anew.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-RP1ZYOh1gzl/z/ljURKaonijWInOTkaKd2hN4iHHqhU='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-rn1rqwZjaG3YroRkdq9MFzPOI9RaoDr6sDdfrjLhYIs='; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `reloads` says whether the answer comes with a header that has the browser ask again.
 pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
-    let (state, verdict) = verdict(report, now);
+    let (state, verdict) = overall(report, now);
     let (word, rest) = verdict.split_once(": ").unwrap_or((&verdict, ""));
     let sections = [
         report.diagnoses.iter().map(diagnosis).collect(),
@@ -45,7 +45,7 @@ pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{word}: linkproof</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <header><h1>linkproof {version}</h1><p>{place}</p></header>\n<main>\n\
-         <p class=\"verdict {class}\"><strong>{word}</strong> {rest}</p>\n\
+         <p class=\"overall {class}\"><strong>{word}</strong> {rest}</p>\n\
          <p class=\"note\">As of {now}. {reload} {link}</p>\n{sections}</main>\n\
          <footer><a href=\"/metrics\">Metrics</a> · <a href=\"/-/healthy\">Healthy</a> · \
          <a href=\"/-/ready\">Ready</a></footer>\n</body>\n</html>\n",
@@ -61,14 +61,14 @@ pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
 
 /// The report's own, unless what it rests on is too old to be true: an open page must not say
 /// pass for a schedule that hangs.
-fn verdict(report: &Report, now: SystemTime) -> (State, String) {
+fn overall(report: &Report, now: SystemTime) -> (Status, String) {
     let silent = |check: &&CheckReport| check.silent_for(report.started_at, now).is_some();
     let silent: Vec<String> = report.checks.iter().filter(silent).map(|check| check.id.to_string()).collect();
     match report.state() {
-        State::Pass | State::Inconclusive | State::Skipped if !silent.is_empty() => {
-            (State::Inconclusive, format!("NOT PROVEN: checks that no longer run: {}", list(silent)))
+        Status::Pass | Status::Inconclusive | Status::Skipped if !silent.is_empty() => {
+            (Status::Inconclusive, format!("NOT PROVEN: checks that no longer run: {}", list(silent)))
         }
-        state => (state, report.verdict_line()),
+        state => (state, report.outcome_line()),
     }
 }
 
@@ -105,23 +105,23 @@ fn row(check: &CheckReport, report: &Report, now: SystemTime) -> String {
         escape(&check.id.to_string()),
         match check.last {
             Some(_) => badge(check.state(), check.state().code()),
-            None => badge(State::Inconclusive, "not run yet"),
+            None => badge(Status::Inconclusive, "not run yet"),
         },
         escape(&check.summary()),
         When { check, since: report.started_at, now }
     )
 }
 
-/// Told apart by word and by shape: whoever sees no colours loses nothing.
-fn badge(state: State, word: &str) -> String {
+/// Told apart by word and by shape: whoever sees no colors loses nothing.
+fn badge(state: Status, word: &str) -> String {
     format!("<span class=\"badge {}\">{}</span>", state.code(), escape(word))
 }
 
 fn evidence(check: &CheckReport) -> String {
     let lines = check.last.as_ref().map(detail).unwrap_or_default();
     let open = match check.state() {
-        State::Fail | State::Inconclusive => " open",
-        State::Pass | State::Skipped => "",
+        Status::Fail | Status::Inconclusive => " open",
+        Status::Pass | Status::Skipped => "",
     };
     folded(&format!("Evidence of {}", check.id), &lines, open)
 }
@@ -181,7 +181,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::observation::{Reason, Reply};
+    use crate::observation::{QueryResult, Reason};
     use crate::report::{Episode, fixture};
 
     #[test]
@@ -230,12 +230,12 @@ mod tests {
         let broken = report.checks.iter().filter_map(|check| check.last.clone());
         let broken = broken.filter(|last| last.outcome.reason() != Some(Reason::FamilyUnavailable));
         let mut episodes: Vec<Episode> = broken
-            .filter(|last| matches!(last.outcome.state(), State::Fail | State::Inconclusive))
+            .filter(|last| matches!(last.outcome.state(), Status::Fail | Status::Inconclusive))
             .map(|first| Episode { attempts: 3, last_at: fixture::at(2), ended: None, first })
             .collect();
-        let timeout = Reply::Timeout;
+        let timeout = QueryResult::Timeout;
         let gone = fixture::unresolved(Reason::QueryTimeout, &timeout);
-        let ended = Some((fixture::at(1), State::Pass));
+        let ended = Some((fixture::at(1), Status::Pass));
         episodes.push(Episode { attempts: 1, last_at: gone.started_at, ended, first: gone });
         episodes
     }
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn what_no_longer_runs_is_no_pass() {
         let mut report = fixture::healthy();
-        let verdict = |report: &Report, second| verdict(report, fixture::at(second));
-        assert_eq!(verdict(&report, 150).0, State::Pass);
-        let (state, line) = verdict(&report, 151);
-        assert_eq!(state, State::Inconclusive);
+        let overall = |report: &Report, second| overall(report, fixture::at(second));
+        assert_eq!(overall(&report, 150).0, Status::Pass);
+        let (state, line) = overall(&report, 151);
+        assert_eq!(state, Status::Inconclusive);
         assert!(line.starts_with("NOT PROVEN: checks that no longer run: instance, credentials"), "{line}");
         // One that never ran at all.
         report.checks.truncate(3);
@@ -254,9 +254,9 @@ mod tests {
             check.interval = Duration::from_hours(1);
         }
         report.checks[2].last = None;
-        assert_eq!(verdict(&report, 151).1, "NOT PROVEN: checks that no longer run: monitoring/dns");
+        assert_eq!(overall(&report, 151).1, "NOT PROVEN: checks that no longer run: monitoring/dns");
         // A failure stays one, however old.
-        assert_eq!(verdict(&fixture::named("leak"), 9999).0, State::Fail);
+        assert_eq!(overall(&fixture::named("leak"), 9999).0, Status::Fail);
     }
 
     #[test]

@@ -19,7 +19,7 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-async fn started(limits: Limits, bend: impl FnOnce(&mut Site)) -> Server {
+async fn started(limits: Limits, bend: impl FnOnce(&mut AppState)) -> Server {
     let (_, report) = watch::channel(Arc::new(fixture::named("leak")));
     let (_, ready) = watch::channel(true);
     let metrics = |report: &Report, accept: &str| Page {
@@ -27,7 +27,7 @@ async fn started(limits: Limits, bend: impl FnOnce(&mut Site)) -> Server {
         body: format!("checks {}\n# {accept}\n", report.checks.len()),
     };
     let now = || fixture::at(4);
-    let mut site = Site {
+    let mut state = AppState {
         access: Arc::new(Access::open(None, false).unwrap()),
         report,
         now,
@@ -36,13 +36,13 @@ async fn started(limits: Limits, bend: impl FnOnce(&mut Site)) -> Server {
         ready,
         reload: None,
     };
-    bend(&mut site);
+    bend(&mut state);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
-        serve_within(&limits, vec![listener], Arc::new(site), shutdown).await;
+        serve_within(&limits, vec![listener], Arc::new(state), shutdown).await;
     });
     Server { address, stop, task }
 }
@@ -86,8 +86,8 @@ async fn every_address_answers_as_documented() {
         ("GET", "/-/reload", 405, "does not take that method"),
         ("POST", "/-/reload", 403, "reloading over HTTP is turned off"),
     ] {
-        let (seen, _, text) = server.ask(method, path).await;
-        assert_eq!(seen, status, "{method} {path}");
+        let (evidence, _, text) = server.ask(method, path).await;
+        assert_eq!(evidence, status, "{method} {path}");
         assert!(text.contains(body), "{method} {path}: {text}");
     }
 }
@@ -140,9 +140,9 @@ async fn metrics_hear_what_the_scraper_accepts_and_come_compressed() {
 
 #[tokio::test]
 async fn a_stuck_engine_is_not_healthy_and_an_unscheduled_one_not_ready() {
-    let server = started(PATIENT, |site| {
-        site.healthy = Box::new(|| Err("no heartbeat of the engine for 40 s".into()));
-        site.ready = watch::channel(false).1;
+    let server = started(PATIENT, |state| {
+        state.healthy = Box::new(|| Err("no heartbeat of the engine for 40 s".into()));
+        state.ready = watch::channel(false).1;
     })
     .await;
     let (status, _, body) = server.ask("GET", "/-/healthy").await;
@@ -153,7 +153,7 @@ async fn a_stuck_engine_is_not_healthy_and_an_unscheduled_one_not_ready() {
 #[tokio::test]
 async fn a_reload_tells_how_it_went() {
     let (requests, mut inbox) = mpsc::channel::<Reload>(1);
-    let server = started(PATIENT, |site| site.reload = Some(requests)).await;
+    let server = started(PATIENT, |state| state.reload = Some(requests)).await;
     let app = tokio::spawn(async move {
         let outcomes = [Ok(()), Err("linkproof.toml:4:1: unknown field\n".to_owned())];
         for outcome in outcomes {

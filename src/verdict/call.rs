@@ -3,51 +3,51 @@
 //! AWS's codes and messages decide the reason. An AWS-shaped error over a verified peer
 //! proves the network and fails this check alone.
 
-use super::Judgement;
-use crate::observation::{Address, AwsError, CallSeen, Outcome, Reason};
+use super::Judgment;
+use crate::observation::{Address, AwsError, CallEvidence, Outcome, Reason};
 
-pub fn call(connected: &[Address], calls: &[CallSeen]) -> Judgement {
+pub fn call(connected: &[Address], calls: &[CallEvidence]) -> Judgment {
     let addresses: Vec<Address> = connected
         .iter()
         .map(|address| {
-            let seen = calls.iter().find(|seen| seen.ip == address.ip);
-            let outcome = match (address.outcome, seen) {
-                (Outcome::Pass, Some(seen)) => of_call(seen),
+            let evidence = calls.iter().find(|evidence| evidence.ip == address.ip);
+            let outcome = match (address.outcome, evidence) {
+                (Outcome::Pass, Some(evidence)) => of_call(evidence),
                 (Outcome::Pass, None) => Outcome::Inconclusive(Reason::InternalError),
                 (Outcome::Skipped(reason), _) => Outcome::Skipped(reason),
                 (Outcome::Fail(_) | Outcome::Inconclusive(_), _) => {
                     Outcome::Skipped(Reason::PrerequisiteFailed)
                 }
             };
-            let phases = seen.map(|seen| seen.phases.clone()).unwrap_or_default();
+            let phases = evidence.map(|evidence| evidence.phases.clone()).unwrap_or_default();
             Address { outcome, phases, ..address.clone() }
         })
         .collect();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome))
         .unwrap_or(Outcome::Skipped(Reason::PrerequisiteFailed));
-    Judgement { outcome, addresses }
+    Judgment { outcome, addresses }
 }
 
-fn of_call(seen: &CallSeen) -> Outcome {
+fn of_call(evidence: &CallEvidence) -> Outcome {
     // Whatever was answered, it counts only if it came over the interface that was verified.
-    if seen.peer.is_some_and(|peer| peer.ip() != seen.ip) {
+    if evidence.peer.is_some_and(|peer| peer.ip() != evidence.ip) {
         return Outcome::Fail(Reason::NotViaEndpoint);
     }
-    if let Some(error) = &seen.error {
+    if let Some(error) = &evidence.error {
         return match error.reason {
             Reason::InternalError => Outcome::Inconclusive(error.reason),
             reason => Outcome::Fail(reason),
         };
     }
-    let Some(status) = seen.http_status else {
+    let Some(status) = evidence.http_status else {
         return Outcome::Fail(Reason::NotAnAwsAnswer);
     };
-    if let Some(error) = &seen.aws_error {
+    if let Some(error) = &evidence.aws_error {
         return of_aws_error(error, status);
     }
-    let listed = seen.metrics.is_some() && seen.request_id.is_some();
+    let listed = evidence.metrics.is_some() && evidence.request_id.is_some();
     match status {
-        200..=299 if listed && seen.peer.is_some() => Outcome::Pass,
+        200..=299 if listed && evidence.peer.is_some() => Outcome::Pass,
         500.. => Outcome::Inconclusive(Reason::ServiceError),
         _ => Outcome::Fail(Reason::NotAnAwsAnswer),
     }
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
     use crate::network::Scope;
-    use crate::observation::{Phase, Trouble};
+    use crate::observation::{Phase, ProbeError};
 
     const IP: &str = "10.0.1.57";
 
@@ -122,8 +122,8 @@ mod tests {
         Address { ip: IP.parse().unwrap(), scope: Scope::Vpc, outcome, phases: vec![] }
     }
 
-    fn answered() -> CallSeen {
-        CallSeen {
+    fn answered() -> CallEvidence {
+        CallEvidence {
             ip: IP.parse().unwrap(),
             peer: Some(SocketAddr::new(IP.parse().unwrap(), 443)),
             phases: vec![],
@@ -136,43 +136,43 @@ mod tests {
         }
     }
 
-    fn refused(status: u16, code: &str, message: &str) -> CallSeen {
+    fn refused(status: u16, code: &str, message: &str) -> CallEvidence {
         let aws_error = Some(AwsError { code: code.into(), message: message.into() });
-        CallSeen { http_status: Some(status), metrics: None, aws_error, ..answered() }
+        CallEvidence { http_status: Some(status), metrics: None, aws_error, ..answered() }
     }
 
-    fn judged(seen: CallSeen) -> Outcome {
-        call(&[connected(Outcome::Pass)], &[seen]).outcome
+    fn judged(evidence: CallEvidence) -> Outcome {
+        call(&[connected(Outcome::Pass)], &[evidence]).outcome
     }
 
     #[test]
     fn a_pass_needs_the_answer_its_request_id_and_the_verified_peer() {
         use Outcome::{Fail, Inconclusive, Pass};
         let public = Some("203.0.113.20:443".parse().unwrap());
-        let cut = Trouble { reason: Reason::ResponseCut, detail: String::new() };
-        for (seen, outcome) in [
+        let cut = ProbeError { reason: Reason::ResponseCut, detail: String::new() };
+        for (evidence, outcome) in [
             (answered(), Pass),
-            (CallSeen { metrics: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
-            (CallSeen { request_id: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
-            (CallSeen { http_status: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
-            (CallSeen { http_status: Some(302), ..answered() }, Fail(Reason::NotAnAwsAnswer)),
-            (CallSeen { peer: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
-            (CallSeen { peer: public, ..answered() }, Fail(Reason::NotViaEndpoint)),
-            (CallSeen { error: Some(cut), ..answered() }, Fail(Reason::ResponseCut)),
+            (CallEvidence { metrics: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallEvidence { request_id: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallEvidence { http_status: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallEvidence { http_status: Some(302), ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallEvidence { peer: None, ..answered() }, Fail(Reason::NotAnAwsAnswer)),
+            (CallEvidence { peer: public, ..answered() }, Fail(Reason::NotViaEndpoint)),
+            (CallEvidence { error: Some(cut), ..answered() }, Fail(Reason::ResponseCut)),
             (
-                CallSeen { http_status: Some(503), metrics: None, ..answered() },
+                CallEvidence { http_status: Some(503), metrics: None, ..answered() },
                 Inconclusive(Reason::ServiceError),
             ),
         ] {
-            assert_eq!(judged(seen.clone()), outcome, "{seen:?}");
+            assert_eq!(judged(evidence.clone()), outcome, "{evidence:?}");
         }
     }
 
     #[test]
     fn an_address_is_shown_with_the_times_of_its_call() {
         let phases = vec![(Phase::Response, Duration::from_millis(9))];
-        let seen = CallSeen { phases: phases.clone(), ..answered() };
-        assert_eq!(call(&[connected(Outcome::Pass)], &[seen]).addresses[0].phases, phases);
+        let evidence = CallEvidence { phases: phases.clone(), ..answered() };
+        assert_eq!(call(&[connected(Outcome::Pass)], &[evidence]).addresses[0].phases, phases);
     }
 
     #[test]

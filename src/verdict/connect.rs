@@ -1,19 +1,19 @@
 //! `<endpoint>/connect`: every address completed a connection of its own and spoke HTTP.
 
-use super::Judgement;
+use super::Judgment;
 use crate::check::Family;
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Outcome, Reason};
 
-/// `resolved` is what the `dns` rung judged; `lacking` the families the instance has no
+/// `resolved` is what the `dns` step judged; `missing_families` the families the instance has no
 /// address of, so that nobody on it can be harmed by an address of them.
-pub fn connect(resolved: &[Address], connections: &[Connection], lacking: &[Family]) -> Judgement {
+pub fn connect(resolved: &[Address], connections: &[Connection], missing_families: &[Family]) -> Judgment {
     let addresses: Vec<Address> = resolved
         .iter()
         .map(|address| {
             let connection = connections.iter().find(|connection| connection.ip == address.ip);
             Address {
-                outcome: of_address(address, connection, lacking),
+                outcome: of_address(address, connection, missing_families),
                 phases: connection.map(|connection| connection.phases.clone()).unwrap_or_default(),
                 ..address.clone()
             }
@@ -25,18 +25,20 @@ pub fn connect(resolved: &[Address], connections: &[Connection], lacking: &[Fami
         Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Outcome::Fail(Reason::FamilyUnavailable),
         Some(outcome) => outcome,
     };
-    Judgement { outcome, addresses }
+    Judgment { outcome, addresses }
 }
 
-fn of_address(address: &Address, connection: Option<&Connection>, lacking: &[Family]) -> Outcome {
-    let Some(seen) = connection else {
-        return not_tried(address, lacking);
+fn of_address(address: &Address, connection: Option<&Connection>, missing_families: &[Family]) -> Outcome {
+    let Some(evidence) = connection else {
+        return not_tried(address, missing_families);
     };
-    let reached = match &seen.error {
+    let reached = match &evidence.error {
         Some(error) if error.reason == Reason::InternalError => Outcome::Inconclusive(error.reason),
         Some(error) => Outcome::Fail(error.reason),
-        None if seen.peer.is_none_or(|peer| peer.ip() != seen.ip) => Outcome::Fail(Reason::AddressOutsideVpc),
-        None if seen.http_status.is_none() => Outcome::Fail(Reason::ResponseInvalid),
+        None if evidence.peer.is_none_or(|peer| peer.ip() != evidence.ip) => {
+            Outcome::Fail(Reason::AddressOutsideVpc)
+        }
+        None if evidence.http_status.is_none() => Outcome::Fail(Reason::ResponseInvalid),
         None => Outcome::Pass,
     };
     match address.outcome {
@@ -50,8 +52,8 @@ fn of_address(address: &Address, connection: Option<&Connection>, lacking: &[Fam
     }
 }
 
-fn not_tried(address: &Address, lacking: &[Family]) -> Outcome {
-    if lacking.contains(&Family::of(address.ip)) {
+fn not_tried(address: &Address, missing_families: &[Family]) -> Outcome {
+    if missing_families.contains(&Family::of(address.ip)) {
         return Outcome::Skipped(Reason::FamilyUnavailable);
     }
     // Nothing at such an address could be the endpoint, so nothing is sent there.
@@ -67,12 +69,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observation::{Phase, Trouble};
-    use crate::verdict::tests::ladder;
+    use crate::observation::{Phase, ProbeError};
+    use crate::verdict::tests::endpoint;
 
     fn resolved(ip: &str, outcome: Outcome) -> Address {
         let ip = ip.parse().unwrap();
-        Address { ip, scope: ladder().network.scope(ip), outcome, phases: vec![] }
+        Address { ip, scope: endpoint().network.scope(ip), outcome, phases: vec![] }
     }
 
     fn answered(ip: &str) -> Connection {
@@ -89,7 +91,7 @@ mod tests {
     }
 
     fn failed(ip: &str, reason: Reason) -> Connection {
-        let error = Some(Trouble { reason, detail: String::new() });
+        let error = Some(ProbeError { reason, detail: String::new() });
         Connection { peer: None, http_status: None, error, ..answered(ip) }
     }
 
@@ -118,12 +120,12 @@ mod tests {
             (unknown, answered(INSIDE), unknown),
             (unknown, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
         ] {
-            let judgement = connect(&[resolved(INSIDE, outcome)], std::slice::from_ref(&connection), &[]);
-            assert_eq!(judgement.outcome, judged, "{outcome:?} {connection:?}");
+            let judgment = connect(&[resolved(INSIDE, outcome)], std::slice::from_ref(&connection), &[]);
+            assert_eq!(judgment.outcome, judged, "{outcome:?} {connection:?}");
         }
         for connection in [answered(PUBLIC), timeout(PUBLIC)] {
-            let judgement = connect(&[resolved(PUBLIC, outside)], &[connection], &[]);
-            assert_eq!(judgement.outcome, Fail(Reason::AddressOutsideVpc));
+            let judgment = connect(&[resolved(PUBLIC, outside)], &[connection], &[]);
+            assert_eq!(judgment.outcome, Fail(Reason::AddressOutsideVpc));
         }
         let loopback = resolved("127.0.0.1", special);
         assert_eq!(connect(&[loopback], &[], &[]).outcome, Skipped(Reason::PrerequisiteFailed));
@@ -133,21 +135,21 @@ mod tests {
     #[test]
     fn an_address_of_a_family_that_the_instance_lacks_is_skipped_and_shown() {
         let both = [resolved(INSIDE, Outcome::Pass), resolved(SIX, Outcome::Pass)];
-        let judgement = connect(&both, &[answered(INSIDE)], &[Family::Ipv6]);
-        assert_eq!(judgement.outcome, Outcome::Pass);
-        assert_eq!(judgement.addresses[1].outcome, Outcome::Skipped(Reason::FamilyUnavailable));
-        let judgement = connect(&both, &[answered(INSIDE)], &[]);
-        assert_eq!(judgement.outcome, Outcome::Inconclusive(Reason::InternalError));
-        let judgement = connect(&both[1..], &[], &[Family::Ipv6]);
-        assert_eq!(judgement.outcome, Outcome::Fail(Reason::FamilyUnavailable));
+        let judgment = connect(&both, &[answered(INSIDE)], &[Family::Ipv6]);
+        assert_eq!(judgment.outcome, Outcome::Pass);
+        assert_eq!(judgment.addresses[1].outcome, Outcome::Skipped(Reason::FamilyUnavailable));
+        let judgment = connect(&both, &[answered(INSIDE)], &[]);
+        assert_eq!(judgment.outcome, Outcome::Inconclusive(Reason::InternalError));
+        let judgment = connect(&both[1..], &[], &[Family::Ipv6]);
+        assert_eq!(judgment.outcome, Outcome::Fail(Reason::FamilyUnavailable));
     }
 
     #[test]
     fn an_address_is_shown_with_the_times_of_its_connection() {
         let phases = vec![(Phase::Tcp, Duration::from_millis(1))];
-        let seen = Connection { phases: phases.clone(), ..answered(INSIDE) };
-        let judgement = connect(&[resolved(INSIDE, Outcome::Pass)], &[seen], &[]);
-        assert_eq!(judgement.addresses[0].phases, phases);
+        let evidence = Connection { phases: phases.clone(), ..answered(INSIDE) };
+        let judgment = connect(&[resolved(INSIDE, Outcome::Pass)], &[evidence], &[]);
+        assert_eq!(judgment.addresses[0].phases, phases);
     }
 
     #[test]

@@ -3,38 +3,40 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Judgement;
+use super::Judgment;
 use crate::check::Family;
 use crate::network::{Network, Scope};
-use crate::observation::{Address, Answer, DnsSeen, Outcome, Phase, Question, Reason, Reply, Resolver};
-use crate::plan::Ladder;
+use crate::observation::{
+    Address, DnsEvidence, Outcome, Phase, Query, QueryResult, QueryType, Reason, Resolver,
+};
+use crate::plan::Endpoint;
 
-/// `lacking` are the families that the instance has no address of.
-pub fn dns(seen: &DnsSeen, lacking: &[Family], ladder: &Ladder) -> Judgement {
-    let addresses = addresses(seen, lacking, ladder);
+/// `missing_families` are the families that the instance has no address of.
+pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpoint) -> Judgment {
+    let addresses = addresses(evidence, missing_families, endpoint);
     let outcome = [
         of_addresses(&addresses),
-        of_replies(seen, &addresses),
-        of_agreement(seen, ladder.require_agreement),
+        of_replies(evidence, &addresses),
+        of_agreement(evidence, endpoint.require_agreement),
     ];
     // Addresses come first: a public one says more than the resolver's silence beside it.
     let outcome = Outcome::worst(outcome.into_iter().flatten()).unwrap_or(Outcome::Fail(Reason::NoAddress));
-    Judgement { outcome, addresses }
+    Judgment { outcome, addresses }
 }
 
-fn addresses(seen: &DnsSeen, lacking: &[Family], ladder: &Ladder) -> Vec<Address> {
+fn addresses(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpoint) -> Vec<Address> {
     let told: BTreeSet<IpAddr> =
-        seen.hosts_file.iter().copied().chain(told_by(seen, Resolver::System)).collect();
-    let usable = |ip: &IpAddr| !lacking.contains(&Family::of(*ip));
+        evidence.hosts_file.iter().copied().chain(told_by(evidence, Resolver::System)).collect();
+    let usable = |ip: &IpAddr| !missing_families.contains(&Family::of(*ip));
     let any_usable = told.iter().any(usable);
     told.iter()
         .map(|&ip| {
-            let scope = ladder.network.scope(ip);
-            let phases = seen
-                .answers
+            let scope = endpoint.network.scope(ip);
+            let phases = evidence
+                .queries
                 .iter()
-                .find(|answer| answer.resolver == Resolver::System && listed(answer).contains(&ip))
-                .map(|answer| vec![(Phase::Query, answer.took)]);
+                .find(|query| query.resolver == Resolver::System && listed(query).contains(&ip))
+                .map(|query| vec![(Phase::Query, query.took)]);
             // Nobody here can go there, so it harms nobody, as long as there is another. Loopback
             // is always there.
             let beside = any_usable && !usable(&ip) && scope != Scope::Special;
@@ -44,7 +46,7 @@ fn addresses(seen: &DnsSeen, lacking: &[Family], ladder: &Ladder) -> Vec<Address
                 outcome: if beside {
                     Outcome::Skipped(Reason::FamilyUnavailable)
                 } else {
-                    of_scope(scope, &ladder.network, ladder.gateway)
+                    of_scope(scope, &endpoint.network, endpoint.gateway)
                 },
                 phases: phases.unwrap_or_default(),
             }
@@ -77,10 +79,10 @@ fn of_addresses(addresses: &[Address]) -> Option<Outcome> {
 
 /// A question that got no usable reply fails the check, even beside one that did: half of
 /// what an application asks stays open.
-fn of_replies(seen: &DnsSeen, addresses: &[Address]) -> Option<Outcome> {
-    let reasons = [Question::A, Question::Aaaa].map(|question| match last_answer(seen, question) {
+fn of_replies(evidence: &DnsEvidence, addresses: &[Address]) -> Option<Outcome> {
+    let reasons = [QueryType::A, QueryType::Aaaa].map(|query_type| match last_answer(evidence, query_type) {
         None => Some(Reason::ResolverUnreachable),
-        Some(answer) => reason_of(&answer.reply),
+        Some(query) => reason_of(&query.result),
     });
     if let Some(reason) = reasons.into_iter().flatten().next() {
         return Some(Outcome::Fail(reason));
@@ -88,61 +90,67 @@ fn of_replies(seen: &DnsSeen, addresses: &[Address]) -> Option<Outcome> {
     addresses.is_empty().then_some(Outcome::Fail(Reason::NoAddress))
 }
 
-fn reason_of(reply: &Reply) -> Option<Reason> {
-    match reply {
-        Reply::Addresses { .. } => None,
-        Reply::Nxdomain => Some(Reason::NameNotFound),
-        Reply::Servfail | Reply::OtherCode { .. } | Reply::Invalid { .. } => Some(Reason::ServerFailure),
-        Reply::Refused => Some(Reason::QueryRefused),
-        Reply::Truncated { .. } => Some(Reason::Truncated),
-        Reply::Timeout => Some(Reason::QueryTimeout),
-        Reply::Unreachable { .. } => Some(Reason::ResolverUnreachable),
+fn reason_of(result: &QueryResult) -> Option<Reason> {
+    match result {
+        QueryResult::Addresses { .. } => None,
+        QueryResult::Nxdomain => Some(Reason::NameNotFound),
+        QueryResult::Servfail | QueryResult::OtherCode { .. } | QueryResult::Invalid { .. } => {
+            Some(Reason::ServerFailure)
+        }
+        QueryResult::Refused => Some(Reason::QueryRefused),
+        QueryResult::Truncated { .. } => Some(Reason::Truncated),
+        QueryResult::Timeout => Some(Reason::QueryTimeout),
+        QueryResult::Unreachable { .. } => Some(Reason::ResolverUnreachable),
     }
 }
 
-fn of_agreement(seen: &DnsSeen, required: bool) -> Option<Outcome> {
+fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
     if !required {
         return None;
     }
-    let replies = seen.answers.iter().filter(|answer| answer.resolver == Resolver::Vpc);
-    let answered: Vec<Question> =
-        replies.filter(|answer| is_definite(&answer.reply)).map(|answer| answer.question).collect();
-    if !answered.contains(&Question::A) || !answered.contains(&Question::Aaaa) {
+    let replies = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
+    let answered: Vec<QueryType> =
+        replies.filter(|query| is_definite(&query.result)).map(|query| query.query_type).collect();
+    if !answered.contains(&QueryType::A) || !answered.contains(&QueryType::Aaaa) {
         return Some(Outcome::Inconclusive(Reason::ResolversDisagree));
     }
-    let system: BTreeSet<IpAddr> = told_by(seen, Resolver::System).collect();
-    let vpc: BTreeSet<IpAddr> = told_by(seen, Resolver::Vpc).collect();
+    let system: BTreeSet<IpAddr> = told_by(evidence, Resolver::System).collect();
+    let vpc: BTreeSet<IpAddr> = told_by(evidence, Resolver::Vpc).collect();
     (system != vpc).then_some(Outcome::Fail(Reason::ResolversDisagree))
 }
 
-fn is_definite(reply: &Reply) -> bool {
-    matches!(reply, Reply::Addresses { .. } | Reply::Nxdomain)
+fn is_definite(result: &QueryResult) -> bool {
+    matches!(result, QueryResult::Addresses { .. } | QueryResult::Nxdomain)
 }
 
-fn told_by(seen: &DnsSeen, resolver: Resolver) -> impl Iterator<Item = IpAddr> {
-    seen.answers
+fn told_by(evidence: &DnsEvidence, resolver: Resolver) -> impl Iterator<Item = IpAddr> {
+    evidence
+        .queries
         .iter()
-        .filter(move |answer| answer.resolver == resolver)
-        .flat_map(|answer| listed(answer).iter().copied())
+        .filter(move |query| query.resolver == resolver)
+        .flat_map(|query| listed(query).iter().copied())
 }
 
-fn listed(answer: &Answer) -> &[IpAddr] {
-    match &answer.reply {
-        Reply::Addresses { addresses, .. } => addresses,
-        Reply::Nxdomain
-        | Reply::Servfail
-        | Reply::Refused
-        | Reply::OtherCode { .. }
-        | Reply::Truncated { .. }
-        | Reply::Timeout
-        | Reply::Unreachable { .. }
-        | Reply::Invalid { .. } => &[],
+fn listed(query: &Query) -> &[IpAddr] {
+    match &query.result {
+        QueryResult::Addresses { addresses, .. } => addresses,
+        QueryResult::Nxdomain
+        | QueryResult::Servfail
+        | QueryResult::Refused
+        | QueryResult::OtherCode { .. }
+        | QueryResult::Truncated { .. }
+        | QueryResult::Timeout
+        | QueryResult::Unreachable { .. }
+        | QueryResult::Invalid { .. } => &[],
     }
 }
 
 /// The system's servers are asked in turn until one answers: the last word counts.
-fn last_answer(seen: &DnsSeen, question: Question) -> Option<&Answer> {
-    seen.answers.iter().rfind(|answer| answer.resolver == Resolver::System && answer.question == question)
+fn last_answer(evidence: &DnsEvidence, query_type: QueryType) -> Option<&Query> {
+    evidence
+        .queries
+        .iter()
+        .rfind(|query| query.resolver == Resolver::System && query.query_type == query_type)
 }
 
 #[cfg(test)]
@@ -151,33 +159,33 @@ mod tests {
 
     use super::*;
     use crate::observation::Transport;
-    use crate::verdict::tests::ladder;
+    use crate::verdict::tests::endpoint;
 
-    fn answer(resolver: Resolver, question: Question, reply: Reply) -> Answer {
-        Answer {
+    fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
+        Query {
             server: "10.0.0.2:53".parse().unwrap(),
             resolver,
-            question,
+            query_type,
             transport: Transport::Udp,
             retransmitted: false,
             took: Duration::from_millis(1),
-            reply,
+            result,
         }
     }
 
-    fn told(ips: &[&str]) -> Reply {
+    fn told(ips: &[&str]) -> QueryResult {
         let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
-        Reply::Addresses { addresses, ttl: Some(60), aliases: vec![] }
+        QueryResult::Addresses { addresses, ttl: Some(60), aliases: vec![] }
     }
 
-    fn seen(a: Reply, aaaa: Reply) -> DnsSeen {
-        let answers =
-            vec![answer(Resolver::System, Question::A, a), answer(Resolver::System, Question::Aaaa, aaaa)];
-        DnsSeen { host: "monitoring.us-east-1.amazonaws.com".into(), answers, hosts_file: vec![] }
+    fn evidence(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
+        let queries =
+            vec![answer(Resolver::System, QueryType::A, a), answer(Resolver::System, QueryType::Aaaa, aaaa)];
+        DnsEvidence { host: "monitoring.us-east-1.amazonaws.com".into(), queries, hosts_file: vec![] }
     }
 
-    fn judged(seen: &DnsSeen) -> Outcome {
-        dns(seen, &[], &ladder()).outcome
+    fn judged(evidence: &DnsEvidence) -> Outcome {
+        dns(evidence, &[], &endpoint()).outcome
     }
 
     const INSIDE: &[&str] = &["10.0.1.57", "10.0.2.113"];
@@ -196,7 +204,7 @@ mod tests {
             (&["10.99.0.57"], &[], Fail(Reason::OutsideVpc)),
             (&["127.0.0.1"], &[], Fail(Reason::SpecialAddress)),
         ] {
-            assert_eq!(judged(&seen(told(a), told(aaaa))), outcome, "{a:?} {aaaa:?}");
+            assert_eq!(judged(&evidence(told(a), told(aaaa))), outcome, "{a:?} {aaaa:?}");
         }
     }
 
@@ -211,109 +219,113 @@ mod tests {
             (&[], "2001:db8:ffff::20", Fail(Reason::PublicAddress)),
             (&[], "2001:db8:1234:1::57", Pass),
         ] {
-            let seen = seen(told(a), told(&[aaaa]));
-            assert_eq!(dns(&seen, &[Family::Ipv6], &ladder()).outcome, outcome, "{a:?} {aaaa}");
+            let evidence = evidence(told(a), told(&[aaaa]));
+            assert_eq!(dns(&evidence, &[Family::Ipv6], &endpoint()).outcome, outcome, "{a:?} {aaaa}");
         }
-        let judgement = dns(&seen(told(INSIDE), told(&["2001:db8:ffff::20"])), &[Family::Ipv6], &ladder());
-        let ipv6 = judgement.addresses.last().map(|address| address.outcome);
+        let judgment =
+            dns(&evidence(told(INSIDE), told(&["2001:db8:ffff::20"])), &[Family::Ipv6], &endpoint());
+        let ipv6 = judgment.addresses.last().map(|address| address.outcome);
         assert_eq!(ipv6, Some(Outcome::Skipped(Reason::FamilyUnavailable)));
     }
 
     #[test]
     fn each_kind_of_silence_has_its_reason_on_either_question() {
         let detail = String::new;
-        for (reply, reason) in [
-            (Reply::Nxdomain, Reason::NameNotFound),
-            (Reply::Servfail, Reason::ServerFailure),
-            (Reply::OtherCode { rcode: 4 }, Reason::ServerFailure),
-            (Reply::Invalid { detail: detail() }, Reason::ServerFailure),
-            (Reply::Refused, Reason::QueryRefused),
-            (Reply::Truncated { detail: detail() }, Reason::Truncated),
-            (Reply::Timeout, Reason::QueryTimeout),
-            (Reply::Unreachable { detail: detail() }, Reason::ResolverUnreachable),
+        for (result, reason) in [
+            (QueryResult::Nxdomain, Reason::NameNotFound),
+            (QueryResult::Servfail, Reason::ServerFailure),
+            (QueryResult::OtherCode { rcode: 4 }, Reason::ServerFailure),
+            (QueryResult::Invalid { detail: detail() }, Reason::ServerFailure),
+            (QueryResult::Refused, Reason::QueryRefused),
+            (QueryResult::Truncated { detail: detail() }, Reason::Truncated),
+            (QueryResult::Timeout, Reason::QueryTimeout),
+            (QueryResult::Unreachable { detail: detail() }, Reason::ResolverUnreachable),
         ] {
-            assert_eq!(judged(&seen(reply.clone(), reply.clone())), Outcome::Fail(reason));
-            assert_eq!(judged(&seen(told(INSIDE), reply.clone())), Outcome::Fail(reason));
-            assert_eq!(judged(&seen(reply, told(&[]))), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(result.clone(), result.clone())), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(told(INSIDE), result.clone())), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(result, told(&[]))), Outcome::Fail(reason));
         }
-        assert_eq!(judged(&seen(Reply::Timeout, Reply::Refused)), Outcome::Fail(Reason::QueryTimeout));
-        let unasked = DnsSeen { answers: vec![], ..seen(told(&[]), told(&[])) };
+        assert_eq!(
+            judged(&evidence(QueryResult::Timeout, QueryResult::Refused)),
+            Outcome::Fail(Reason::QueryTimeout)
+        );
+        let unasked = DnsEvidence { queries: vec![], ..evidence(told(&[]), told(&[])) };
         assert_eq!(judged(&unasked), Outcome::Fail(Reason::ResolverUnreachable));
     }
 
     #[test]
     fn a_public_address_is_told_even_beside_a_question_left_open() {
-        let seen = seen(told(&["203.0.113.20"]), Reply::Timeout);
-        assert_eq!(judged(&seen), Outcome::Fail(Reason::PublicAddress));
+        let evidence = evidence(told(&["203.0.113.20"]), QueryResult::Timeout);
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::PublicAddress));
     }
 
     #[test]
     fn the_last_server_asked_has_the_last_word() {
-        let mut seen = seen(Reply::Timeout, Reply::Timeout);
-        seen.answers.push(answer(Resolver::System, Question::A, told(INSIDE)));
-        seen.answers.push(answer(Resolver::System, Question::Aaaa, told(&[])));
-        assert_eq!(judged(&seen), Outcome::Pass);
+        let mut evidence = evidence(QueryResult::Timeout, QueryResult::Timeout);
+        evidence.queries.push(answer(Resolver::System, QueryType::A, told(INSIDE)));
+        evidence.queries.push(answer(Resolver::System, QueryType::Aaaa, told(&[])));
+        assert_eq!(judged(&evidence), Outcome::Pass);
     }
 
     #[test]
     fn an_address_is_shown_with_the_time_of_the_answer_that_told_it() {
-        let mut seen = seen(told(INSIDE), told(&["2001:db8:1234:1::57"]));
+        let mut evidence = evidence(told(INSIDE), told(&["2001:db8:1234:1::57"]));
         let slow =
-            Answer { took: Duration::from_millis(9), ..answer(Resolver::Vpc, Question::A, told(INSIDE)) };
-        seen.answers.insert(0, slow);
-        seen.answers[2].took = Duration::from_millis(2);
-        let judgement = dns(&seen, &[], &ladder());
-        let took: Vec<u128> = judgement.addresses.iter().map(|a| a.phases[0].1.as_millis()).collect();
+            Query { took: Duration::from_millis(9), ..answer(Resolver::Vpc, QueryType::A, told(INSIDE)) };
+        evidence.queries.insert(0, slow);
+        evidence.queries[2].took = Duration::from_millis(2);
+        let judgment = dns(&evidence, &[], &endpoint());
+        let took: Vec<u128> = judgment.addresses.iter().map(|a| a.phases[0].1.as_millis()).collect();
         assert_eq!(took, [1, 1, 2]);
     }
 
     #[test]
     fn nothing_is_guessed_while_the_vpc_is_unknown() {
-        let blind = Ladder { network: Network::default(), ..ladder() };
+        let blind = Endpoint { network: Network::default(), ..endpoint() };
         for ip in ["10.0.1.57", "203.0.113.20"] {
-            let outcome = dns(&seen(told(&[ip]), told(&[])), &[], &blind).outcome;
+            let outcome = dns(&evidence(told(&[ip]), told(&[])), &[], &blind).outcome;
             assert_eq!(outcome, Outcome::Inconclusive(Reason::VpcCidrsUnknown), "{ip}");
         }
-        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &[], &blind).outcome;
+        let outcome = dns(&evidence(told(&["127.0.0.1"]), told(&[])), &[], &blind).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
     }
 
     #[test]
     fn a_hosts_file_entry_is_what_applications_get() {
-        let mut seen = seen(told(INSIDE), told(&[]));
-        seen.hosts_file = vec!["203.0.113.20".parse().unwrap()];
-        assert_eq!(judged(&seen), Outcome::Fail(Reason::MixedAddresses));
+        let mut evidence = evidence(told(INSIDE), told(&[]));
+        evidence.hosts_file = vec!["203.0.113.20".parse().unwrap()];
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses));
     }
 
     #[test]
     fn the_vpc_resolver_fails_the_check_only_where_agreement_is_required() {
-        let strict = Ladder { require_agreement: true, ..ladder() };
-        let with_vpc = |a: Reply, aaaa: Reply| {
-            let mut seen = seen(told(INSIDE), told(&[]));
-            seen.answers.push(answer(Resolver::Vpc, Question::A, a));
-            seen.answers.push(answer(Resolver::Vpc, Question::Aaaa, aaaa));
-            seen
+        let strict = Endpoint { require_agreement: true, ..endpoint() };
+        let with_vpc = |a: QueryResult, aaaa: QueryResult| {
+            let mut evidence = evidence(told(INSIDE), told(&[]));
+            evidence.queries.push(answer(Resolver::Vpc, QueryType::A, a));
+            evidence.queries.push(answer(Resolver::Vpc, QueryType::Aaaa, aaaa));
+            evidence
         };
         let disagree = Outcome::Fail(Reason::ResolversDisagree);
         let unknown = Outcome::Inconclusive(Reason::ResolversDisagree);
-        for (seen, outcome) in [
+        for (evidence, outcome) in [
             (with_vpc(told(INSIDE), told(&[])), Outcome::Pass),
             (with_vpc(told(&["10.0.2.113", "10.0.1.57"]), told(&[])), Outcome::Pass),
             (with_vpc(told(&["10.0.1.57"]), told(&[])), disagree),
-            (with_vpc(Reply::Nxdomain, Reply::Nxdomain), disagree),
-            (with_vpc(told(INSIDE), Reply::Timeout), unknown),
-            (seen(told(INSIDE), told(&[])), unknown),
+            (with_vpc(QueryResult::Nxdomain, QueryResult::Nxdomain), disagree),
+            (with_vpc(told(INSIDE), QueryResult::Timeout), unknown),
+            (evidence(told(INSIDE), told(&[])), unknown),
         ] {
-            assert_eq!(dns(&seen, &[], &strict).outcome, outcome, "{seen:?}");
-            assert_eq!(judged(&seen), Outcome::Pass);
+            assert_eq!(dns(&evidence, &[], &strict).outcome, outcome, "{evidence:?}");
+            assert_eq!(judged(&evidence), Outcome::Pass);
         }
     }
 
     #[test]
     fn a_gateway_endpoint_keeps_its_public_addresses() {
-        let gateway = Ladder { gateway: true, ..ladder() };
-        assert_eq!(dns(&seen(told(&["203.0.113.99"]), told(&[])), &[], &gateway).outcome, Outcome::Pass);
-        let outcome = dns(&seen(told(&["127.0.0.1"]), told(&[])), &[], &gateway).outcome;
+        let gateway = Endpoint { gateway: true, ..endpoint() };
+        assert_eq!(dns(&evidence(told(&["203.0.113.99"]), told(&[])), &[], &gateway).outcome, Outcome::Pass);
+        let outcome = dns(&evidence(told(&["127.0.0.1"]), told(&[])), &[], &gateway).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
     }
 }

@@ -3,52 +3,54 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Judgement;
+use super::Judgment;
 use crate::network::{Network, Scope, operator};
-use crate::observation::{ControlKind, EgressSeen, Heard, Outcome, Outgoing, Probe, Reason, Shot};
+use crate::observation::{
+    ControlKind, EgressEvidence, EgressProbe, Outcome, ProbeResult, Protocol, Reason, SendError,
+};
 use crate::plan::Egress;
 
 /// Silence proves something only when several independent parties were silent.
 const OPERATORS: usize = 2;
 
-pub fn egress(seen: &EgressSeen, egress: &Egress) -> Judgement {
-    let shots: Vec<&Shot> =
-        seen.shots.iter().filter(|shot| is_aimed_outside(shot, &egress.network)).collect();
-    let outcome = leak(&shots, &egress.network)
+pub fn egress(evidence: &EgressEvidence, egress: &Egress) -> Judgment {
+    let probes: Vec<&EgressProbe> =
+        evidence.probes.iter().filter(|probe| is_aimed_outside(probe, &egress.network)).collect();
+    let outcome = leak(&probes, &egress.network)
         .map(Outcome::Fail)
-        .or_else(|| family_absent(seen, egress))
-        .or_else(|| no_route(&shots))
-        .or_else(|| unable(seen, &shots, egress).map(Outcome::Inconclusive))
-        .or_else(|| rejected(&shots, egress))
+        .or_else(|| family_absent(evidence, egress))
+        .or_else(|| no_route(&probes))
+        .or_else(|| unable(evidence, &probes, egress).map(Outcome::Inconclusive))
+        .or_else(|| rejected(&probes, egress))
         .unwrap_or(Outcome::Pass);
-    Judgement::without_addresses(outcome)
+    Judgment::without_addresses(outcome)
 }
 
 /// A name that leads into the VPC, or to somebody's private host, proves nothing either way.
-fn is_aimed_outside(shot: &Shot, network: &Network) -> bool {
-    shot.host.is_none() || network.scope(shot.ip) == Scope::Public
+fn is_aimed_outside(probe: &EgressProbe, network: &Network) -> bool {
+    probe.host.is_none() || network.scope(probe.ip) == Scope::Public
 }
 
-fn leak(shots: &[&Shot], network: &Network) -> Option<Reason> {
-    let answered = |shot: &&&Shot| matches!(shot.heard, Heard::Answer { .. });
-    if let Some(shot) = shots.iter().find(answered) {
-        return Some(match shot.probe {
-            Probe::Icmp => Reason::IcmpReply,
-            Probe::Tcp => Reason::TcpConnected,
-            Probe::Udp => Reason::UdpReply,
+fn leak(probes: &[&EgressProbe], network: &Network) -> Option<Reason> {
+    let answered = |probe: &&&EgressProbe| matches!(probe.result, ProbeResult::Reply { .. });
+    if let Some(probe) = probes.iter().find(answered) {
+        return Some(match probe.protocol {
+            Protocol::Icmp => Reason::IcmpReply,
+            Protocol::Tcp => Reason::TcpConnected,
+            Protocol::Udp => Reason::UdpReply,
         });
     }
-    shots
+    probes
         .iter()
-        .any(|shot| rejecter(shot, network) == Some(Rejecter::Outside))
+        .any(|probe| rejecter(probe, network) == Some(Rejecter::Outside))
         .then_some(Reason::ErrorFromOutside)
 }
 
-fn family_absent(seen: &EgressSeen, egress: &Egress) -> Option<Outcome> {
-    if !seen.own_addresses.is_empty() {
+fn family_absent(evidence: &EgressEvidence, egress: &Egress) -> Option<Outcome> {
+    if !evidence.local_addresses.is_empty() {
         return None;
     }
-    Some(if egress.promised.contains(&seen.family) {
+    Some(if egress.expected_families.contains(&evidence.family) {
         Outcome::Inconclusive(Reason::FamilyMissing)
     } else {
         Outcome::Skipped(Reason::FamilyUnavailable)
@@ -56,53 +58,53 @@ fn family_absent(seen: &EgressSeen, egress: &Egress) -> Option<Outcome> {
 }
 
 /// A route lookup that fails for every target is proof by itself: there is no way to send.
-fn no_route(shots: &[&Shot]) -> Option<Outcome> {
-    let literals = shots.iter().any(|shot| shot.host.is_none());
-    let none = shots.iter().all(|shot| shot.heard == Heard::Unsent(Outgoing::NoRoute));
+fn no_route(probes: &[&EgressProbe]) -> Option<Outcome> {
+    let literals = probes.iter().any(|probe| probe.host.is_none());
+    let none = probes.iter().all(|probe| probe.result == ProbeResult::NotSent(SendError::NoRoute));
     (literals && none).then_some(Outcome::Pass)
 }
 
-fn unable(seen: &EgressSeen, shots: &[&Shot], egress: &Egress) -> Option<Reason> {
-    let unsent = |wanted: fn(&Outgoing) -> bool| {
-        shots.iter().any(|shot| matches!(&shot.heard, Heard::Unsent(outgoing) if wanted(outgoing)))
+fn unable(evidence: &EgressEvidence, probes: &[&EgressProbe], egress: &Egress) -> Option<Reason> {
+    let unsent = |wanted: fn(&SendError) -> bool| {
+        probes.iter().any(|probe| matches!(&probe.result, ProbeResult::NotSent(outgoing) if wanted(outgoing)))
     };
-    if unsent(|outgoing| matches!(outgoing, Outgoing::NotPermitted)) {
+    if unsent(|outgoing| matches!(outgoing, SendError::NotPermitted)) {
         return Some(Reason::NotPermitted);
     }
-    if unsent(|outgoing| matches!(outgoing, Outgoing::Blocked { .. })) {
+    if unsent(|outgoing| matches!(outgoing, SendError::Blocked { .. })) {
         return Some(Reason::SendBlocked);
     }
-    if !required_probes(egress).into_iter().all(|probe| is_enough(shots, probe, &egress.network)) {
+    if !required_probes(egress).into_iter().all(|probe| is_enough(probes, probe, &egress.network)) {
         return Some(Reason::TooFewTargets);
     }
     let off_host = [ControlKind::Endpoint, ControlKind::Resolver];
     let passed = |kinds: &[ControlKind]| {
-        seen.controls.iter().any(|control| control.passed && kinds.contains(&control.control))
+        evidence.controls.iter().any(|control| control.passed && kinds.contains(&control.control))
     };
     (!passed(&[ControlKind::Loopback]) || !passed(&off_host)).then_some(Reason::ControlFailed)
 }
 
-fn required_probes(egress: &Egress) -> Vec<Probe> {
-    let tcp = (!egress.tcp_ports.is_empty()).then_some(Probe::Tcp);
-    let udp = egress.udp_dns.then_some(Probe::Udp);
-    [Some(Probe::Icmp), tcp, udp].into_iter().flatten().collect()
+fn required_probes(egress: &Egress) -> Vec<Protocol> {
+    let tcp = (!egress.tcp_ports.is_empty()).then_some(Protocol::Tcp);
+    let udp = egress.udp_dns.then_some(Protocol::Udp);
+    [Some(Protocol::Icmp), tcp, udp].into_iter().flatten().collect()
 }
 
 /// Whether packets of this kind really went to literals of independent operators. One inside the
 /// VPC, which may own public ranges, is no stranger.
-fn is_enough(shots: &[&Shot], probe: Probe, network: &Network) -> bool {
-    let stranger = |shot: &&&Shot| shot.host.is_none() && !network.scope(shot.ip).is_inside();
-    let operators: BTreeSet<u32> = shots
+fn is_enough(probes: &[&EgressProbe], protocol: Protocol, network: &Network) -> bool {
+    let stranger = |probe: &&&EgressProbe| probe.host.is_none() && !network.scope(probe.ip).is_inside();
+    let operators: BTreeSet<u32> = probes
         .iter()
         .filter(stranger)
-        .filter(|shot| shot.probe == probe && shot.sent > 0)
-        .map(|shot| operator(shot.ip))
+        .filter(|probe| probe.protocol == protocol && probe.sent > 0)
+        .map(|probe| operator(probe.ip))
         .collect();
     operators.len() >= OPERATORS
 }
 
-fn rejected(shots: &[&Shot], egress: &Egress) -> Option<Outcome> {
-    let unknown = shots.iter().any(|shot| rejecter(shot, &egress.network) == Some(Rejecter::Unknown));
+fn rejected(probes: &[&EgressProbe], egress: &Egress) -> Option<Outcome> {
+    let unknown = probes.iter().any(|probe| rejecter(probe, &egress.network) == Some(Rejecter::Unknown));
     (unknown && !egress.accept_reject).then_some(Outcome::Inconclusive(Reason::Rejected))
 }
 
@@ -114,8 +116,8 @@ enum Rejecter {
     Unknown,
 }
 
-fn rejecter(shot: &Shot, network: &Network) -> Option<Rejecter> {
-    let Heard::Rejection { by, .. } = &shot.heard else { return None };
+fn rejecter(probe: &EgressProbe, network: &Network) -> Option<Rejecter> {
+    let ProbeResult::Rejected { by, .. } = &probe.result else { return None };
     Some(match by.map(|by: IpAddr| network.scope(by)) {
         // A VPC's router speaks from a link-local address.
         Some(Scope::Vpc | Scope::Expected | Scope::Special) => Rejecter::Inside,
@@ -145,49 +147,49 @@ mod tests {
             window: Duration::from_secs(1),
             interval: Duration::from_mins(1),
             network: network(),
-            promised: vec![Family::Ipv4],
+            expected_families: vec![Family::Ipv4],
         }
     }
 
-    fn shot(ip: &str, probe: Probe, heard: Heard) -> Shot {
-        let sent = if matches!(heard, Heard::Unsent(_)) { 0 } else { 3 };
-        Shot { host: None, ip: ip.parse().unwrap(), probe, port: None, sent, heard }
+    fn probe(ip: &str, protocol: Protocol, result: ProbeResult) -> EgressProbe {
+        let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { 3 };
+        EgressProbe { host: None, ip: ip.parse().unwrap(), protocol, port: None, sent, result }
     }
 
     fn control(control: ControlKind, passed: bool) -> Control {
         Control { control, target: None, passed, detail: String::new() }
     }
 
-    fn seen(heard: impl Fn(&str, Probe) -> Heard) -> EgressSeen {
-        let shots = LITERALS
+    fn evidence(result: impl Fn(&str, Protocol) -> ProbeResult) -> EgressEvidence {
+        let probes = LITERALS
             .iter()
-            .flat_map(|ip| Probe::ALL.map(|probe| shot(ip, probe, heard(ip, probe))))
+            .flat_map(|ip| Protocol::ALL.map(|protocol| probe(ip, protocol, result(ip, protocol))))
             .collect();
-        EgressSeen {
+        EgressEvidence {
             family: Family::Ipv4,
             window: Duration::from_secs(1),
-            own_addresses: vec!["10.0.1.23".parse().unwrap()],
+            local_addresses: vec!["10.0.1.23".parse().unwrap()],
             icmp_socket: IcmpSocket::Dgram,
-            shots,
+            probes,
             controls: vec![control(ControlKind::Loopback, true), control(ControlKind::Endpoint, true)],
             unresolved: vec![],
         }
     }
 
-    fn silence() -> EgressSeen {
-        seen(|_, _| Heard::Silence)
+    fn silence() -> EgressEvidence {
+        evidence(|_, _| ProbeResult::NoReply)
     }
 
-    fn answer() -> Heard {
-        Heard::Answer { replies: 1, after: Duration::from_millis(9) }
+    fn answer() -> ProbeResult {
+        ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }
     }
 
-    fn rejection(by: Option<&str>) -> Heard {
-        Heard::Rejection { by: by.map(|by| by.parse().unwrap()), how: String::new() }
+    fn rejection(by: Option<&str>) -> ProbeResult {
+        ProbeResult::Rejected { by: by.map(|by| by.parse().unwrap()), how: String::new() }
     }
 
-    fn outcome(seen: &EgressSeen) -> Outcome {
-        egress(seen, &plan()).outcome
+    fn outcome(evidence: &EgressEvidence) -> Outcome {
+        egress(evidence, &plan()).outcome
     }
 
     #[test]
@@ -198,91 +200,100 @@ mod tests {
     #[test]
     fn one_answer_of_many_is_a_leak_whatever_else_was_seen() {
         for (probe, reason) in [
-            (Probe::Icmp, Reason::IcmpReply),
-            (Probe::Tcp, Reason::TcpConnected),
-            (Probe::Udp, Reason::UdpReply),
+            (Protocol::Icmp, Reason::IcmpReply),
+            (Protocol::Tcp, Reason::TcpConnected),
+            (Protocol::Udp, Reason::UdpReply),
         ] {
-            let mut seen = seen(|ip, at| match (ip, at) {
+            let mut evidence = evidence(|ip, at| match (ip, at) {
                 ("9.9.9.9", at) if at == probe => answer(),
-                (_, Probe::Icmp) => Heard::Unsent(Outgoing::NotPermitted),
+                (_, Protocol::Icmp) => ProbeResult::NotSent(SendError::NotPermitted),
                 _ => rejection(None),
             });
-            seen.controls.clear();
-            seen.own_addresses.clear();
-            assert_eq!(outcome(&seen), Outcome::Fail(reason));
+            evidence.controls.clear();
+            evidence.local_addresses.clear();
+            assert_eq!(outcome(&evidence), Outcome::Fail(reason));
         }
     }
 
     #[test]
     fn a_name_proves_nothing_by_leading_into_the_vpc_or_by_its_silence() {
-        let named =
-            |ip: &str, heard| Shot { host: Some("www.amazon.com".into()), ..shot(ip, Probe::Tcp, heard) };
-        let with = |shot| {
-            let mut seen = silence();
-            seen.shots.push(shot);
-            seen
+        let named = |ip: &str, result| EgressProbe {
+            host: Some("www.amazon.com".into()),
+            ..probe(ip, Protocol::Tcp, result)
+        };
+        let with = |probe| {
+            let mut evidence = silence();
+            evidence.probes.push(probe);
+            evidence
         };
         assert_eq!(outcome(&with(named("10.0.1.57", answer()))), Outcome::Pass);
         assert_eq!(outcome(&with(named("192.168.7.7", answer()))), Outcome::Pass);
         assert_eq!(outcome(&with(named("203.0.113.10", answer()))), Outcome::Fail(Reason::TcpConnected));
         let mut names_only = silence();
-        names_only.shots.iter_mut().for_each(|shot| shot.host = Some("www.amazon.com".into()));
+        names_only.probes.iter_mut().for_each(|probe| probe.host = Some("www.amazon.com".into()));
         assert_eq!(outcome(&names_only), Outcome::Inconclusive(Reason::TooFewTargets));
-        names_only.shots.clear();
+        names_only.probes.clear();
         assert_eq!(outcome(&names_only), Outcome::Inconclusive(Reason::TooFewTargets));
     }
 
     #[test]
     fn without_an_address_of_the_family_nothing_was_shown() {
-        let mut seen = silence();
-        seen.own_addresses.clear();
-        assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::FamilyMissing));
-        seen.family = Family::Ipv6;
-        assert_eq!(outcome(&seen), Outcome::Skipped(Reason::FamilyUnavailable));
+        let mut evidence = silence();
+        evidence.local_addresses.clear();
+        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::FamilyMissing));
+        evidence.family = Family::Ipv6;
+        assert_eq!(outcome(&evidence), Outcome::Skipped(Reason::FamilyUnavailable));
     }
 
     #[test]
     fn no_route_to_any_target_is_proof_without_controls_but_to_some_is_not() {
-        let mut seen = seen(|_, _| Heard::Unsent(Outgoing::NoRoute));
-        seen.controls.clear();
-        assert_eq!(outcome(&seen), Outcome::Pass);
-        seen.shots[0].heard = Heard::Silence;
-        assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::TooFewTargets));
-        seen.shots.clear();
-        assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::TooFewTargets));
+        let mut evidence = evidence(|_, _| ProbeResult::NotSent(SendError::NoRoute));
+        evidence.controls.clear();
+        assert_eq!(outcome(&evidence), Outcome::Pass);
+        evidence.probes[0].result = ProbeResult::NoReply;
+        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets));
+        evidence.probes.clear();
+        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets));
     }
 
     #[test]
     fn what_could_not_be_sent_is_not_silence() {
-        let with = |outgoing: &Outgoing| {
-            outcome(&seen(|_, probe| match probe {
-                Probe::Icmp => Heard::Unsent(outgoing.clone()),
-                Probe::Tcp | Probe::Udp => Heard::Silence,
+        let with = |outgoing: &SendError| {
+            outcome(&evidence(|_, protocol| match protocol {
+                Protocol::Icmp => ProbeResult::NotSent(outgoing.clone()),
+                Protocol::Tcp | Protocol::Udp => ProbeResult::NoReply,
             }))
         };
-        assert_eq!(with(&Outgoing::NotPermitted), Outcome::Inconclusive(Reason::NotPermitted));
-        let blocked = Outgoing::Blocked { errno: "EPERM".into() };
+        assert_eq!(with(&SendError::NotPermitted), Outcome::Inconclusive(Reason::NotPermitted));
+        let blocked = SendError::Blocked { errno: "EPERM".into() };
         assert_eq!(with(&blocked), Outcome::Inconclusive(Reason::SendBlocked));
-        assert_eq!(with(&Outgoing::NoRoute), Outcome::Inconclusive(Reason::TooFewTargets));
+        assert_eq!(with(&SendError::NoRoute), Outcome::Inconclusive(Reason::TooFewTargets));
     }
 
     #[test]
     fn every_kind_of_probe_needs_two_operators() {
-        for probe in Probe::ALL {
-            let mut seen = silence();
-            seen.shots.retain(|shot| shot.probe != probe || shot.ip.to_string() == "1.1.1.1");
-            assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::TooFewTargets), "{probe:?}");
-            let neighbour = Shot { ip: "1.0.0.1".parse().unwrap(), ..shot("1.1.1.1", probe, Heard::Silence) };
-            seen.shots.push(neighbour);
-            assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::TooFewTargets), "{probe:?}");
-            seen.shots.push(shot("8.8.8.8", probe, Heard::Silence));
-            assert_eq!(outcome(&seen), Outcome::Pass, "{probe:?}");
-            seen.shots.iter_mut().filter(|shot| shot.probe == probe).for_each(|shot| shot.sent = 0);
-            assert_eq!(outcome(&seen), Outcome::Inconclusive(Reason::TooFewTargets), "{probe:?}");
+        for protocol in Protocol::ALL {
+            let mut evidence = silence();
+            evidence.probes.retain(|probe| probe.protocol != protocol || probe.ip.to_string() == "1.1.1.1");
+            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
+            let neighbour = EgressProbe {
+                ip: "1.0.0.1".parse().unwrap(),
+                ..probe("1.1.1.1", protocol, ProbeResult::NoReply)
+            };
+            evidence.probes.push(neighbour);
+            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
+            evidence.probes.push(probe("8.8.8.8", protocol, ProbeResult::NoReply));
+            assert_eq!(outcome(&evidence), Outcome::Pass, "{protocol:?}");
+            evidence
+                .probes
+                .iter_mut()
+                .filter(|probe| probe.protocol == protocol)
+                .for_each(|probe| probe.sent = 0);
+            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
         }
         let quiet = Egress { tcp_ports: vec![], udp_dns: false, ..plan() };
         let mut icmp_only = silence();
-        icmp_only.shots.retain(|shot| shot.probe == Probe::Icmp);
+        icmp_only.probes.retain(|probe| probe.protocol == Protocol::Icmp);
         assert_eq!(egress(&icmp_only, &quiet).outcome, Outcome::Pass);
     }
 
@@ -306,19 +317,19 @@ mod tests {
             (vec![(Resolver, true)], false),
             (vec![], false),
         ] {
-            let mut seen = silence();
-            seen.controls = controls.iter().map(|(kind, passed)| control(*kind, *passed)).collect();
+            let mut evidence = silence();
+            evidence.controls = controls.iter().map(|(kind, passed)| control(*kind, *passed)).collect();
             let expected = if passes { Outcome::Pass } else { Outcome::Inconclusive(Reason::ControlFailed) };
-            assert_eq!(outcome(&seen), expected, "{controls:?}");
+            assert_eq!(outcome(&evidence), expected, "{controls:?}");
         }
     }
 
     #[test]
     fn a_rejection_is_judged_by_who_sent_it() {
         let one = |by| {
-            seen(move |ip, probe| match (ip, probe) {
-                ("8.8.8.8", Probe::Icmp) => rejection(by),
-                _ => Heard::Silence,
+            evidence(move |ip, probe| match (ip, probe) {
+                ("8.8.8.8", Protocol::Icmp) => rejection(by),
+                _ => ProbeResult::NoReply,
             })
         };
         assert_eq!(outcome(&one(Some("10.0.1.1"))), Outcome::Pass);

@@ -2,27 +2,27 @@
 
 use std::time::SystemTime;
 
-use super::Judgement;
-use crate::observation::{CredentialsSeen, InstanceSeen, Outcome, Reason};
+use super::Judgment;
+use crate::observation::{CredentialsEvidence, InstanceEvidence, Outcome, Reason};
 
-pub fn instance(seen: &InstanceSeen) -> Judgement {
-    let outcome = match (&seen.error, &seen.instance) {
+pub fn instance(evidence: &InstanceEvidence) -> Judgment {
+    let outcome = match (&evidence.error, &evidence.instance) {
         (Some(error), _) => Outcome::Fail(error.reason),
         (None, Some(instance)) if instance.region.is_some() => Outcome::Pass,
         (None, Some(_) | None) => Outcome::Fail(Reason::MetadataInvalid),
     };
-    Judgement::without_addresses(outcome)
+    Judgment::without_addresses(outcome)
 }
 
-pub fn credentials(seen: &CredentialsSeen, at: SystemTime) -> Judgement {
-    let expired = seen.expires_at.is_some_and(|expiry| expiry <= at);
-    let outcome = match (&seen.error, &seen.access_key_id) {
+pub fn credentials(evidence: &CredentialsEvidence, at: SystemTime) -> Judgment {
+    let expired = evidence.expires_at.is_some_and(|expiry| expiry <= at);
+    let outcome = match (&evidence.error, &evidence.access_key_id) {
         (Some(error), _) => Outcome::Fail(error.reason),
         (None, None) => Outcome::Fail(Reason::NoCredentials),
         (None, Some(_)) if expired => Outcome::Fail(Reason::CredentialsExpired),
         (None, Some(_)) => Outcome::Pass,
     };
-    Judgement::without_addresses(outcome)
+    Judgment::without_addresses(outcome)
 }
 
 #[cfg(test)]
@@ -30,39 +30,39 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observation::{Instance, Trouble};
+    use crate::observation::{Instance, ProbeError};
 
     #[test]
     fn metadata_passes_only_with_a_region() {
-        let seen = |instance, error| InstanceSeen { server: None, instance, error };
+        let evidence = |instance, error| InstanceEvidence { server: None, instance, error };
         let located = Instance { region: Some("us-east-1".into()), ..Instance::default() };
-        let slow = Trouble { reason: Reason::MetadataTimeout, detail: String::new() };
-        for (seen, outcome) in [
-            (seen(Some(located.clone()), None), Outcome::Pass),
-            (seen(Some(located), Some(slow)), Outcome::Fail(Reason::MetadataTimeout)),
-            (seen(Some(Instance::default()), None), Outcome::Fail(Reason::MetadataInvalid)),
-            (seen(None, None), Outcome::Fail(Reason::MetadataInvalid)),
+        let slow = ProbeError { reason: Reason::MetadataTimeout, detail: String::new() };
+        for (evidence, outcome) in [
+            (evidence(Some(located.clone()), None), Outcome::Pass),
+            (evidence(Some(located), Some(slow)), Outcome::Fail(Reason::MetadataTimeout)),
+            (evidence(Some(Instance::default()), None), Outcome::Fail(Reason::MetadataInvalid)),
+            (evidence(None, None), Outcome::Fail(Reason::MetadataInvalid)),
         ] {
-            assert_eq!(instance(&seen).outcome, outcome, "{seen:?}");
+            assert_eq!(instance(&evidence).outcome, outcome, "{evidence:?}");
         }
     }
 
     #[test]
     fn credentials_pass_only_while_they_last() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let seen = |key: Option<&str>, expires_at| CredentialsSeen {
+        let evidence = |key: Option<&str>, expires_at| CredentialsEvidence {
             source: None,
             access_key_id: key.map(Into::into),
             expires_at,
             error: None,
         };
-        for (seen, outcome) in [
-            (seen(Some("AKIA"), None), Outcome::Pass),
-            (seen(Some("ASIA"), Some(now + Duration::from_secs(1))), Outcome::Pass),
-            (seen(Some("ASIA"), Some(now)), Outcome::Fail(Reason::CredentialsExpired)),
-            (seen(None, None), Outcome::Fail(Reason::NoCredentials)),
+        for (evidence, outcome) in [
+            (evidence(Some("AKIA"), None), Outcome::Pass),
+            (evidence(Some("ASIA"), Some(now + Duration::from_secs(1))), Outcome::Pass),
+            (evidence(Some("ASIA"), Some(now)), Outcome::Fail(Reason::CredentialsExpired)),
+            (evidence(None, None), Outcome::Fail(Reason::NoCredentials)),
         ] {
-            assert_eq!(credentials(&seen, now).outcome, outcome, "{seen:?}");
+            assert_eq!(credentials(&evidence, now).outcome, outcome, "{evidence:?}");
         }
     }
 }

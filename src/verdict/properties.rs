@@ -9,15 +9,16 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::tests::{ladder, network};
+use super::tests::{endpoint, network};
 use super::{call, connect, dns, egress};
 use crate::check::Family;
 use crate::network::{Network, Scope, operator};
 use crate::observation::{
-    Address, Answer, AwsError, CallSeen, Connection, Control, ControlKind, DnsSeen, EgressSeen, Heard,
-    IcmpSocket, Outcome, Outgoing, Probe, Question, Reason, Reply, Resolver, Shot, Transport, Trouble,
+    Address, AwsError, CallEvidence, Connection, Control, ControlKind, DnsEvidence, EgressEvidence,
+    EgressProbe, IcmpSocket, Outcome, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType,
+    Reason, Resolver, SendError, Transport,
 };
-use crate::plan::{Egress, Ladder};
+use crate::plan::{Egress, Endpoint};
 
 fn ip() -> impl Strategy<Value = IpAddr> {
     let pool = [
@@ -43,8 +44,8 @@ fn reason() -> impl Strategy<Value = Reason> {
     select(Reason::ALL.to_vec())
 }
 
-fn trouble() -> impl Strategy<Value = Option<Trouble>> {
-    option::weighted(0.3, reason().prop_map(|reason| Trouble { reason, detail: String::new() }))
+fn trouble() -> impl Strategy<Value = Option<ProbeError>> {
+    option::weighted(0.3, reason().prop_map(|reason| ProbeError { reason, detail: String::new() }))
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -56,36 +57,39 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
-    let told =
-        vec(ip(), 0..4).prop_map(|addresses| Reply::Addresses { addresses, ttl: None, aliases: vec![] });
+fn query_result() -> impl Strategy<Value = QueryResult> {
+    let told = vec(ip(), 0..4).prop_map(|addresses| QueryResult::Addresses {
+        addresses,
+        ttl: None,
+        aliases: vec![],
+    });
     prop_oneof![
         6 => told,
-        1 => Just(Reply::Nxdomain),
-        1 => Just(Reply::Servfail),
-        1 => Just(Reply::Timeout),
-        1 => Just(Reply::Truncated { detail: String::new() }),
+        1 => Just(QueryResult::Nxdomain),
+        1 => Just(QueryResult::Servfail),
+        1 => Just(QueryResult::Timeout),
+        1 => Just(QueryResult::Truncated { detail: String::new() }),
     ]
 }
 
-fn answer() -> impl Strategy<Value = Answer> {
-    let who = (select(vec![Resolver::System, Resolver::Vpc]), select(vec![Question::A, Question::Aaaa]));
-    (who, reply()).prop_map(|((resolver, question), reply)| Answer {
+fn answer() -> impl Strategy<Value = Query> {
+    let who = (select(vec![Resolver::System, Resolver::Vpc]), select(vec![QueryType::A, QueryType::Aaaa]));
+    (who, query_result()).prop_map(|((resolver, query_type), result)| Query {
         server: "10.0.0.2:53".parse().unwrap(),
         resolver,
-        question,
+        query_type,
         transport: Transport::Udp,
         retransmitted: false,
         took: Duration::ZERO,
-        reply,
+        result,
     })
 }
 
-fn known_or_not() -> impl Strategy<Value = Ladder> {
-    (any::<bool>(), any::<bool>()).prop_map(|(known, require_agreement)| Ladder {
+fn known_or_not() -> impl Strategy<Value = Endpoint> {
+    (any::<bool>(), any::<bool>()).prop_map(|(known, require_agreement)| Endpoint {
         network: if known { network() } else { Network::default() },
         require_agreement,
-        ..ladder()
+        ..endpoint()
     })
 }
 
@@ -116,7 +120,7 @@ fn connection() -> impl Strategy<Value = Connection> {
     )
 }
 
-fn called() -> impl Strategy<Value = CallSeen> {
+fn called() -> impl Strategy<Value = CallEvidence> {
     let aws_error = option::weighted(
         0.2,
         select(vec!["AccessDenied", "Throttling", "Other"])
@@ -124,7 +128,7 @@ fn called() -> impl Strategy<Value = CallSeen> {
     );
     let answer = (option::weighted(0.9, 200_u16..600), option::weighted(0.9, Just("id".to_owned())));
     (connection(), answer, aws_error, option::weighted(0.9, 0_usize..3)).prop_map(
-        |(connection, (http_status, request_id), aws_error, metrics)| CallSeen {
+        |(connection, (http_status, request_id), aws_error, metrics)| CallEvidence {
             ip: connection.ip,
             peer: connection.peer,
             phases: vec![],
@@ -138,28 +142,28 @@ fn called() -> impl Strategy<Value = CallSeen> {
     )
 }
 
-fn heard() -> impl Strategy<Value = Heard> {
+fn result() -> impl Strategy<Value = ProbeResult> {
     prop_oneof![
-        20 => Just(Heard::Silence),
-        1 => Just(Heard::Answer { replies: 1, after: Duration::ZERO }),
-        1 => option::of(ip()).prop_map(|by| Heard::Rejection { by, how: String::new() }),
-        1 => Just(Heard::Unsent(Outgoing::NoRoute)),
-        1 => Just(Heard::Unsent(Outgoing::NotPermitted)),
-        1 => Just(Heard::Unsent(Outgoing::Blocked { errno: String::new() })),
+        20 => Just(ProbeResult::NoReply),
+        1 => Just(ProbeResult::Reply { replies: 1, after: Duration::ZERO }),
+        1 => option::of(ip()).prop_map(|by| ProbeResult::Rejected { by, how: String::new() }),
+        1 => Just(ProbeResult::NotSent(SendError::NoRoute)),
+        1 => Just(ProbeResult::NotSent(SendError::NotPermitted)),
+        1 => Just(ProbeResult::NotSent(SendError::Blocked { errno: String::new() })),
     ]
 }
 
-fn shot() -> impl Strategy<Value = Shot> {
+fn probe() -> impl Strategy<Value = EgressProbe> {
     (
         ip(),
-        select(Probe::ALL.to_vec()),
-        heard(),
+        select(Protocol::ALL.to_vec()),
+        result(),
         option::weighted(0.2, Just("www.amazon.com".to_owned())),
         0_u32..3,
     )
-        .prop_map(|(ip, probe, heard, host, sent)| {
-            let sent = if matches!(heard, Heard::Unsent(_)) { 0 } else { sent };
-            Shot { host, ip, probe, port: None, sent, heard }
+        .prop_map(|(ip, protocol, result, host, sent)| {
+            let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { sent };
+            EgressProbe { host, ip, protocol, port: None, sent, result }
         })
 }
 
@@ -173,18 +177,21 @@ fn control() -> impl Strategy<Value = Control> {
     })
 }
 
-fn window() -> impl Strategy<Value = EgressSeen> {
+fn window() -> impl Strategy<Value = EgressEvidence> {
     // Mostly windows in which all is silent: those are the ones that may pass.
-    let quiet = vec(shot().prop_map(|shot| Shot { heard: Heard::Silence, sent: 1, ..shot }), 0..30);
-    let shots = prop_oneof![quiet, vec(shot(), 0..12)];
-    (shots, vec(control(), 0..4), vec(ip(), 0..2)).prop_map(|(shots, controls, own_addresses)| EgressSeen {
-        family: Family::Ipv4,
-        window: Duration::from_secs(1),
-        own_addresses,
-        icmp_socket: IcmpSocket::Raw,
-        shots,
-        controls,
-        unresolved: vec![],
+    let quiet =
+        vec(probe().prop_map(|probe| EgressProbe { result: ProbeResult::NoReply, sent: 1, ..probe }), 0..30);
+    let probes = prop_oneof![quiet, vec(probe(), 0..12)];
+    (probes, vec(control(), 0..4), vec(ip(), 0..2)).prop_map(|(probes, controls, local_addresses)| {
+        EgressEvidence {
+            family: Family::Ipv4,
+            window: Duration::from_secs(1),
+            local_addresses,
+            icmp_socket: IcmpSocket::Raw,
+            probes,
+            controls,
+            unresolved: vec![],
+        }
     })
 }
 
@@ -198,15 +205,17 @@ fn plan() -> impl Strategy<Value = Egress> {
         window: Duration::from_secs(1),
         interval: Duration::from_secs(60),
         network: if known { network() } else { Network::default() },
-        promised: vec![],
+        expected_families: vec![],
     })
 }
 
-fn operators_reached(seen: &EgressSeen, probe: Probe, network: &Network) -> usize {
-    let literals =
-        seen.shots.iter().filter(|shot| shot.probe == probe && shot.host.is_none() && shot.sent > 0);
-    let strangers = literals.filter(|shot| !network.scope(shot.ip).is_inside());
-    strangers.map(|shot| operator(shot.ip)).collect::<BTreeSet<u32>>().len()
+fn operators_reached(evidence: &EgressEvidence, protocol: Protocol, network: &Network) -> usize {
+    let literals = evidence
+        .probes
+        .iter()
+        .filter(|probe| probe.protocol == protocol && probe.host.is_none() && probe.sent > 0);
+    let strangers = literals.filter(|probe| !network.scope(probe.ip).is_inside());
+    strangers.map(|probe| operator(probe.ip)).collect::<BTreeSet<u32>>().len()
 }
 
 proptest! {
@@ -214,20 +223,20 @@ proptest! {
 
     #[test]
     fn names_pass_only_when_every_address_that_can_be_used_is_inside(
-        answers in vec(answer(), 0..8), hosts_file in vec(ip(), 0..2), ladder in known_or_not(), lacking in vec(select(Family::BOTH.to_vec()), 0..2)
+        queries in vec(answer(), 0..8), hosts_file in vec(ip(), 0..2), endpoint in known_or_not(), missing_families in vec(select(Family::BOTH.to_vec()), 0..2)
     ) {
-        let seen = DnsSeen { host: "monitoring.us-east-1.amazonaws.com".into(), answers, hosts_file };
-        let judgement = dns(&seen, &lacking, &ladder);
+        let evidence = DnsEvidence { host: "monitoring.us-east-1.amazonaws.com".into(), queries, hosts_file };
+        let judgment = dns(&evidence, &missing_families, &endpoint);
         let harmless = |ip: IpAddr| {
-            let scope = ladder.network.scope(ip);
-            scope.is_inside() || (scope != Scope::Special && lacking.contains(&Family::of(ip)))
+            let scope = endpoint.network.scope(ip);
+            scope.is_inside() || (scope != Scope::Special && missing_families.contains(&Family::of(ip)))
         };
-        if judgement.outcome == Outcome::Pass {
-            prop_assert!(judgement.addresses.iter().any(|address| ladder.network.scope(address.ip).is_inside()));
-            prop_assert!(judgement.addresses.iter().all(|address| harmless(address.ip)));
-            let told = seen.answers.iter().filter(|answer| answer.resolver == Resolver::System);
+        if judgment.outcome == Outcome::Pass {
+            prop_assert!(judgment.addresses.iter().any(|address| endpoint.network.scope(address.ip).is_inside()));
+            prop_assert!(judgment.addresses.iter().all(|address| harmless(address.ip)));
+            let told = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);
             for answer in told {
-                if let Reply::Addresses { addresses, .. } = &answer.reply {
+                if let QueryResult::Addresses { addresses, .. } = &answer.result {
                     prop_assert!(addresses.iter().all(|ip| harmless(*ip)));
                 }
             }
@@ -236,77 +245,77 @@ proptest! {
 
     #[test]
     fn connections_pass_only_where_every_address_answered_by_itself(
-        resolved in vec(address(), 0..4), seen in vec(connection(), 0..6), lacking in vec(select(Family::BOTH.to_vec()), 0..2)
+        resolved in vec(address(), 0..4), evidence in vec(connection(), 0..6), missing_families in vec(select(Family::BOTH.to_vec()), 0..2)
     ) {
-        let judgement = connect(&resolved, &seen, &lacking);
-        if judgement.outcome == Outcome::Pass {
-            prop_assert!(judgement.addresses.iter().any(|address| address.outcome == Outcome::Pass));
+        let judgment = connect(&resolved, &evidence, &missing_families);
+        if judgment.outcome == Outcome::Pass {
+            prop_assert!(judgment.addresses.iter().any(|address| address.outcome == Outcome::Pass));
         }
-        for (address, before) in judgement.addresses.iter().zip(&resolved) {
+        for (address, before) in judgment.addresses.iter().zip(&resolved) {
             if address.outcome == Outcome::Pass {
-                let connection = seen.iter().find(|connection| connection.ip == address.ip).unwrap();
+                let connection = evidence.iter().find(|connection| connection.ip == address.ip).unwrap();
                 prop_assert_eq!(before.outcome, Outcome::Pass);
                 prop_assert_eq!(connection.peer.map(|peer| peer.ip()), Some(address.ip));
                 prop_assert!(connection.http_status.is_some() && connection.error.is_none());
             } else {
-                prop_assert!(judgement.outcome != Outcome::Pass || matches!(address.outcome, Outcome::Skipped(_)));
+                prop_assert!(judgment.outcome != Outcome::Pass || matches!(address.outcome, Outcome::Skipped(_)));
             }
         }
     }
 
     #[test]
     fn calls_pass_only_with_an_answer_by_aws_from_a_verified_peer(
-        connected in vec(address(), 0..4), seen in vec(called(), 0..6)
+        connected in vec(address(), 0..4), evidence in vec(called(), 0..6)
     ) {
-        let judgement = call(&connected, &seen);
-        for (address, before) in judgement.addresses.iter().zip(&connected) {
+        let judgment = call(&connected, &evidence);
+        for (address, before) in judgment.addresses.iter().zip(&connected) {
             if address.outcome == Outcome::Pass {
-                let call = seen.iter().find(|call| call.ip == address.ip).unwrap();
+                let call = evidence.iter().find(|call| call.ip == address.ip).unwrap();
                 prop_assert_eq!(before.outcome, Outcome::Pass);
                 prop_assert_eq!(call.peer.map(|peer| peer.ip()), Some(address.ip));
                 prop_assert!(call.http_status.is_some_and(|status| (200..300).contains(&status)));
                 prop_assert!(call.request_id.is_some() && call.metrics.is_some());
                 prop_assert!(call.aws_error.is_none() && call.error.is_none());
             } else {
-                prop_assert!(judgement.outcome != Outcome::Pass || matches!(address.outcome, Outcome::Skipped(_)));
+                prop_assert!(judgment.outcome != Outcome::Pass || matches!(address.outcome, Outcome::Skipped(_)));
             }
         }
-        prop_assert!(judgement.outcome != Outcome::Pass || judgement.addresses.iter().any(|a| a.outcome == Outcome::Pass));
+        prop_assert!(judgment.outcome != Outcome::Pass || judgment.addresses.iter().any(|a| a.outcome == Outcome::Pass));
     }
 
     #[test]
-    fn silence_passes_only_when_it_would_have_been_broken(seen in window(), plan in plan()) {
-        let counted: Vec<&Shot> = seen.shots.iter()
-            .filter(|shot| shot.host.is_none() || plan.network.scope(shot.ip) == Scope::Public).collect();
-        let answered = counted.iter().any(|shot| matches!(shot.heard, Heard::Answer { .. }));
-        let outcome = egress(&seen, &plan).outcome;
+    fn silence_passes_only_when_it_would_have_been_broken(evidence in window(), plan in plan()) {
+        let counted: Vec<&EgressProbe> = evidence.probes.iter()
+            .filter(|probe| probe.host.is_none() || plan.network.scope(probe.ip) == Scope::Public).collect();
+        let answered = counted.iter().any(|probe| matches!(probe.result, ProbeResult::Reply { .. }));
+        let outcome = egress(&evidence, &plan).outcome;
         if answered {
             prop_assert!(matches!(outcome, Outcome::Fail(_)), "an answer is a leak, whatever else: {outcome:?}");
         }
         if outcome == Outcome::Pass {
-            prop_assert!(!seen.own_addresses.is_empty());
-            let unrouted = |shot: &&&Shot| shot.heard == Heard::Unsent(Outgoing::NoRoute);
+            prop_assert!(!evidence.local_addresses.is_empty());
+            let unrouted = |probe: &&&EgressProbe| probe.result == ProbeResult::NotSent(SendError::NoRoute);
             if counted.iter().filter(unrouted).count() == counted.len() && !counted.is_empty() {
                 return Ok(());
             }
-            let kinds = [Some(Probe::Icmp), Some(Probe::Tcp), plan.udp_dns.then_some(Probe::Udp)];
+            let kinds = [Some(Protocol::Icmp), Some(Protocol::Tcp), plan.udp_dns.then_some(Protocol::Udp)];
             for probe in kinds.into_iter().flatten() {
-                prop_assert!(operators_reached(&seen, probe, &plan.network) >= 2, "{probe:?}");
+                prop_assert!(operators_reached(&evidence, probe, &plan.network) >= 2, "{probe:?}");
             }
-            let held = |kind| seen.controls.iter().any(|control| control.passed && control.control == kind);
+            let held = |kind| evidence.controls.iter().any(|control| control.passed && control.control == kind);
             prop_assert!(held(ControlKind::Loopback) && (held(ControlKind::Endpoint) || held(ControlKind::Resolver)));
-            for shot in counted {
-                let harmless = match &shot.heard {
-                    Heard::Silence | Heard::Unsent(Outgoing::NoRoute) => true,
-                    Heard::Rejection { by, .. } => {
+            for probe in counted {
+                let harmless = match &probe.result {
+                    ProbeResult::NoReply | ProbeResult::NotSent(SendError::NoRoute) => true,
+                    ProbeResult::Rejected { by, .. } => {
                         plan.accept_reject || by.is_some_and(|by| {
                             let scope = plan.network.scope(by);
                             scope.is_inside() || scope == Scope::Special
                         })
                     }
-                    Heard::Answer { .. } | Heard::Unsent(_) => false,
+                    ProbeResult::Reply { .. } | ProbeResult::NotSent(_) => false,
                 };
-                prop_assert!(harmless, "{shot:?}");
+                prop_assert!(harmless, "{probe:?}");
             }
         }
     }

@@ -36,10 +36,10 @@ mod tests {
             drop(peer);
             socket.send(b"?").await.unwrap();
         };
-        let (heard, ()) = timeout(Duration::from_secs(5), async { tokio::join!(waiting, closing) })
+        let (result, ()) = timeout(Duration::from_secs(5), async { tokio::join!(waiting, closing) })
             .await
             .expect("the error is heard");
-        assert_eq!(heard.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]

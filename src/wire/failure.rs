@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::CertificateError;
 
-use crate::observation::{Reason, Trouble};
+use crate::observation::{ProbeError, Reason};
 
 /// How far a connection had come when it failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,13 +37,13 @@ impl Stage {
     }
 }
 
-pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> Trouble {
+pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> ProbeError {
     let innermost = innermost(error);
     let detail = match chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(certificate)) => of_certificate(certificate),
         Some(_) | None => words(innermost),
     };
-    Trouble { reason: reason(stage, error), detail }
+    ProbeError { reason: reason(stage, error), detail }
 }
 
 /// The certificate itself is evidence: where it is expired, or for another name, that says all.

@@ -70,27 +70,27 @@ impl Trust {
         Ok(Self { verifier, provider })
     }
 
-    /// A configuration for one connection, which `witness` watches. No session is resumed.
-    pub fn client(&self, witness: &Arc<Witness>) -> Result<ClientConfig, rustls::Error> {
-        let watching = Watching { inner: self.clone(), witness: Arc::clone(witness) };
+    /// A configuration for one connection, which `record` watches. No session is resumed.
+    pub fn client(&self, record: &Arc<HandshakeRecord>) -> Result<ClientConfig, rustls::Error> {
+        let watching = RecordingVerifier { inner: self.clone(), record: Arc::clone(record) };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
             .dangerous() // The verifier below only notes what it sees; the verdict is webpki's.
             .with_custom_certificate_verifier(Arc::new(watching))
             .with_no_client_auth();
-        config.resumption = Resumption::store(Arc::clone(witness) as Arc<dyn ClientSessionStore>);
+        config.resumption = Resumption::store(Arc::clone(record) as Arc<dyn ClientSessionStore>);
         Ok(config)
     }
 }
 
 /// What one handshake showed, whether or not it came to an end.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct HandshakeRecord {
     hello: OnceLock<Instant>,
     certificate: OnceLock<Certificate>,
 }
 
-impl Witness {
+impl HandshakeRecord {
     /// When the ClientHello was made: TCP was established then.
     pub fn hello(&self) -> Option<Instant> {
         self.hello.get().copied()
@@ -102,7 +102,7 @@ impl Witness {
 }
 
 /// Remembers nothing: each connection proves itself. Being asked is the sign that TLS begins.
-impl ClientSessionStore for Witness {
+impl ClientSessionStore for HandshakeRecord {
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
@@ -129,18 +129,18 @@ impl ClientSessionStore for Witness {
 
 /// The system's verifier, with its first argument noted on the way in.
 #[derive(Debug)]
-struct Watching {
+struct RecordingVerifier {
     inner: Trust,
-    witness: Arc<Witness>,
+    record: Arc<HandshakeRecord>,
 }
 
-impl Watching {
+impl RecordingVerifier {
     fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, rustls::Error> {
         self.inner.verifier.as_ref().ok_or(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))
     }
 }
 
-impl ServerCertVerifier for Watching {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -150,7 +150,7 @@ impl ServerCertVerifier for Watching {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if let Some(certificate) = certificate::read(leaf) {
-            self.witness.certificate.get_or_init(|| certificate);
+            self.record.certificate.get_or_init(|| certificate);
         }
         self.verifier()?.verify_server_cert(leaf, intermediates, name, ocsp, now)
     }

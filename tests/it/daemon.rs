@@ -104,7 +104,7 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
 }
 
 #[test]
-fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_colour() {
+fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_color() {
     let lab = lab();
     lab.set([Fault::DnsServfail]);
     let line = format!("{} --once --wait 4s", crate::served::LINKPROOF);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::sockets;
 use crate::check::Family;
-use crate::observation::{Control, ControlKind, Heard, IcmpSocket, Outgoing};
+use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
 use crate::wire::failure::words;
 
 /// Echoes at one target within a window. Spaced, since kernels limit the rate of ICMP errors;
@@ -39,7 +39,7 @@ pub struct Burst {
 pub struct Echoes {
     pub socket: IcmpSocket,
     /// By target: how many were sent, and what was heard.
-    pub heard: Vec<(u32, Heard)>,
+    pub result: Vec<(u32, ProbeResult)>,
 }
 
 type Job = (Burst, oneshot::Sender<(Echoes, Control)>);
@@ -73,18 +73,18 @@ impl Pinger {
 
     pub async fn ping(&self, burst: Burst) -> (Echoes, Control) {
         let targets = burst.targets.len();
-        let (answer, heard) = oneshot::channel();
+        let (answer, result) = oneshot::channel();
         let gone = || {
             failed(
                 IcmpSocket::None,
                 targets,
-                &Outgoing::Blocked { errno: "the ICMP thread is gone".to_owned() },
+                &SendError::Blocked { errno: "the ICMP thread is gone".to_owned() },
             )
         };
         if self.jobs.send((burst, answer)).await.is_err() {
             return gone();
         }
-        heard.await.unwrap_or_else(|_| gone())
+        result.await.unwrap_or_else(|_| gone())
     }
 }
 
@@ -99,10 +99,10 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
     let client = match Client::new(&config) {
         Ok(client) => client,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return failed(IcmpSocket::None, burst.targets.len(), &Outgoing::NotPermitted);
+            return failed(IcmpSocket::None, burst.targets.len(), &SendError::NotPermitted);
         }
         Err(error) => {
-            let outgoing = Outgoing::Blocked { errno: words(&error) };
+            let outgoing = SendError::Blocked { errno: words(&error) };
             return failed(IcmpSocket::None, burst.targets.len(), &outgoing);
         }
     };
@@ -118,43 +118,45 @@ async fn ping(burst: Burst) -> (Echoes, Control) {
         running.spawn(async move {
             let once = ip == loopback;
             let echoes = echo_at(&client, ip, burst.deadline, once);
-            let heard = if raw || once {
+            let result = if raw || once {
                 echoes.await
             } else {
                 let (echoes, errors) = tokio::join!(echoes, sockets::ping(ip, burst.deadline));
                 both(echoes, errors)
             };
-            (place, heard)
+            (place, result)
         });
     }
-    let mut heard = running.join_all().await;
-    heard.sort_by_key(|(place, _)| *place);
-    let mut heard: Vec<(u32, Heard)> = heard.into_iter().map(|(_, heard)| heard).collect();
-    let control = control(heard.pop().as_ref());
-    (Echoes { socket, heard }, control)
+    let mut result = running.join_all().await;
+    result.sort_by_key(|(place, _)| *place);
+    let mut result: Vec<(u32, ProbeResult)> = result.into_iter().map(|(_, result)| result).collect();
+    let control = control(result.pop().as_ref());
+    (Echoes { socket, result }, control)
 }
 
 /// Of one target, by two sockets: an answer says most, then a rejection, then that nothing was sent.
-fn both((sent, echoes): (u32, Heard), (more, errors): (u32, Heard)) -> (u32, Heard) {
-    let heard = match (echoes, errors) {
-        (Heard::Answer { replies, after }, Heard::Answer { replies: more, after: other }) => {
-            Heard::Answer { replies: replies + more, after: after.min(other) }
+fn both((sent, echoes): (u32, ProbeResult), (more, errors): (u32, ProbeResult)) -> (u32, ProbeResult) {
+    let result = match (echoes, errors) {
+        (ProbeResult::Reply { replies, after }, ProbeResult::Reply { replies: more, after: other }) => {
+            ProbeResult::Reply { replies: replies + more, after: after.min(other) }
         }
-        (answer @ Heard::Answer { .. }, _) | (_, answer @ Heard::Answer { .. }) => answer,
-        (rejection @ Heard::Rejection { .. }, _) | (_, rejection @ Heard::Rejection { .. }) => rejection,
-        (unsent @ Heard::Unsent(_), _) | (_, unsent @ Heard::Unsent(_)) => unsent,
-        (Heard::Silence, Heard::Silence) => Heard::Silence,
+        (answer @ ProbeResult::Reply { .. }, _) | (_, answer @ ProbeResult::Reply { .. }) => answer,
+        (rejection @ ProbeResult::Rejected { .. }, _) | (_, rejection @ ProbeResult::Rejected { .. }) => {
+            rejection
+        }
+        (unsent @ ProbeResult::NotSent(_), _) | (_, unsent @ ProbeResult::NotSent(_)) => unsent,
+        (ProbeResult::NoReply, ProbeResult::NoReply) => ProbeResult::NoReply,
     };
-    (sent + more, heard)
+    (sent + more, result)
 }
 
-fn failed(socket: IcmpSocket, targets: usize, outgoing: &Outgoing) -> (Echoes, Control) {
-    let heard = vec![(0, Heard::Unsent(outgoing.clone())); targets];
-    (Echoes { socket, heard }, control(None))
+fn failed(socket: IcmpSocket, targets: usize, outgoing: &SendError) -> (Echoes, Control) {
+    let result = vec![(0, ProbeResult::NotSent(outgoing.clone())); targets];
+    (Echoes { socket, result }, control(None))
 }
 
-fn control(heard: Option<&(u32, Heard)>) -> Control {
-    let passed = matches!(heard, Some((_, Heard::Answer { .. })));
+fn control(result: Option<&(u32, ProbeResult)>) -> Control {
+    let passed = matches!(result, Some((_, ProbeResult::Reply { .. })));
     let detail = if passed {
         "the ICMP socket heard itself on loopback"
     } else {
@@ -163,7 +165,7 @@ fn control(heard: Option<&(u32, Heard)>) -> Control {
     Control { control: ControlKind::Loopback, target: None, passed, detail: detail.to_owned() }
 }
 
-async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> (u32, Heard) {
+async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> (u32, ProbeResult) {
     let begun = Instant::now();
     let mut running = JoinSet::new();
     for number in 0..if once { 1 } else { ECHOES } {
@@ -179,7 +181,7 @@ async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> 
     let mut other = None;
     while let Some(result) = running.join_next().await {
         match result {
-            Ok(Echo::Reply(after)) => {
+            Ok(Echo::QueryResult(after)) => {
                 sent += 1;
                 replies += 1;
                 first = Some(first.map_or(after, |first| first.min(after)));
@@ -187,24 +189,24 @@ async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> 
             Ok(Echo::Silence) => sent += 1,
             Ok(Echo::Rejection(by)) => {
                 sent += 1;
-                other = Some(Heard::Rejection { by: Some(by), how: "ICMP error".to_owned() });
+                other = Some(ProbeResult::Rejected { by: Some(by), how: "ICMP error".to_owned() });
             }
-            Ok(Echo::Unsent(outgoing)) => other = other.or(Some(Heard::Unsent(outgoing))),
-            Err(error) => other = Some(Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
+            Ok(Echo::Unsent(outgoing)) => other = other.or(Some(ProbeResult::NotSent(outgoing))),
+            Err(error) => other = Some(ProbeResult::NotSent(SendError::Blocked { errno: words(&error) })),
         }
     }
     match (first, other) {
-        (Some(after), _) => (sent, Heard::Answer { replies, after }),
+        (Some(after), _) => (sent, ProbeResult::Reply { replies, after }),
         (None, Some(other)) => (sent, other),
-        (None, None) => (sent, Heard::Silence),
+        (None, None) => (sent, ProbeResult::NoReply),
     }
 }
 
 enum Echo {
-    Reply(Duration),
+    QueryResult(Duration),
     Silence,
     Rejection(IpAddr),
-    Unsent(Outgoing),
+    Unsent(SendError),
 }
 
 async fn echo(client: &Client, ip: IpAddr, deadline: Instant) -> Echo {
@@ -216,11 +218,11 @@ async fn echo(client: &Client, ip: IpAddr, deadline: Instant) -> Echo {
     match pinger.ping(PingSequence(sequence), &PAYLOAD).await {
         Ok((packet, after)) => match error_sender(&packet) {
             Some(by) => Echo::Rejection(by),
-            None => Echo::Reply(after),
+            None => Echo::QueryResult(after),
         },
         Err(SurgeError::Timeout { .. }) => Echo::Silence,
-        Err(SurgeError::IOError(error)) => Echo::Unsent(Outgoing::Blocked { errno: words(&error) }),
-        Err(other) => Echo::Unsent(Outgoing::Blocked { errno: words(&other) }),
+        Err(SurgeError::IOError(error)) => Echo::Unsent(SendError::Blocked { errno: words(&error) }),
+        Err(other) => Echo::Unsent(SendError::Blocked { errno: words(&other) }),
     }
 }
 

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::observation::{Heard, Outgoing};
+use crate::observation::{ProbeResult, SendError};
 use crate::wire::datagram::receive;
 use crate::wire::failure::words;
 
@@ -24,12 +24,12 @@ const BETWEEN_DATAGRAMS: Duration = Duration::from_millis(150);
 /// "Who serves the root?" (RFC 1035, 4.1): the smallest question that any resolver answers.
 const QUESTION: [u8; 17] = [0x4c, 0x50, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
 
-pub async fn tcp(peer: SocketAddr, deadline: Instant) -> Heard {
+pub async fn tcp(peer: SocketAddr, deadline: Instant) -> ProbeResult {
     let begun = Instant::now();
     match timeout_at(deadline, connected(peer)).await {
-        Ok(Ok(())) => Heard::Answer { replies: 1, after: begun.elapsed() },
+        Ok(Ok(())) => ProbeResult::Reply { replies: 1, after: begun.elapsed() },
         Ok(Err((error, by))) => after_sending(&error, by),
-        Err(_) => Heard::Silence,
+        Err(_) => ProbeResult::NoReply,
     }
 }
 
@@ -55,17 +55,17 @@ fn begin(peer: SocketAddr) -> io::Result<std::net::TcpStream> {
     }
 }
 
-pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
+pub async fn udp_dns(ip: IpAddr, deadline: Instant) -> (u32, ProbeResult) {
     let socket = match open(ip).await {
         Ok(socket) => socket,
-        Err(error) => return (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
+        Err(error) => return (0, ProbeResult::NotSent(SendError::Blocked { errno: words(&error) })),
     };
     ask(&socket, &QUESTION, deadline).await
 }
 
 /// One who pings without privilege hears of ICMP errors here, and of who sent them; surge-ping's
 /// datagram socket does not, and takes a rejection for silence.
-pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
+pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, ProbeResult) {
     // Type 8 of RFC 792 and 128 of RFC 4443; the kernel fills in checksum and identifier.
     let (kind, protocol) = match ip {
         IpAddr::V4(_) => (8, Protocol::ICMPV4),
@@ -81,14 +81,14 @@ pub async fn ping(ip: IpAddr, deadline: Instant) -> (u32, Heard) {
     match open() {
         Ok(socket) => ask(&socket, &[kind, 0, 0, 0, 0, 0, 0, 1], deadline).await,
         Err(error) if error.raw_os_error() == Some(Errno::ENETUNREACH as i32) => {
-            (0, Heard::Unsent(Outgoing::NoRoute))
+            (0, ProbeResult::NotSent(SendError::NoRoute))
         }
-        Err(error) => (0, Heard::Unsent(Outgoing::Blocked { errno: words(&error) })),
+        Err(error) => (0, ProbeResult::NotSent(SendError::Blocked { errno: words(&error) })),
     }
 }
 
 /// Sends again what may have been lost, and hears the first answer or error.
-async fn ask(socket: &UdpSocket, question: &[u8], deadline: Instant) -> (u32, Heard) {
+async fn ask(socket: &UdpSocket, question: &[u8], deadline: Instant) -> (u32, ProbeResult) {
     let begun = Instant::now();
     let mut sent = 0;
     let mut buffer = [0; 512];
@@ -102,9 +102,9 @@ async fn ask(socket: &UdpSocket, question: &[u8], deadline: Instant) -> (u32, He
         let patience =
             if sent < DATAGRAMS { deadline.min(Instant::now() + BETWEEN_DATAGRAMS) } else { deadline };
         match timeout_at(patience, receive(socket, &mut buffer)).await {
-            Ok(Ok(_)) => return (sent, Heard::Answer { replies: 1, after: begun.elapsed() }),
+            Ok(Ok(_)) => return (sent, ProbeResult::Reply { replies: 1, after: begun.elapsed() }),
             Ok(Err(error)) => return (sent, failure(socket, &error, sent)),
-            Err(_) if Instant::now() >= deadline => return (sent, Heard::Silence),
+            Err(_) if Instant::now() >= deadline => return (sent, ProbeResult::NoReply),
             Err(_) => {}
         }
     }
@@ -131,10 +131,10 @@ fn keep_senders(socket: &impl AsFd, ip: IpAddr) -> io::Result<()> {
     Ok(())
 }
 
-fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> Heard {
+fn failure(socket: &UdpSocket, error: &io::Error, sent: u32) -> ProbeResult {
     let by = sender_of_error(socket);
     match (sent, by) {
-        (0, None) => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
+        (0, None) => ProbeResult::NotSent(SendError::Blocked { errno: words(error) }),
         (_, by) => after_sending(error, by),
     }
 }
@@ -160,10 +160,10 @@ fn sender_of_error(socket: &impl AsRawFd) -> Option<IpAddr> {
 
 /// The route was there, so the kernel took the packet: what comes now was said by somebody,
 /// unless it is the machine's own filter (EPERM) or want of resources.
-fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
-    let rejection = || Heard::Rejection { by, how: words(error) };
+fn after_sending(error: &io::Error, by: Option<IpAddr>) -> ProbeResult {
+    let rejection = || ProbeResult::Rejected { by, how: words(error) };
     match error.kind() {
-        ErrorKind::TimedOut => Heard::Silence,
+        ErrorKind::TimedOut => ProbeResult::NoReply,
         ErrorKind::ConnectionRefused
         | ErrorKind::ConnectionReset
         | ErrorKind::HostUnreachable
@@ -171,7 +171,7 @@ fn after_sending(error: &io::Error, by: Option<IpAddr>) -> Heard {
         // ICMPv6 "administratively prohibited" arrives as EACCES; a local filter says EPERM.
         ErrorKind::PermissionDenied if error.raw_os_error() == Some(Errno::EACCES as i32) => rejection(),
         _ if error.raw_os_error() == Some(Errno::ENOPROTOOPT as i32) => rejection(),
-        _ => Heard::Unsent(Outgoing::Blocked { errno: words(error) }),
+        _ => ProbeResult::NotSent(SendError::Blocked { errno: words(error) }),
     }
 }
 
@@ -181,16 +181,16 @@ mod tests {
 
     #[test]
     fn an_error_after_sending_is_a_rejection_and_one_before_is_not_silence() {
-        let heard = |errno: Errno| after_sending(&io::Error::from_raw_os_error(errno as i32), None);
+        let result = |errno: Errno| after_sending(&io::Error::from_raw_os_error(errno as i32), None);
         for errno in
             [Errno::ECONNREFUSED, Errno::EHOSTUNREACH, Errno::ENETUNREACH, Errno::EACCES, Errno::ENOPROTOOPT]
         {
-            assert!(matches!(heard(errno), Heard::Rejection { .. }), "{errno}");
+            assert!(matches!(result(errno), ProbeResult::Rejected { .. }), "{errno}");
         }
         for errno in [Errno::EPERM, Errno::EMFILE, Errno::EADDRNOTAVAIL, Errno::EINVAL] {
-            assert!(matches!(heard(errno), Heard::Unsent(Outgoing::Blocked { .. })), "{errno}");
+            assert!(matches!(result(errno), ProbeResult::NotSent(SendError::Blocked { .. })), "{errno}");
         }
-        assert_eq!(heard(Errno::ETIMEDOUT), Heard::Silence);
+        assert_eq!(result(Errno::ETIMEDOUT), ProbeResult::NoReply);
     }
 
     #[tokio::test]
@@ -201,8 +201,8 @@ mod tests {
         socket.connect(closed).await.unwrap();
         socket.send(b"?").await.unwrap();
         let error = socket.recv(&mut [0; 8]).await.unwrap_err();
-        let heard = failure(&socket, &error, 1);
-        let Heard::Rejection { by, .. } = heard else { panic!("{heard:?}") };
+        let result = failure(&socket, &error, 1);
+        let ProbeResult::Rejected { by, .. } = result else { panic!("{result:?}") };
         assert_eq!(by, Some(Ipv4Addr::LOCALHOST.into()));
     }
 
@@ -211,8 +211,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = listener.local_addr().unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
-        assert!(matches!(tcp(peer, deadline).await, Heard::Answer { replies: 1, .. }));
+        assert!(matches!(tcp(peer, deadline).await, ProbeResult::Reply { replies: 1, .. }));
         drop(listener);
-        assert!(matches!(tcp(peer, deadline).await, Heard::Rejection { by: None, .. }));
+        assert!(matches!(tcp(peer, deadline).await, ProbeResult::Rejected { by: None, .. }));
     }
 }

@@ -27,8 +27,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{asking_once, is_of_metadata, told};
 use crate::check::Family;
-use crate::observation::{CredentialsSeen, Reason, Trouble};
-use crate::wire::direct::{Direct, Trace};
+use crate::observation::{CredentialsEvidence, ProbeError, Reason};
+use crate::wire::connector::{PinnedConnector, Trace};
 use crate::wire::trust::Trust;
 
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
@@ -42,7 +42,7 @@ const RETURN: u32 = 20;
 /// A thread of its own: the SDK reads the files of profiles in place, and on a file system that
 /// hangs it never comes back. Then it is this thread that waits, and nobody else.
 #[derive(Clone, Debug)]
-pub struct Seeker {
+pub struct CredentialsWorker {
     jobs: mpsc::Sender<Job>,
 }
 
@@ -52,10 +52,10 @@ struct Job {
     families: Vec<Family>,
     region: Option<String>,
     limit: Duration,
-    answer: oneshot::Sender<(CredentialsSeen, Option<Credentials>)>,
+    answer: oneshot::Sender<(CredentialsEvidence, Option<Credentials>)>,
 }
 
-impl Seeker {
+impl CredentialsWorker {
     pub fn start() -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,7 +80,7 @@ impl Seeker {
         families: Vec<Family>,
         region: Option<String>,
         limit: Duration,
-    ) -> (CredentialsSeen, Option<Credentials>) {
+    ) -> (CredentialsEvidence, Option<Credentials>) {
         let (answer, found) = oneshot::channel();
         let job = Job { trust: trust.clone(), families, region, limit: limit - limit / RETURN, answer };
         let asked = async {
@@ -92,13 +92,13 @@ impl Seeker {
 }
 
 /// The network ends in time by itself: what does not is a file.
-fn stuck(limit: Duration) -> CredentialsSeen {
+fn stuck(limit: Duration) -> CredentialsEvidence {
     let detail = format!(
         "the files of profiles (~/.aws) were not read within {}: their file system hangs",
         humantime::format_duration(limit)
     );
-    let error = Some(Trouble { reason: Reason::CredentialsTimeout, detail });
-    CredentialsSeen { source: None, access_key_id: None, expires_at: None, error }
+    let error = Some(ProbeError { reason: Reason::CredentialsTimeout, detail });
+    CredentialsEvidence { source: None, access_key_id: None, expires_at: None, error }
 }
 
 async fn seek(
@@ -106,9 +106,9 @@ async fn seek(
     families: &[Family],
     region: Option<String>,
     limit: Duration,
-) -> (CredentialsSeen, Option<Credentials>) {
+) -> (CredentialsEvidence, Option<Credentials>) {
     let deadline = Instant::now() + limit;
-    let http = Direct::new(trust.clone(), None, deadline);
+    let http = PinnedConnector::new(trust.clone(), None, deadline);
     let provider = ProviderConfig::without_region()
         .with_region(region.map(Region::new))
         .with_behavior_version(Some(BehaviorVersion::latest()))
@@ -119,17 +119,17 @@ async fn seek(
         Ok(Err(error)) => Some(why(error, &http.trace())),
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
-            Some(Trouble { reason: Reason::CredentialsTimeout, detail })
+            Some(ProbeError { reason: Reason::CredentialsTimeout, detail })
         }
     };
     let credentials = found.ok().and_then(Result::ok);
-    let seen = CredentialsSeen {
+    let evidence = CredentialsEvidence {
         source: credentials.as_ref().and_then(source),
         access_key_id: credentials.as_ref().map(|credentials| credentials.access_key_id().to_owned()),
         expires_at: credentials.as_ref().and_then(Credentials::expiry),
         error,
     };
-    (seen, credentials)
+    (evidence, credentials)
 }
 
 /// In the order of the SDK's default chain.
@@ -182,16 +182,16 @@ async fn of_role(
     provider.build().provide_credentials().await
 }
 
-fn why(error: &CredentialsError, trace: &Trace) -> Trouble {
+fn why(error: &CredentialsError, trace: &Trace) -> ProbeError {
     let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
     match &trace.error {
         Some(trouble) if silent.contains(&trouble.reason) => {
-            Trouble { reason: Reason::CredentialsTimeout, detail: trouble.detail.clone() }
+            ProbeError { reason: Reason::CredentialsTimeout, detail: trouble.detail.clone() }
         }
         // The SDK's own words are general; what it wraps says what happened.
         Some(_) | None => {
             let detail = error.source().map_or_else(|| error.to_string(), told);
-            Trouble { reason: Reason::NoCredentials, detail }
+            ProbeError { reason: Reason::NoCredentials, detail }
         }
     }
 }

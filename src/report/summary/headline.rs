@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{answers, egress, is_provable, whole};
-use crate::observation::{Address, Evidence, Heard, InstanceSeen, Observation, Outcome, Outgoing, Proof};
+use crate::observation::{
+    Address, Evidence, InstanceEvidence, Observation, Outcome, ProbeResult, Proof, SendError,
+};
 use crate::report::words::list;
 
 pub fn headline(observation: &Observation) -> String {
@@ -13,13 +15,13 @@ pub fn headline(observation: &Observation) -> String {
     let passed = observation.outcome == Outcome::Pass;
     match &observation.evidence {
         Evidence::NotAttempted { because } => because.clone(),
-        Evidence::Instance(seen) if passed => place(seen).unwrap_or(whole),
-        Evidence::Credentials(seen) if passed => {
-            let key = seen.access_key_id.as_deref().unwrap_or_default();
+        Evidence::Instance(evidence) if passed => place(evidence).unwrap_or(whole),
+        Evidence::Credentials(evidence) if passed => {
+            let key = evidence.access_key_id.as_deref().unwrap_or_default();
             without(&whole, &format!("{key} "))
         }
-        Evidence::Dns(seen) => {
-            let answer = without(&without(&whole, &seen.host), " resolved to ");
+        Evidence::Dns(evidence) => {
+            let answer = without(&without(&whole, &evidence.host), " resolved to ");
             let answer = answer.trim_start_matches(": ");
             if passed { counted(observation, answer) } else { answer.to_owned() }
         }
@@ -30,20 +32,20 @@ pub fn headline(observation: &Observation) -> String {
             None => whole,
         },
         Evidence::Call { proof, .. } if passed => answered(observation, *proof),
-        Evidence::Egress(seen) if passed => {
-            let unrouted = |heard: &Heard| *heard == Heard::Unsent(Outgoing::NoRoute);
-            if seen.shots.iter().all(|shot| unrouted(&shot.heard)) {
+        Evidence::Egress(evidence) if passed => {
+            let unrouted = |result: &ProbeResult| *result == ProbeResult::NotSent(SendError::NoRoute);
+            if evidence.probes.iter().all(|probe| unrouted(&probe.result)) {
                 return whole;
             }
             // Of "silence: .., none answered; control: ..": the silence, and what vouches for it.
-            let targets: BTreeSet<IpAddr> = seen.shots.iter().map(|shot| shot.ip).collect();
+            let targets: BTreeSet<IpAddr> = evidence.probes.iter().map(|probe| probe.ip).collect();
             match whole.split_once("; ") {
                 Some((_, control)) => format!("{} targets silent; {control}", targets.len()),
                 None => whole,
             }
         }
-        Evidence::Egress(seen) => match observation.outcome {
-            Outcome::Fail(reason) => egress::brief(reason, seen),
+        Evidence::Egress(evidence) => match observation.outcome {
+            Outcome::Fail(reason) => egress::brief(reason, evidence),
             Outcome::Pass | Outcome::Inconclusive(_) | Outcome::Skipped(_) => whole,
         },
         Evidence::Instance(_) | Evidence::Credentials(_) | Evidence::Call { .. } => whole,
@@ -72,17 +74,17 @@ fn answered(observation: &Observation, proof: Option<Proof>) -> String {
     if let Some(proof) = proof.filter(|_| is_provable(&answered)) {
         return format!("{} of {total} answered; {} proves PrivateLink", answered.len(), proof.key());
     }
-    let seen = answers(&answered, total);
+    let evidence = answers(&answered, total);
     if missed.is_empty() {
-        return seen;
+        return evidence;
     }
     let missed: Vec<IpAddr> = missed.iter().map(|address| address.ip).collect();
     let missed = if missed.len() == 1 { list(missed) } else { missed.len().to_string() };
-    format!("{}; {missed} not called", without(&seen, "ListMetrics ").trim_end_matches(" interfaces"))
+    format!("{}; {missed} not called", without(&evidence, "ListMetrics ").trim_end_matches(" interfaces"))
 }
 
-fn place(seen: &InstanceSeen) -> Option<String> {
-    let instance = seen.instance.as_ref()?;
+fn place(evidence: &InstanceEvidence) -> Option<String> {
+    let instance = evidence.instance.as_ref()?;
     let zone = instance.zone.clone().or_else(|| instance.region.clone());
     Some(list(zone.into_iter().chain(instance.vpc_id.clone()))).filter(|place| !place.is_empty())
 }

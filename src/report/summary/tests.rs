@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use super::*;
-use crate::check::{CheckId, Family, Rung};
-use crate::observation::{ControlKind, Heard, Outgoing, Phase, Probe, Question, Trouble};
+use crate::check::{CheckId, Family, Step};
+use crate::observation::{ControlKind, Phase, ProbeError, ProbeResult, Protocol, QueryType, SendError};
 use crate::report::fixture::{
     DENIAL, HOST, addresses, answered, at, bent, broken, call, connect, control, dns, egress, healthy, ip,
-    listed, no_ipv6, observed, question, refused, rung, shot, silent_shots, skipped, unresolved,
+    listed, no_ipv6, observed, probe, query, refused, silent_probes, skipped, step, unresolved,
 };
 
 fn assert_summaries(cases: Vec<(Observation, &str)>) {
@@ -14,9 +14,9 @@ fn assert_summaries(cases: Vec<(Observation, &str)>) {
     }
 }
 
-fn answers(mut observation: Observation, change: impl FnOnce(&mut DnsSeen)) -> Observation {
-    if let Evidence::Dns(seen) = &mut observation.evidence {
-        change(seen);
+fn answers(mut observation: Observation, change: impl FnOnce(&mut DnsEvidence)) -> Observation {
+    if let Evidence::Dns(evidence) = &mut observation.evidence {
+        change(evidence);
     }
     observation
 }
@@ -57,31 +57,33 @@ fn names_tell_where_they_led() {
             "monitoring.us-east-1.amazonaws.com resolved to 10.9.0.1, but the VPC's CIDRs are unknown",
         ),
         (
-            answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |seen| {
-                seen.hosts_file = vec![ip("127.0.0.1")];
+            answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |evidence| {
+                evidence.hosts_file = vec![ip("127.0.0.1")];
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1 (/etc/hosts), where no endpoint can be",
         ),
         (
-            answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |seen| {
-                seen.answers[2].reply = addresses(&["10.0.1.57"]);
+            answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |evidence| {
+                evidence.queries[2].result = addresses(&["10.0.1.57"]);
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; VPC resolver says 10.0.1.57",
         ),
         (
-            answers(dns(Outcome::Pass, &[VPC]), |seen| {
-                seen.answers[2].reply = addresses(&["10.0.1.57", "10.0.2.113"]);
+            answers(dns(Outcome::Pass, &[VPC]), |evidence| {
+                evidence.queries[2].result = addresses(&["10.0.1.57", "10.0.2.113"]);
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; VPC resolver adds 10.0.2.113",
         ),
         (
-            answers(dns(Outcome::Pass, &[VPC, ("10.0.2.113", Scope::Vpc)]), |seen| {
-                seen.answers[2].reply = addresses(&["10.0.1.57"]);
+            answers(dns(Outcome::Pass, &[VPC, ("10.0.2.113", Scope::Vpc)]), |evidence| {
+                evidence.queries[2].result = addresses(&["10.0.1.57"]);
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.0.2.113, inside the VPC; VPC resolver does not say 10.0.2.113",
         ),
         (
-            answers(dns(fail(Reason::QueryTimeout), &[VPC]), |seen| seen.answers[1].reply = Reply::Timeout),
+            answers(dns(fail(Reason::QueryTimeout), &[VPC]), |evidence| {
+                evidence.queries[1].result = QueryResult::Timeout;
+            }),
             "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; 127.0.0.53:53 did not answer within 1.1 ms",
         ),
     ]);
@@ -89,50 +91,50 @@ fn names_tell_where_they_led() {
 
 #[test]
 fn names_without_an_address_tell_who_said_what() {
-    let said = |reply: Reply| unresolved(Reason::ServerFailure, &reply);
+    let said = |result: QueryResult| unresolved(Reason::ServerFailure, &result);
     let detail = || "sad".to_owned();
     assert_summaries(vec![
         (
-            said(Reply::Nxdomain),
+            said(QueryResult::Nxdomain),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered NXDOMAIN: no such name",
         ),
         (
             said(addresses(&[])),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered without an address (NODATA)",
         ),
-        (said(Reply::Servfail), "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered SERVFAIL"),
+        (said(QueryResult::Servfail), "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered SERVFAIL"),
         (
-            said(Reply::Refused),
+            said(QueryResult::Refused),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 refused the query (REFUSED)",
         ),
         (
-            said(Reply::OtherCode { rcode: 4 }),
+            said(QueryResult::OtherCode { rcode: 4 }),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered with response code 4",
         ),
         (
-            said(Reply::Truncated { detail: detail() }),
+            said(QueryResult::Truncated { detail: detail() }),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 truncated its answer, and TCP did not deliver the rest: sad",
         ),
         (
-            said(Reply::Timeout),
+            said(QueryResult::Timeout),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 did not answer within 1.1 ms",
         ),
         (
-            said(Reply::Unreachable { detail: detail() }),
+            said(QueryResult::Unreachable { detail: detail() }),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 could not be reached: sad",
         ),
         (
-            said(Reply::Invalid { detail: detail() }),
+            said(QueryResult::Invalid { detail: detail() }),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 sent what is no answer to the question: sad",
         ),
         (
-            answers(said(Reply::Servfail), |seen| {
-                seen.answers = vec![question(Resolver::Vpc, Question::A, addresses(&["10.0.1.57"]))];
+            answers(said(QueryResult::Servfail), |evidence| {
+                evidence.queries = vec![query(Resolver::Vpc, QueryType::A, addresses(&["10.0.1.57"]))];
             }),
             "VPC resolver says 10.0.1.57",
         ),
         (
-            answers(said(Reply::Servfail), |seen| seen.answers.clear()),
+            answers(said(QueryResult::Servfail), |evidence| evidence.queries.clear()),
             "monitoring.us-east-1.amazonaws.com: the resolver could not find out",
         ),
     ]);
@@ -193,7 +195,7 @@ fn calls_tell_what_aws_said() {
     let mut cut = strange.clone();
     cut.0.outcome = Outcome::Fail(Reason::ResponseTimeout);
     cut.0.phases = vec![(Phase::Response, Duration::from_secs(3))];
-    cut.1.error = Some(Trouble { reason: Reason::ResponseTimeout, detail: "elapsed".into() });
+    cut.1.error = Some(ProbeError { reason: Reason::ResponseTimeout, detail: "elapsed".into() });
     let mut proven = call(vec![listed("10.0.1.57"), listed("10.0.2.113")]);
     if let Evidence::Call { proof, .. } = &mut proven.evidence {
         *proof = Some(Proof::SourceVpce);
@@ -308,62 +310,62 @@ fn the_table_counts_what_it_cannot_list() {
 #[test]
 fn a_leak_is_told_in_brief_in_the_table() {
     let after = Duration::from_millis(12);
-    let mut shots = silent_shots();
-    shots[0].heard = Heard::Answer { replies: 2, after };
-    shots[1].heard = Heard::Answer { replies: 1, after };
-    let leak = |shots| headline::headline(&egress(Outcome::Fail(Reason::IcmpReply), shots));
-    let count = shots.len();
-    assert_eq!(leak(shots.clone()), format!("ping 1.1.1.1 answered 2 of 5; 2 of {count} got out"));
-    shots[0].heard = Heard::Silence;
-    assert_eq!(leak(shots.clone()), format!("tcp 1.1.1.1:443 connected; 1 of {count} got out"));
-    shots[1].heard = Heard::Rejection { by: Some(ip("198.51.100.1")), how: "host unreachable".into() };
-    let outside = headline::headline(&egress(Outcome::Fail(Reason::ErrorFromOutside), shots));
+    let mut probes = silent_probes();
+    probes[0].result = ProbeResult::Reply { replies: 2, after };
+    probes[1].result = ProbeResult::Reply { replies: 1, after };
+    let leak = |probes| headline::headline(&egress(Outcome::Fail(Reason::IcmpReply), probes));
+    let count = probes.len();
+    assert_eq!(leak(probes.clone()), format!("ping 1.1.1.1 answered 2 of 5; 2 of {count} got out"));
+    probes[0].result = ProbeResult::NoReply;
+    assert_eq!(leak(probes.clone()), format!("tcp 1.1.1.1:443 connected; 1 of {count} got out"));
+    probes[1].result = ProbeResult::Rejected { by: Some(ip("198.51.100.1")), how: "host unreachable".into() };
+    let outside = headline::headline(&egress(Outcome::Fail(Reason::ErrorFromOutside), probes));
     assert_eq!(outside, format!("tcp 1.1.1.1:443 rejected by 198.51.100.1; 1 of {count} got out"));
 }
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn the_window_tells_what_was_heard() {
-    let heard = |outcome, index: usize, heard: Heard| {
-        let mut shots = silent_shots();
-        shots[index].heard = heard;
-        egress(outcome, shots)
+    let result = |outcome, index: usize, result: ProbeResult| {
+        let mut probes = silent_probes();
+        probes[index].result = result;
+        egress(outcome, probes)
     };
     let (fail, unseen) = (Outcome::Fail, Outcome::Inconclusive);
     let after = Duration::from_millis(12);
-    let by = |text: &str| Heard::Rejection { by: Some(ip(text)), how: "host unreachable".into() };
-    let reset = Heard::Rejection { by: None, how: "RST".into() };
-    let mut unrouted = silent_shots();
-    for shot in &mut unrouted {
-        shot.heard = Heard::Unsent(Outgoing::NoRoute);
+    let by = |text: &str| ProbeResult::Rejected { by: Some(ip(text)), how: "host unreachable".into() };
+    let reset = ProbeResult::Rejected { by: None, how: "RST".into() };
+    let mut unrouted = silent_probes();
+    for probe in &mut unrouted {
+        probe.result = ProbeResult::NotSent(SendError::NoRoute);
     }
-    let named = |shot: &mut crate::observation::Shot| shot.host = Some("www.amazon.com".into());
-    let mut by_name = shot(Probe::Tcp, "203.0.113.80", 1, Heard::Answer { replies: 1, after });
+    let named = |probe: &mut crate::observation::EgressProbe| probe.host = Some("www.amazon.com".into());
+    let mut by_name = probe(Protocol::Tcp, "203.0.113.80", 1, ProbeResult::Reply { replies: 1, after });
     named(&mut by_name);
     assert_summaries(vec![
         (
-            egress(Outcome::Pass, silent_shots()),
+            egress(Outcome::Pass, silent_probes()),
             "silence: 4 targets, 22 packets sent, none answered; control: 10.0.1.57:443 accepted",
         ),
         (
-            bent(egress(Outcome::Pass, silent_shots()), |seen| seen.controls[1].passed = false),
+            bent(egress(Outcome::Pass, silent_probes()), |evidence| evidence.controls[1].passed = false),
             "silence: 4 targets, 22 packets sent, none answered; control: only the resolver 169.254.169.253:53 answered",
         ),
         (
-            heard(Outcome::Pass, 1, by("10.0.0.1")),
+            result(Outcome::Pass, 1, by("10.0.0.1")),
             "silence: 4 targets, 22 packets sent, 1 rejected; control: 10.0.1.57:443 accepted",
         ),
         (egress(Outcome::Pass, unrouted), "the kernel has no route to any of 4 targets; nothing was sent"),
         (
-            heard(fail(Reason::TcpConnected), 1, Heard::Answer { replies: 1, after }),
+            result(fail(Reason::TcpConnected), 1, ProbeResult::Reply { replies: 1, after }),
             "tcp 1.1.1.1:443 connected after 12 ms",
         ),
         (
-            heard(fail(Reason::IcmpReply), 0, Heard::Answer { replies: 2, after }),
+            result(fail(Reason::IcmpReply), 0, ProbeResult::Reply { replies: 2, after }),
             "ping 1.1.1.1 answered 2 of 5, the first after 12 ms",
         ),
         (
-            heard(fail(Reason::UdpReply), 2, Heard::Answer { replies: 1, after }),
+            result(fail(Reason::UdpReply), 2, ProbeResult::Reply { replies: 1, after }),
             "udp 1.1.1.1:53 answered 1 of 1, the first after 12 ms",
         ),
         (
@@ -374,9 +376,9 @@ fn the_window_tells_what_was_heard() {
             egress(
                 fail(Reason::TcpConnected),
                 vec![
-                    shot(Probe::Icmp, "1.1.1.1", 5, Heard::Answer { replies: 5, after }),
-                    shot(Probe::Tcp, "1.1.1.1", 1, Heard::Answer { replies: 1, after }),
-                    shot(Probe::Udp, "1.1.1.1", 1, Heard::Silence),
+                    probe(Protocol::Icmp, "1.1.1.1", 5, ProbeResult::Reply { replies: 5, after }),
+                    probe(Protocol::Tcp, "1.1.1.1", 1, ProbeResult::Reply { replies: 1, after }),
+                    probe(Protocol::Udp, "1.1.1.1", 1, ProbeResult::NoReply),
                 ],
             ),
             "tcp 1.1.1.1:443 connected after 12 ms, and 1 more of 3 probes",
@@ -385,32 +387,38 @@ fn the_window_tells_what_was_heard() {
             egress(
                 fail(Reason::ErrorFromOutside),
                 vec![
-                    shot(Probe::Icmp, "1.1.1.1", 5, by("10.0.0.1")),
-                    shot(Probe::Icmp, "8.8.8.8", 5, by("198.51.100.1")),
+                    probe(Protocol::Icmp, "1.1.1.1", 5, by("10.0.0.1")),
+                    probe(Protocol::Icmp, "8.8.8.8", 5, by("198.51.100.1")),
                 ],
             ),
             "ping 8.8.8.8 rejected by 198.51.100.1: host unreachable",
         ),
         (
-            heard(unseen(Reason::Rejected), 1, reset),
+            result(unseen(Reason::Rejected), 1, reset),
             "tcp 1.1.1.1:443 rejected, and nobody can say by whom: RST",
         ),
         (
-            heard(unseen(Reason::NotPermitted), 0, Heard::Unsent(Outgoing::NotPermitted)),
+            result(unseen(Reason::NotPermitted), 0, ProbeResult::NotSent(SendError::NotPermitted)),
             "ping 1.1.1.1 not sent: no socket was permitted",
         ),
         (
-            heard(unseen(Reason::SendBlocked), 1, Heard::Unsent(Outgoing::Blocked { errno: "EPERM".into() })),
+            result(
+                unseen(Reason::SendBlocked),
+                1,
+                ProbeResult::NotSent(SendError::Blocked { errno: "EPERM".into() }),
+            ),
             "tcp 1.1.1.1:443 not sent: blocked on this machine (EPERM)",
         ),
         (
-            bent(egress(unseen(Reason::ControlFailed), silent_shots()), |seen| {
-                seen.controls = vec![control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer")];
+            bent(egress(unseen(Reason::ControlFailed), silent_probes()), |evidence| {
+                evidence.controls = vec![control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer")];
             }),
             "silence proves nothing: endpoint 10.0.1.57:443 failed (no answer)",
         ),
         (
-            bent(egress(unseen(Reason::ControlFailed), silent_shots()), |seen| seen.controls.clear()),
+            bent(egress(unseen(Reason::ControlFailed), silent_probes()), |evidence| {
+                evidence.controls.clear();
+            }),
             "no control, so silence proves nothing",
         ),
         (
@@ -418,7 +426,7 @@ fn the_window_tells_what_was_heard() {
             "too few targets were really probed for silence to prove anything",
         ),
         (
-            bent(egress(unseen(Reason::FamilyMissing), vec![]), |seen| seen.family = Family::Ipv6),
+            bent(egress(unseen(Reason::FamilyMissing), vec![]), |evidence| evidence.family = Family::Ipv6),
             "metadata lists an IPv6 address, but the instance has none",
         ),
         (no_ipv6(), "the instance has no global IPv6 address"),
@@ -436,19 +444,19 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
         healthy.checks[1].summary(),
         "ASIAEXAMPLE from instance metadata, valid until 2026-11-23T19:00:00Z"
     );
-    let trouble = |reason, detail: &str| Some(Trouble { reason, detail: detail.into() });
-    let silent = InstanceSeen {
+    let trouble = |reason, detail: &str| Some(ProbeError { reason, detail: detail.into() });
+    let silent = InstanceEvidence {
         server: Some("169.254.169.254:80".parse().unwrap()),
         instance: None,
         error: trouble(Reason::MetadataTimeout, ""),
     };
-    let none = CredentialsSeen {
+    let none = CredentialsEvidence {
         source: None,
         access_key_id: None,
         expires_at: None,
         error: trouble(Reason::NoCredentials, "received 404 from IMDS"),
     };
-    let old = CredentialsSeen { expires_at: Some(at(0)), error: None, ..none.clone() };
+    let old = CredentialsEvidence { expires_at: Some(at(0)), error: None, ..none.clone() };
     let fail = Outcome::Fail;
     assert_summaries(vec![
         (
@@ -464,12 +472,12 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
             "credentials, expired at 2026-11-23T13:00:00Z",
         ),
         (
-            skipped(rung(Rung::Call), "no address passed monitoring/connect"),
+            skipped(step(Step::Call), "no address passed monitoring/connect"),
             "not attempted: no address passed monitoring/connect",
         ),
         (
             observed(
-                rung(Rung::Call),
+                step(Step::Call),
                 Outcome::Inconclusive(Reason::InternalError),
                 Evidence::NotAttempted { because: "the probe ended early".into() },
             ),

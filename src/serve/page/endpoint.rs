@@ -1,12 +1,12 @@
-//! An endpoint on the page: its rungs, and how far each of its addresses came.
+//! An endpoint on the page: its steps, and how far each of its addresses came.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 use super::{badge, checks, escape, section};
-use crate::check::{CheckId, EndpointName, Rung};
-use crate::observation::{Address, Evidence, State};
+use crate::check::{CheckId, EndpointName, Step};
+use crate::observation::{Address, Evidence, Status};
 use crate::report::{CheckReport, Report};
 
 /// An endpoint has one a zone and family; what has more is shown in part.
@@ -25,20 +25,20 @@ pub fn sections(report: &Report, now: SystemTime) -> String {
 }
 
 fn endpoint(report: &Report, name: &EndpointName, now: SystemTime) -> String {
-    let rungs: Vec<&CheckReport> = report
+    let steps: Vec<&CheckReport> = report
         .checks
         .iter()
         .filter(|check| matches!(&check.id, CheckId::Endpoint(of, _) if of == name))
         .collect();
-    let host = rungs.iter().find_map(|check| host(check)).filter(|host| *host != name.as_str());
+    let host = steps.iter().find_map(|check| host(check)).filter(|host| *host != name.as_str());
     let host = host.map(|host| format!("<p class=\"note\">{}</p>\n", escape(host))).unwrap_or_default();
     let table = checks(report, now, |id| matches!(id, CheckId::Endpoint(of, _) if of == name));
-    section(&format!("Endpoint {name}"), &format!("{host}{}{table}", addresses(&rungs)))
+    section(&format!("Endpoint {name}"), &format!("{host}{}{table}", addresses(&steps)))
 }
 
 fn host(check: &CheckReport) -> Option<&str> {
     match &check.last.as_ref()?.evidence {
-        Evidence::Dns(seen) => Some(&seen.host),
+        Evidence::Dns(evidence) => Some(&evidence.host),
         Evidence::Connect { host, .. } | Evidence::Call { host, .. } => Some(host),
         Evidence::NotAttempted { .. }
         | Evidence::Instance(_)
@@ -47,14 +47,14 @@ fn host(check: &CheckReport) -> Option<&str> {
     }
 }
 
-fn addresses(rungs: &[&CheckReport]) -> String {
-    let all = rungs.iter().filter_map(|check| check.last.as_ref()).flat_map(|last| &last.addresses);
+fn addresses(steps: &[&CheckReport]) -> String {
+    let all = steps.iter().filter_map(|check| check.last.as_ref()).flat_map(|last| &last.addresses);
     let ips: BTreeSet<IpAddr> = all.map(|address| address.ip).collect();
     if ips.is_empty() {
         return String::new();
     }
-    let heads: String = rungs.iter().map(|check| format!("<th>{}</th>", rung(&check.id))).collect();
-    let rows: String = ips.iter().take(MOST_ADDRESSES).map(|ip| row(*ip, rungs)).collect();
+    let heads: String = steps.iter().map(|check| format!("<th>{}</th>", step(&check.id))).collect();
+    let rows: String = ips.iter().take(MOST_ADDRESSES).map(|ip| row(*ip, steps)).collect();
     let more = match ips.len().checked_sub(MOST_ADDRESSES) {
         None | Some(0) => String::new(),
         Some(more) => format!("<p class=\"note\">and {more} more addresses</p>\n"),
@@ -64,27 +64,27 @@ fn addresses(rungs: &[&CheckReport]) -> String {
     )
 }
 
-fn rung(id: &CheckId) -> &'static str {
+fn step(id: &CheckId) -> &'static str {
     match id {
-        CheckId::Endpoint(_, Rung::Dns) => "dns",
-        CheckId::Endpoint(_, Rung::Connect) => "connect",
-        CheckId::Endpoint(_, Rung::Call) => "call",
+        CheckId::Endpoint(_, Step::Dns) => "dns",
+        CheckId::Endpoint(_, Step::Connect) => "connect",
+        CheckId::Endpoint(_, Step::Call) => "call",
         CheckId::Instance | CheckId::Credentials | CheckId::Egress(_) => "",
     }
 }
 
-fn row(ip: IpAddr, rungs: &[&CheckReport]) -> String {
+fn row(ip: IpAddr, steps: &[&CheckReport]) -> String {
     let cell = |check: &&CheckReport| {
         // Listed twice, the worse counts, as it does for the check.
         let of_ip = check.last.iter().flat_map(|last| &last.addresses).filter(|address| address.ip == ip);
-        match of_ip.max_by_key(|address| address.outcome.state() != State::Pass) {
+        match of_ip.max_by_key(|address| address.outcome.state() != Status::Pass) {
             Some(address) => {
-                format!("<td><span class=\"rung\">{}</span> {}</td>", rung(&check.id), outcome(address))
+                format!("<td><span class=\"step\">{}</span> {}</td>", step(&check.id), outcome(address))
             }
             None => "<td></td>".to_owned(),
         }
     };
-    let cells: String = rungs.iter().map(cell).collect();
+    let cells: String = steps.iter().map(cell).collect();
     format!("<tr><th scope=\"row\">{ip}</th>{cells}</tr>\n")
 }
 

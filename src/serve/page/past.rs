@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::when::{ago, coarse};
 use super::{badge, escape};
-use crate::observation::State;
+use crate::observation::Status;
 use crate::report::{Episode, Report, detail};
 
 pub fn section(report: &Report, now: SystemTime) -> String {
@@ -41,10 +41,10 @@ fn span(episode: &Episode) -> String {
     let Some((at, then)) = episode.ended else { return format!("{attempts}, goes on") };
     let lasted = coarse(at.duration_since(episode.first.started_at).unwrap_or_default());
     let then = match then {
-        State::Pass => "then passed",
-        State::Fail => "then failed otherwise",
-        State::Inconclusive => "then inconclusive",
-        State::Skipped => "then skipped",
+        Status::Pass => "then passed",
+        Status::Fail => "then failed otherwise",
+        Status::Inconclusive => "then inconclusive",
+        Status::Skipped => "then skipped",
     };
     format!("{attempts} in {lasted}, {then}")
 }

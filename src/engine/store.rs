@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::history::History;
-use crate::check::{CheckId, EndpointName, Rung};
+use crate::check::{CheckId, EndpointName, Step};
 use crate::diagnosis::diagnose;
-use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, State as Kind};
+use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, Status};
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
 
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct Store {
     started_at: SystemTime,
     proxy_variables: Vec<String>,
     items: Vec<Item>,
@@ -26,19 +26,19 @@ pub struct State {
 struct Check {
     report: CheckReport,
     /// By the clock that never jumps.
-    heard: Option<Instant>,
+    result: Option<Instant>,
 }
 
 /// A check that is now otherwise than before.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Transition {
     pub check: CheckId,
-    pub outcome: Kind,
+    pub outcome: Status,
     pub reason: Option<Reason>,
     pub summary: String,
 }
 
-impl State {
+impl Store {
     pub fn new(plan: &Plan, started_at: SystemTime, proxy_variables: Vec<String>) -> Self {
         let mut state = Self {
             started_at,
@@ -63,7 +63,7 @@ impl State {
                 check.report.interval = interval;
                 if !same {
                     check.report.last = None;
-                    check.heard = None;
+                    check.result = None;
                 }
                 self.checks.insert(id, check);
             }
@@ -73,14 +73,14 @@ impl State {
     }
 
     pub fn fold(&mut self, observation: Observation, at: Instant) -> Option<Transition> {
-        if let Evidence::Instance(seen) = &observation.evidence
-            && let Some(instance) = &seen.instance
+        if let Evidence::Instance(evidence) = &observation.evidence
+            && let Some(instance) = &evidence.instance
         {
             self.instance = Some(instance.clone());
         }
         // A check that the plan no longer has: its last attempt was under way at the change.
         let check = self.checks.get_mut(&observation.check)?;
-        check.heard = Some(at);
+        check.result = Some(at);
         check.report.runs += 1;
         match observation.outcome {
             Outcome::Pass => check.report.last_success_at = Some(observation.started_at),
@@ -95,11 +95,11 @@ impl State {
     /// Takes back what has not been looked at again for too long.
     pub fn expire(&mut self, at: Instant) -> Vec<Transition> {
         let expired = self.checks.values_mut().filter_map(|check| {
-            let silent = at.saturating_duration_since(check.heard?);
+            let silent = at.saturating_duration_since(check.result?);
             if silent <= check.report.patience() {
                 return None;
             }
-            check.heard = None;
+            check.result = None;
             let last = check.report.last.clone()?;
             let because = format!(
                 "the last attempt was {} s ago, though one is due every {} s",
@@ -140,7 +140,7 @@ impl State {
     /// way out, is proven only while nothing else gets out.
     fn seen_whole(&self, check: &CheckReport) -> CheckReport {
         let mut check = check.clone();
-        let CheckId::Endpoint(name, Rung::Connect) = &check.id else { return check };
+        let CheckId::Endpoint(name, Step::Connect) = &check.id else { return check };
         if self.is_gateway(name)
             && !self.is_closed()
             && let Some(last) = &mut check.last
@@ -152,9 +152,9 @@ impl State {
     }
 
     fn is_gateway(&self, name: &EndpointName) -> bool {
-        self.items
-            .iter()
-            .any(|item| matches!(item, Item::Ladder(ladder) if ladder.gateway && ladder.name == *name))
+        self.items.iter().any(
+            |item| matches!(item, Item::Endpoint(endpoint) if endpoint.gateway && endpoint.name == *name),
+        )
     }
 
     fn is_closed(&self) -> bool {
@@ -162,8 +162,9 @@ impl State {
         let outcomes = egress.map(|(_, check)| check.report.last.as_ref().map(|last| last.outcome));
         let harmless =
             |outcome| matches!(outcome, Outcome::Pass | Outcome::Skipped(Reason::FamilyUnavailable));
-        let seen: Option<Vec<Outcome>> = outcomes.collect();
-        seen.is_some_and(|seen| seen.contains(&Outcome::Pass) && seen.into_iter().all(harmless))
+        let evidence: Option<Vec<Outcome>> = outcomes.collect();
+        evidence
+            .is_some_and(|evidence| evidence.contains(&Outcome::Pass) && evidence.into_iter().all(harmless))
     }
 }
 
@@ -178,7 +179,7 @@ impl Check {
             failures: 0,
             inconclusive: 0,
         };
-        Self { report, heard: None }
+        Self { report, result: None }
     }
 
     fn replace(&mut self, observation: Observation) -> Option<Transition> {
@@ -205,11 +206,11 @@ mod tests {
         Plan::new(&Config::default(), instance.as_ref())
     }
 
-    fn state() -> State {
-        State::new(&plan(), SystemTime::UNIX_EPOCH, vec![])
+    fn state() -> Store {
+        Store::new(&plan(), SystemTime::UNIX_EPOCH, vec![])
     }
 
-    fn healthy(state: &mut State, at: Instant) {
+    fn healthy(state: &mut Store, at: Instant) {
         for observation in fixture::healthy().checks.into_iter().filter_map(|check| check.last) {
             state.fold(observation, at);
         }
@@ -221,14 +222,14 @@ mod tests {
         Observation { outcome, ..last.unwrap() }
     }
 
-    fn outcome(state: &State, id: &CheckId) -> Option<Outcome> {
+    fn outcome(state: &Store, id: &CheckId) -> Option<Outcome> {
         let report = state.report(SystemTime::UNIX_EPOCH);
         let check = report.checks.into_iter().find(|check| check.id == *id).unwrap();
         check.last.map(|last| last.outcome)
     }
 
     fn dns() -> CheckId {
-        fixture::rung(Rung::Dns)
+        fixture::step(Step::Dns)
     }
 
     #[tokio::test]
@@ -249,23 +250,24 @@ mod tests {
     async fn a_finding_that_nobody_renews_is_taken_back() {
         let (mut state, at) = (state(), Instant::now());
         healthy(&mut state, at);
-        // Three intervals of the endpoint's rungs, and a minute.
+        // Three intervals of the endpoint's steps, and a minute.
         let old = at + Duration::from_secs(150);
         assert_eq!(state.expire(old), []);
         let expired = state.expire(old + Duration::from_millis(1));
         let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();
         assert_eq!(ids, ["monitoring/dns", "monitoring/connect"]);
         let report = state.report(SystemTime::UNIX_EPOCH);
-        let seen = report.checks.iter().find(|check| check.id == dns()).and_then(|check| check.last.as_ref());
-        let seen = seen.unwrap();
-        assert_eq!(seen.outcome, Outcome::Inconclusive(Reason::InternalError));
+        let evidence =
+            report.checks.iter().find(|check| check.id == dns()).and_then(|check| check.last.as_ref());
+        let evidence = evidence.unwrap();
+        assert_eq!(evidence.outcome, Outcome::Inconclusive(Reason::InternalError));
         assert_eq!(
-            (seen.addresses.as_slice(), seen.phases.as_slice()),
+            (evidence.addresses.as_slice(), evidence.phases.as_slice()),
             (&[][..], &[][..]),
             "no address passes"
         );
         let because = "the last attempt was 150 s ago, though one is due every 30 s".to_owned();
-        assert_eq!(seen.evidence, Evidence::NotAttempted { because });
+        assert_eq!(evidence.evidence, Evidence::NotAttempted { because });
         assert_eq!(state.expire(old + Duration::from_millis(2)), [], "told once");
         state.fold(observed(&dns(), Outcome::Pass), old);
         assert_eq!(outcome(&state, &dns()), Some(Outcome::Pass));
@@ -277,14 +279,14 @@ mod tests {
         healthy(&mut state, at);
         let mut other = plan();
         for item in &mut other.items {
-            if let Item::Ladder(ladder) = item {
-                ladder.host = Some("monitoring.eu-west-1.amazonaws.com".into());
+            if let Item::Endpoint(endpoint) = item {
+                endpoint.host = Some("monitoring.eu-west-1.amazonaws.com".into());
             }
         }
         state.adopt(&other);
         assert_eq!(outcome(&state, &dns()), None, "it was found of another host");
         assert_eq!(outcome(&state, &CheckId::Instance), Some(Outcome::Pass));
-        other.items.retain(|item| !matches!(item, Item::Ladder(_)));
+        other.items.retain(|item| !matches!(item, Item::Endpoint(_)));
         state.adopt(&other);
         assert_eq!(state.fold(observed(&dns(), Outcome::Pass), at), None);
         assert!(state.report(SystemTime::UNIX_EPOCH).checks.iter().all(|check| check.id != dns()));
@@ -294,12 +296,12 @@ mod tests {
     async fn a_gateway_is_proven_only_while_nothing_gets_out() {
         let mut plan = plan();
         for item in &mut plan.items {
-            if let Item::Ladder(ladder) = item {
-                ladder.gateway = true;
+            if let Item::Endpoint(endpoint) = item {
+                endpoint.gateway = true;
             }
         }
-        let (mut state, at) = (State::new(&plan, SystemTime::UNIX_EPOCH, vec![]), Instant::now());
-        let connect = fixture::rung(Rung::Connect);
+        let (mut state, at) = (Store::new(&plan, SystemTime::UNIX_EPOCH, vec![]), Instant::now());
+        let connect = fixture::step(Step::Connect);
         let unproven = Some(Outcome::Inconclusive(Reason::PrerequisiteFailed));
         state.fold(observed(&connect, Outcome::Pass), at);
         assert_eq!(outcome(&state, &connect), unproven, "egress has not been looked at");

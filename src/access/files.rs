@@ -10,20 +10,20 @@ const LONGEST_FILE: u64 = 1 << 20;
 
 /// The files that were read, and as which of their versions.
 #[derive(Debug, Default)]
-pub struct Seen(Vec<(PathBuf, Option<Version>)>);
+pub struct WatchedFiles(Vec<(PathBuf, Option<FileVersion>)>);
 
 /// A file that is replaced or written to becomes another version of itself.
 #[derive(Debug, Eq, PartialEq)]
-struct Version {
+struct FileVersion {
     device_and_inode: (u64, u64),
     length: u64,
     changed: (i64, i64),
 }
 
-impl Seen {
+impl WatchedFiles {
     pub fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         // Looked at first: what changes while it is read is seen to have changed.
-        self.0.push((path.to_owned(), Version::of(path)));
+        self.0.push((path.to_owned(), FileVersion::of(path)));
         // A pipe would hold up everything else.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is no regular file"));
@@ -36,12 +36,12 @@ impl Seen {
         Ok(bytes)
     }
 
-    pub fn are_others_now(&self) -> bool {
-        self.0.iter().any(|(path, version)| Version::of(path) != *version)
+    pub fn have_changed(&self) -> bool {
+        self.0.iter().any(|(path, version)| FileVersion::of(path) != *version)
     }
 }
 
-impl Version {
+impl FileVersion {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {

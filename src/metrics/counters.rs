@@ -3,45 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::family::Family;
-use super::spread::Spread;
+use super::histogram::Histogram;
 use crate::check::CheckId;
-use crate::observation::{Evidence, Heard, Observation, Probe, Reason, Shot};
+use crate::observation::{EgressProbe, Evidence, Observation, ProbeResult, Protocol, Reason};
 use crate::report::Report;
 
 #[derive(Debug, Default)]
-pub struct Tally {
-    durations: Spread,
+pub struct Counters {
+    durations: Histogram,
     reasons: BTreeSet<Reason>,
     /// By target and probe: packets sent, answers received.
-    packets: BTreeMap<(String, Probe), (u64, u64)>,
+    packets: BTreeMap<(String, Protocol), (u64, u64)>,
 }
 
-impl Tally {
+impl Counters {
     pub fn add(&mut self, observation: &Observation) {
         self.durations.add(observation.took);
         self.reasons.extend(observation.outcome.reason());
-        for shot in shots(observation) {
-            let (sent, replies) = self.packets.entry((target(shot), shot.probe)).or_default();
-            *sent += u64::from(shot.sent);
-            *replies += u64::from(answers(shot));
+        for probe in probes(observation) {
+            let (sent, replies) = self.packets.entry((target(probe), probe.protocol)).or_default();
+            *sent += u64::from(probe.sent);
+            *replies += u64::from(answers(probe));
         }
     }
 
     /// Learns the current reason and forgets the targets that are aimed at no more.
-    pub fn keep_up(&mut self, last: Option<&Observation>) {
+    pub fn sync(&mut self, last: Option<&Observation>) {
         let Some(last) = last else { return };
         self.reasons.extend(last.outcome.reason());
         if matches!(last.evidence, Evidence::Egress(_)) {
-            let current: BTreeSet<(String, Probe)> =
-                shots(last).iter().map(|shot| (target(shot), shot.probe)).collect();
+            let current: BTreeSet<(String, Protocol)> =
+                probes(last).iter().map(|probe| (target(probe), probe.protocol)).collect();
             self.packets.retain(|key, _| current.contains(key));
         }
     }
 }
 
-fn shots(observation: &Observation) -> &[Shot] {
+fn probes(observation: &Observation) -> &[EgressProbe] {
     match &observation.evidence {
-        Evidence::Egress(seen) => &seen.shots,
+        Evidence::Egress(evidence) => &evidence.probes,
         Evidence::NotAttempted { .. }
         | Evidence::Instance(_)
         | Evidence::Credentials(_)
@@ -52,18 +52,18 @@ fn shots(observation: &Observation) -> &[Shot] {
 }
 
 /// The name where there is one: its addresses change, and each would be a series of its own.
-fn target(shot: &Shot) -> String {
-    shot.host.clone().unwrap_or_else(|| shot.ip.to_string())
+fn target(probe: &EgressProbe) -> String {
+    probe.host.clone().unwrap_or_else(|| probe.ip.to_string())
 }
 
-fn answers(shot: &Shot) -> u32 {
-    match shot.heard {
-        Heard::Answer { replies, .. } => replies,
-        Heard::Silence | Heard::Rejection { .. } | Heard::Unsent(_) => 0,
+fn answers(probe: &EgressProbe) -> u32 {
+    match probe.result {
+        ProbeResult::Reply { replies, .. } => replies,
+        ProbeResult::NoReply | ProbeResult::Rejected { .. } | ProbeResult::NotSent(_) => 0,
     }
 }
 
-pub fn families(tallies: &BTreeMap<CheckId, Tally>, report: &Report) -> Vec<Family> {
+pub fn families(tallies: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<Family> {
     let mut durations = Family::histogram(
         "linkproof_check_duration_seconds",
         "How long the attempts of the check took, in seconds; 0 attempts until the first has ended.",
@@ -84,7 +84,7 @@ pub fn families(tallies: &BTreeMap<CheckId, Tally>, report: &Report) -> Vec<Fami
     for (id, tally) in tallies {
         let (name, target) = (id.to_string(), id.target());
         let check = ("check", name.as_str());
-        durations.spread(&[check, ("target", target)], &tally.durations);
+        durations.set_histogram(&[check, ("target", target)], &tally.durations);
         let last = report.checks.iter().find(|check| check.id == *id).and_then(|check| check.last.as_ref());
         let current = last.and_then(|last| last.outcome.reason());
         for reason in &tally.reasons {

@@ -8,12 +8,12 @@ use super::value::{interval, timeout, written};
 
 /// How often, and how long each attempt may take. `None` where it is wrong, and recorded.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Timing {
     pub interval: Option<Duration>,
     pub timeout: Option<Duration>,
 }
 
-impl Pace {
+impl Timing {
     pub fn of(interval: Duration, timeout: Duration) -> Self {
         Self { interval: Some(interval), timeout: Some(timeout) }
     }
@@ -23,11 +23,11 @@ impl Pace {
     }
 }
 
-pub fn pace(table: &Table<'_>, inherited: Pace, problems: &mut Problems<'_>) -> Pace {
+pub fn timing(table: &Table<'_>, inherited: Timing, problems: &mut Problems<'_>) -> Timing {
     let interval = table.read("interval", inherited.interval, problems, interval);
     let timeout = table.read("timeout", inherited.timeout, problems, timeout);
     ends_in_time(table, ("timeout", timeout), interval, problems);
-    Pace { interval, timeout }
+    Timing { interval, timeout }
 }
 
 /// Where neither is written here, the fault was recorded where they are inherited from.

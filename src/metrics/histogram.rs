@@ -7,13 +7,13 @@ pub const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 
 /// A classic histogram.
 #[derive(Debug, Default)]
-pub struct Spread {
+pub struct Histogram {
     pub cumulative: [u64; BUCKETS.len()],
     pub count: u64,
     pub sum: f64,
 }
 
-impl Spread {
+impl Histogram {
     pub fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         for (bound, count) in BUCKETS.iter().zip(&mut self.cumulative) {

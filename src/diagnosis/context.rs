@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::check::{CheckId, Rung};
+use crate::check::{CheckId, Step};
 use crate::network::{Network, Scope};
 use crate::observation::{Evidence, Instance, Observation, Outcome, Reason};
 
-pub struct Scene<'a> {
+pub struct Context<'a> {
     pub checks: BTreeMap<&'a CheckId, &'a Observation>,
     pub instance: Option<&'a Instance>,
 }
 
 /// One reason why a check is no pass, with the addresses that gave it.
-pub struct Fault {
+pub struct Failure {
     pub reason: Reason,
     pub ips: Vec<IpAddr>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Context<'a> {
     pub fn new(observations: &[&'a Observation], instance: Option<&'a Instance>) -> Self {
         let checks = observations.iter().map(|&observation| (&observation.check, observation)).collect();
         Self { checks, instance }
@@ -34,12 +34,12 @@ impl<'a> Scene<'a> {
 
     /// Whether any address of a check passed.
     pub fn reaches(&self, id: &CheckId) -> bool {
-        self.check(id).is_some_and(|seen| seen.addresses.iter().any(|ip| ip.outcome == Outcome::Pass))
+        self.check(id).is_some_and(|evidence| evidence.addresses.iter().any(|ip| ip.outcome == Outcome::Pass))
     }
 
-    pub fn rung(&self, wanted: Rung) -> impl Iterator<Item = (&'a str, &'a Observation)> {
+    pub fn step(&self, wanted: Step) -> impl Iterator<Item = (&'a str, &'a Observation)> {
         self.checks.values().copied().filter_map(move |observation| match &observation.check {
-            CheckId::Endpoint(name, rung) if *rung == wanted => Some((name.as_str(), observation)),
+            CheckId::Endpoint(name, step) if *step == wanted => Some((name.as_str(), observation)),
             CheckId::Instance | CheckId::Credentials | CheckId::Endpoint(..) | CheckId::Egress(_) => None,
         })
     }
@@ -59,20 +59,20 @@ pub fn broken(outcome: Outcome) -> Option<Reason> {
     }
 }
 
-/// Why a check is no pass. The upper rungs can fail differently at each address.
-pub fn faults(observation: &Observation) -> Vec<Fault> {
+/// Why a check is no pass. The upper steps can fail differently at each address.
+pub fn failures(observation: &Observation) -> Vec<Failure> {
     let Some(overall) = broken(observation.outcome) else { return vec![] };
     let bad = || observation.addresses.iter().filter_map(|a| broken(a.outcome).map(|reason| (reason, a.ip)));
     match observation.check {
-        CheckId::Endpoint(_, Rung::Connect | Rung::Call) => {
-            let mut faults: BTreeMap<Reason, Vec<IpAddr>> = BTreeMap::from([(overall, vec![])]);
+        CheckId::Endpoint(_, Step::Connect | Step::Call) => {
+            let mut failures: BTreeMap<Reason, Vec<IpAddr>> = BTreeMap::from([(overall, vec![])]);
             for (reason, ip) in bad() {
-                faults.entry(reason).or_default().push(ip);
+                failures.entry(reason).or_default().push(ip);
             }
-            faults.into_iter().map(|(reason, ips)| Fault { reason, ips }).collect()
+            failures.into_iter().map(|(reason, ips)| Failure { reason, ips }).collect()
         }
-        CheckId::Instance | CheckId::Credentials | CheckId::Egress(_) | CheckId::Endpoint(_, Rung::Dns) => {
-            vec![Fault { reason: overall, ips: bad().map(|(_, ip)| ip).collect() }]
+        CheckId::Instance | CheckId::Credentials | CheckId::Egress(_) | CheckId::Endpoint(_, Step::Dns) => {
+            vec![Failure { reason: overall, ips: bad().map(|(_, ip)| ip).collect() }]
         }
     }
 }
@@ -80,7 +80,7 @@ pub fn faults(observation: &Observation) -> Vec<Fault> {
 /// The host behind an observation; else the endpoint as the configuration calls it.
 pub fn host(observation: &Observation) -> &str {
     match &observation.evidence {
-        Evidence::Dns(seen) => &seen.host,
+        Evidence::Dns(evidence) => &evidence.host,
         Evidence::Connect { host, .. } | Evidence::Call { host, .. } => host,
         Evidence::NotAttempted { .. }
         | Evidence::Instance(_)
@@ -93,8 +93,8 @@ pub fn host(observation: &Observation) -> &str {
 pub fn detail(observation: &Observation) -> Option<&str> {
     let trouble = match &observation.evidence {
         Evidence::NotAttempted { because } => return Some(because),
-        Evidence::Instance(seen) => seen.error.as_ref(),
-        Evidence::Credentials(seen) => seen.error.as_ref(),
+        Evidence::Instance(evidence) => evidence.error.as_ref(),
+        Evidence::Credentials(evidence) => evidence.error.as_ref(),
         Evidence::Connect { connections, .. } => connections.iter().find_map(|c| c.error.as_ref()),
         Evidence::Call { calls, .. } => {
             if let Some(error) = calls.iter().find_map(|call| call.aws_error.as_ref()) {
@@ -102,8 +102,8 @@ pub fn detail(observation: &Observation) -> Option<&str> {
             }
             calls.iter().find_map(|call| call.error.as_ref())
         }
-        Evidence::Egress(seen) => {
-            return seen.controls.iter().find(|c| !c.passed).map(|c| c.detail.as_str());
+        Evidence::Egress(evidence) => {
+            return evidence.controls.iter().find(|c| !c.passed).map(|c| c.detail.as_str());
         }
         Evidence::Dns(_) => None,
     };

@@ -24,8 +24,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::failure::{Stage, trouble};
-use super::trust::{Trust, Witness};
-use crate::observation::{Certificate, Phase, Phases, Reason, Trouble};
+use super::trust::{HandshakeRecord, Trust};
+use crate::observation::{Certificate, Phase, Phases, ProbeError, Reason};
 
 /// ListMetrics answers with at most 500 metrics a page, some 200 kB.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
@@ -38,19 +38,19 @@ pub struct Trace {
     pub certificate: Option<Certificate>,
     pub http_status: Option<u16>,
     pub date: Option<String>,
-    pub error: Option<Trouble>,
+    pub error: Option<ProbeError>,
 }
 
 /// Hands out the SDK's connector. One value serves one attempt: its trace is that attempt's.
 #[derive(Clone)]
-pub struct Direct {
+pub struct PinnedConnector {
     trust: Trust,
     pin: Option<SocketAddr>,
     deadline: Instant,
     trace: Arc<Mutex<Trace>>,
 }
 
-impl Direct {
+impl PinnedConnector {
     pub fn new(trust: Trust, pin: Option<SocketAddr>, deadline: Instant) -> Self {
         Self { trust, pin, deadline, trace: Arc::default() }
     }
@@ -71,7 +71,7 @@ impl Direct {
                 (Err(ConnectorError::io(error)), Some(trouble))
             }
             Err(elapsed) => {
-                let trouble = Trouble { reason: stage.timeout(), detail: stage.silence().to_owned() };
+                let trouble = ProbeError { reason: stage.timeout(), detail: stage.silence().to_owned() };
                 (Err(ConnectorError::timeout(elapsed.into())), Some(trouble))
             }
         };
@@ -102,10 +102,10 @@ impl Direct {
         }
         *stage = Stage::Tls;
         let clock = Instant::now();
-        let witness = Arc::new(Witness::default());
-        let connector = TlsConnector::from(Arc::new(self.trust.client(&witness)?));
+        let record = Arc::new(HandshakeRecord::default());
+        let connector = TlsConnector::from(Arc::new(self.trust.client(&record)?));
         let tls = connector.connect(ServerName::try_from(target.host.clone())?, tcp).await;
-        trace.certificate = witness.certificate();
+        trace.certificate = record.certificate();
         let tls = tls?;
         trace.phases.push((Phase::Tls, clock.elapsed()));
         send(tls, request, target, trace, stage).await
@@ -181,24 +181,24 @@ impl Target {
 
 impl Trace {
     /// How the exchange ended, when it did not end with AWS's answer.
-    pub fn trouble_or(&self, reason: Reason, detail: impl fmt::Display) -> Trouble {
-        self.error.clone().unwrap_or_else(|| Trouble { reason, detail: detail.to_string() })
+    pub fn trouble_or(&self, reason: Reason, detail: impl fmt::Display) -> ProbeError {
+        self.error.clone().unwrap_or_else(|| ProbeError { reason, detail: detail.to_string() })
     }
 }
 
-impl fmt::Debug for Direct {
+impl fmt::Debug for PinnedConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Direct").field("pin", &self.pin).finish_non_exhaustive()
+        f.debug_struct("PinnedConnector").field("pin", &self.pin).finish_non_exhaustive()
     }
 }
 
-impl HttpClient for Direct {
+impl HttpClient for PinnedConnector {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
 
-impl HttpConnector for Direct {
+impl HttpConnector for PinnedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(self.clone().exchange(request))
     }

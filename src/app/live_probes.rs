@@ -1,0 +1,126 @@
+//! The probes, put together behind the seam.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use aws_sdk_cloudwatch::config::Credentials;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::StartError;
+use crate::attempt::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
+use crate::check::Family;
+use crate::config::Config;
+use crate::observation::{
+    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, InstanceEvidence,
+};
+use crate::plan::Egress;
+use crate::probe::call::Destination;
+use crate::probe::egress::{Controls, Pinger};
+use crate::probe::instance::CredentialsWorker;
+use crate::probe::{call, connect, dns, egress, instance, interfaces};
+use crate::wire::trust::{Trust, TrustError};
+
+#[derive(Debug)]
+pub struct LiveProbes {
+    trust: watch::Sender<Trust>,
+    pinger: Pinger,
+    worker: CredentialsWorker,
+    credentials: watch::Sender<CredentialState>,
+}
+
+/// What there is to sign with.
+#[derive(Clone, Debug, Default)]
+enum CredentialState {
+    /// Being looked for: who wants to sign waits for the outcome.
+    #[default]
+    Pending,
+    Missing,
+    Ready(Credentials),
+}
+
+impl LiveProbes {
+    pub fn new(config: &Config) -> Result<Self, StartError> {
+        let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
+        Ok(Self {
+            trust: watch::Sender::new(trust),
+            pinger: Pinger::start().map_err(StartError::Thread)?,
+            worker: CredentialsWorker::start().map_err(StartError::Thread)?,
+            credentials: watch::Sender::default(),
+        })
+    }
+
+    /// Loads the roots of another configuration, or keeps those that it has.
+    pub fn reload(&self, config: &Config) -> Result<(), TrustError> {
+        let trust = Trust::load(config.ca_file.as_deref())?;
+        self.trust.send_replace(trust);
+        Ok(())
+    }
+
+    fn trust(&self) -> Trust {
+        self.trust.borrow().clone()
+    }
+}
+
+impl Probes for LiveProbes {
+    fn local_addresses(&self) -> Vec<IpAddr> {
+        interfaces::addresses()
+    }
+
+    async fn instance(&self, limit: Duration) -> InstanceEvidence {
+        instance::instance(&self.trust(), &interfaces::families(&interfaces::addresses()), limit).await
+    }
+
+    async fn credentials(&self, region: Option<&str>, limit: Duration) -> CredentialsEvidence {
+        self.credentials.send_replace(CredentialState::Pending);
+        let families = interfaces::families(&interfaces::addresses());
+        let region = region.map(str::to_owned);
+        let (evidence, found) = self.worker.credentials(&self.trust(), families, region, limit).await;
+        self.credentials.send_replace(found.map_or(CredentialState::Missing, CredentialState::Ready));
+        evidence
+    }
+
+    async fn resolve(&self, host: &str, families: &[Family], limit: Duration) -> DnsEvidence {
+        dns::resolve(host, families, limit).await
+    }
+
+    async fn connect(&self, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
+        connect::connect(&self.trust(), host, peer, limit).await
+    }
+
+    async fn call(&self, call: CallRequest, limit: Duration) -> Result<CallEvidence, NotSigned> {
+        let mut state = self.credentials.subscribe();
+        let found = timeout(limit, state.wait_for(|state| !matches!(state, CredentialState::Pending))).await;
+        let credentials = match found.map(|found| found.map(|state| state.clone())) {
+            Ok(Ok(CredentialState::Ready(credentials))) => credentials,
+            Ok(Ok(CredentialState::Missing)) => return Err(NotSigned::NoCredentials),
+            Ok(Ok(CredentialState::Pending) | Err(_)) | Err(_) => return Err(NotSigned::CredentialsPending),
+        };
+        let to = Destination { peer: call.peer, host: &call.host, region: &call.region, limit };
+        Ok(call::list_metrics(&self.trust(), credentials, to, &call.namespace).await)
+    }
+
+    async fn addresses(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
+        dns::addresses(host, limit).await
+    }
+
+    async fn egress(
+        &self,
+        egress: &Egress,
+        targets: EgressTargets,
+        known: watch::Receiver<ControlTargets>,
+    ) -> EgressEvidence {
+        let local_addresses = targets.local_addresses;
+        let targets = egress::EgressTargets {
+            family: targets.family,
+            literals: egress.addresses.clone(),
+            named: targets.named,
+            unresolved: targets.unresolved,
+            tcp_ports: egress.tcp_ports.clone(),
+            udp_dns: egress.udp_dns,
+            window: egress.window,
+        };
+        let controls = Controls { endpoints: known, resolvers: dns::off_host_resolvers(&local_addresses) };
+        egress::attempt(&self.pinger, local_addresses, targets, controls).await
+    }
+}

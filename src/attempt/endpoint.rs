@@ -1,0 +1,178 @@
+//! An endpoint's steps: names, connections, calls; addresses side by side. What did not pass a
+//! step is not taken to the next.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join_all;
+
+use super::{CallRequest, Clock, NotSigned, Probes, Runner};
+use crate::check::{CheckId, Family, Step};
+use crate::network::Scope;
+use crate::observation::{
+    Address, CallEvidence, Connection, Evidence, Outcome, Phase, Phases, Query, Reason, Resolver,
+};
+use crate::plan::{Call, Endpoint};
+use crate::verdict::{self, Judgment};
+
+/// Connections of one endpoint at a time. An endpoint has an address a zone and family; a name
+/// with more than this is looked at in part, and what was not tried is inconclusive.
+const MOST_CONNECTIONS: usize = 64;
+
+impl<P: Probes> Runner<P> {
+    pub(super) async fn endpoint(&self, endpoint: &Endpoint, with_call: bool) {
+        let Some(host) = &endpoint.host else {
+            return self.without_region(endpoint, with_call).await;
+        };
+        let local_addresses = self.probes.local_addresses();
+        let (families, missing_families): (Vec<Family>, Vec<Family>) = Family::BOTH
+            .into_iter()
+            .partition(|family| local_addresses.iter().any(|ip| Family::of(*ip) == *family));
+        let resolved = self.resolve(endpoint, host, &families, &missing_families).await;
+        let connected = self.connect(endpoint, host, &resolved, &missing_families).await;
+        if let (Some(call), true) = (&endpoint.call, with_call) {
+            self.call(endpoint, host, call, connected).await;
+        }
+    }
+
+    async fn resolve(
+        &self,
+        endpoint: &Endpoint,
+        host: &str,
+        families: &[Family],
+        missing_families: &[Family],
+    ) -> Vec<Address> {
+        let clock = Clock::start();
+        let evidence = self.probes.resolve(host, families, endpoint.timing.timeout).await;
+        let judgment = verdict::dns(&evidence, missing_families, endpoint);
+        let resolved = judgment.addresses.clone();
+        self.publish_control_targets(endpoint, &resolved);
+        let phases = slowest(evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System));
+        self.publish(clock, id(endpoint, Step::Dns), judgment, phases, Evidence::Dns(evidence)).await;
+        resolved
+    }
+
+    /// Tells the egress check what should answer it.
+    fn publish_control_targets(&self, endpoint: &Endpoint, resolved: &[Address]) {
+        let inside = resolved.iter().filter(|address| address.scope.is_inside() && !endpoint.gateway);
+        let peers: Vec<SocketAddr> =
+            inside.map(|address| SocketAddr::new(address.ip, endpoint.port)).collect();
+        self.known.send_if_modified(|known| {
+            known.insert(endpoint.name.clone(), peers.clone()).as_ref() != Some(&peers)
+        });
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        host: &str,
+        resolved: &[Address],
+        missing_families: &[Family],
+    ) -> Vec<Address> {
+        let clock = Clock::start();
+        let mut connections = Vec::new();
+        for address in resolved {
+            let tried =
+                address.scope != Scope::Special && !missing_families.contains(&Family::of(address.ip));
+            if tried && connections.len() < MOST_CONNECTIONS {
+                let peer = SocketAddr::new(address.ip, endpoint.port);
+                connections.push(self.probes.connect(host, peer, endpoint.timing.timeout));
+            }
+        }
+        let connections: Vec<Connection> = join_all(connections).await;
+        let judgment = verdict::connect(resolved, &connections, missing_families);
+        let connected = judgment.addresses.clone();
+        let evidence = if resolved.is_empty() {
+            Evidence::NotAttempted { because: "there is no address to connect to".to_owned() }
+        } else {
+            Evidence::Connect { host: host.to_owned(), port: endpoint.port, connections }
+        };
+        self.publish(clock, id(endpoint, Step::Connect), judgment, vec![], evidence).await;
+        connected
+    }
+
+    async fn call(&self, endpoint: &Endpoint, host: &str, call: &Call, connected: Vec<Address>) {
+        let clock = Clock::start();
+        let verified: Vec<&Address> =
+            connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
+        if verified.is_empty() {
+            let because = format!("no address passed {}", id(endpoint, Step::Connect));
+            return self.not_called(clock, endpoint, connected, because).await;
+        }
+        let Some(region) = call.region.clone() else {
+            let because = "no region is known to sign for".to_owned();
+            return self.not_known(clock, endpoint, connected, because).await;
+        };
+        let mut calls = Vec::new();
+        for address in verified {
+            let peer = SocketAddr::new(address.ip, endpoint.port);
+            let (host, region) = (host.to_owned(), region.clone());
+            let signed = CallRequest { host, peer, region, namespace: call.namespace.clone() };
+            calls.push(self.probes.call(signed, endpoint.timing.timeout));
+        }
+        let calls: Result<Vec<CallEvidence>, NotSigned> = join_all(calls).await.into_iter().collect();
+        let calls = match calls {
+            Ok(calls) => calls,
+            Err(NotSigned::NoCredentials) => {
+                let because = "there are no credentials to sign with".to_owned();
+                return self.not_called(clock, endpoint, connected, because).await;
+            }
+            Err(NotSigned::CredentialsPending) => {
+                let because = "credentials were still being looked for when the time was over".to_owned();
+                return self.not_known(clock, endpoint, connected, because).await;
+            }
+        };
+        let judgment = verdict::call(&connected, &calls);
+        let evidence = Evidence::Call { host: host.to_owned(), calls, proof: call.proof };
+        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], evidence).await;
+    }
+
+    async fn not_called(&self, clock: Clock, endpoint: &Endpoint, connected: Vec<Address>, because: String) {
+        let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
+        self.no_call(clock, endpoint, connected, outcome, because).await;
+    }
+
+    async fn not_known(&self, clock: Clock, endpoint: &Endpoint, connected: Vec<Address>, because: String) {
+        let outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
+        self.no_call(clock, endpoint, connected, outcome, because).await;
+    }
+
+    async fn no_call(
+        &self,
+        clock: Clock,
+        endpoint: &Endpoint,
+        connected: Vec<Address>,
+        outcome: Outcome,
+        because: String,
+    ) {
+        let addresses =
+            connected.into_iter().map(|address| Address { outcome, phases: vec![], ..address }).collect();
+        let judgment = Judgment { outcome, addresses };
+        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], Evidence::NotAttempted { because })
+            .await;
+    }
+
+    async fn without_region(&self, endpoint: &Endpoint, with_call: bool) {
+        let because = format!(
+            "the region of {} is not known: set `region` in linkproof.toml, or make instance metadata answer",
+            endpoint.name
+        );
+        let dns = Outcome::Inconclusive(Reason::PrerequisiteFailed);
+        let above = Outcome::Skipped(Reason::PrerequisiteFailed);
+        let call = (endpoint.call.is_some() && with_call).then_some((Step::Call, above));
+        for (step, outcome) in
+            [Some((Step::Dns, dns)), Some((Step::Connect, above)), call].into_iter().flatten()
+        {
+            let judgment = Judgment { outcome, addresses: vec![] };
+            let evidence = Evidence::NotAttempted { because: because.clone() };
+            self.publish(Clock::start(), id(endpoint, step), judgment, vec![], evidence).await;
+        }
+    }
+}
+
+fn id(endpoint: &Endpoint, step: Step) -> CheckId {
+    CheckId::Endpoint(endpoint.name.clone(), step)
+}
+
+fn slowest<'a>(answers: impl Iterator<Item = &'a Query>) -> Phases {
+    answers.map(|answer| (Phase::Query, answer.took)).max_by_key(|(_, took)| *took).into_iter().collect()
+}
