@@ -136,10 +136,10 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
 fn show_progress(report: &Report, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now()).as_secs();
     if io::stderr().is_terminal() {
-        let line = report::words::shorten(&report.outcome_line(), 76);
+        let line = crate::wording::shorten(&report.headline().to_string(), 76);
         let _ = write!(io::stderr(), "\r\x1b[K{line} ({left} s left)\r");
     } else {
-        tracing::info!(seconds_left = left, "{}", report.outcome_line());
+        tracing::info!(seconds_left = left, "{}", report.headline());
     }
 }
 

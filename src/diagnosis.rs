@@ -24,6 +24,7 @@ pub use cause::Cause;
 
 use crate::check::{CheckId, Family, Kind, Step};
 use crate::observation::{Instance, Observation, Outcome, Reason};
+use crate::wording;
 use context::{Context, Failure, broken};
 use finding::Finding;
 
@@ -46,7 +47,7 @@ pub fn diagnose(
 ) -> Vec<Diagnosis> {
     let context = Context::new(observations, instance);
     let mut findings = by_rules(&context);
-    add_unexplained(&context, &mut findings, |reason| !presumption::follows(reason));
+    add_unexplained(&context, &mut findings, |reason| !presumption::is_consequence(reason));
     propagate(&context, &mut findings);
     add_unexplained(&context, &mut findings, |_| true);
     propagate(&context, &mut findings);
@@ -83,7 +84,7 @@ fn add_unexplained(context: &Context<'_>, findings: &mut Vec<Finding>, due: fn(R
             continue;
         }
         let fact = match context::detail(observation) {
-            Some(detail) => format!("{id}: {}, {}", reason.words(), text::clip(detail, 240)),
+            Some(detail) => format!("{id}: {}, {}", reason.words(), wording::clip(&detail, 240)),
             None => format!("{id}: {}", reason.words()),
         };
         let advice = presumption::advice(reason).map(str::to_owned);
@@ -110,7 +111,7 @@ fn propagate(context: &Context<'_>, findings: &mut [Finding]) {
 }
 
 fn is_consequence(outcome: Outcome) -> bool {
-    outcome.reason().is_some_and(presumption::follows)
+    outcome.reason().is_some_and(presumption::is_consequence)
 }
 
 /// The nearest step below that has a cause answers; all causes of that step do.
@@ -159,7 +160,7 @@ fn add_warnings(context: &Context<'_>, proxy_variables: &[String], findings: &mu
         findings.extend(call::skew_warning(context));
     }
     if !proxy_variables.is_empty() {
-        let set = text::listed(proxy_variables.iter().map(|name| text::clip(name, 40)));
+        let set = wording::names(proxy_variables.iter().map(|name| wording::clip(name, 40)));
         findings.push(Finding::new(Cause::ProxyConfigured, format!("the environment sets {set}")));
     }
 }

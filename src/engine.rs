@@ -52,8 +52,8 @@ pub async fn run(
         tokio::select! {
             observation = observations.recv() => {
                 let Some(observation) = observation else { return };
-                observer.on_observation(&observation);
-                log(state.fold(observation, Instant::now()));
+                let observe = |observation: &Observation| observer.on_observation(observation);
+                log(state.fold(observation, Instant::now(), observe));
                 published.instance.send_if_modified(|known| {
                     let news = *known != state.instance;
                     if news { known.clone_from(&state.instance); }

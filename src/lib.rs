@@ -73,5 +73,6 @@ mod schedule;
 mod serve;
 mod verdict;
 mod wire;
+mod wording;
 
 pub use app::run;

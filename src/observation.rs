@@ -7,8 +7,9 @@ mod reason;
 
 pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
-    EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, ProbeError, ProbeResult,
-    Proof, Protocol, Query, QueryResult, QueryType, Resolver, SendError, Transport,
+    EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, NotAttempted, ProbeError,
+    ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
+    Transport,
 };
 pub use reason::Reason;
 

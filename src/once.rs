@@ -53,7 +53,7 @@ impl<P: Probes> Run<'_, P> {
         let plan = Plan::new(self.config, instance.as_ref());
         let mut state = Store::new(&plan, started_at, self.proxy_variables.clone());
         for observation in facts {
-            state.fold(observation, Instant::now());
+            state.fold(observation, Instant::now(), |_| ());
         }
         let mut running = JoinSet::new();
         for item in plan.items.iter().filter(|item| !matches!(item, Item::Instance(_))) {
@@ -62,12 +62,12 @@ impl<P: Probes> Run<'_, P> {
         }
         loop {
             tokio::select! {
-                Some(observation) = self.observations.recv() => { state.fold(observation, Instant::now()); }
+                Some(observation) = self.observations.recv() => { state.fold(observation, Instant::now(), |_| ()); }
                 ended = running.join_next() => if ended.is_none() { break },
             }
         }
         while let Ok(observation) = self.observations.try_recv() {
-            state.fold(observation, Instant::now());
+            state.fold(observation, Instant::now(), |_| ());
         }
         Finished { report: state.report(now()), region_missing: needs_region(&plan) }
     }
@@ -82,7 +82,7 @@ impl<P: Probes> Run<'_, P> {
         let mut state = Store::new(&plan, now(), Vec::new());
         let mut evidence = Vec::new();
         while let Ok(observation) = self.observations.try_recv() {
-            state.fold(observation.clone(), Instant::now());
+            state.fold(observation.clone(), Instant::now(), |_| ());
             evidence.push(observation);
         }
         (evidence, state.instance)

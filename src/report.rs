@@ -1,21 +1,18 @@
 //! The snapshot of everything: whatever is shown, on any surface, renders this one value.
 
-mod detail;
 #[cfg(test)]
 pub mod fixture;
 pub mod json;
 pub mod junit;
-mod summary;
 pub mod text;
-pub mod words;
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
 use crate::observation::{Instance, Observation, Outcome, Reason, Status};
-
-pub use detail::lines as detail;
+use crate::wording::{self, Length};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -48,7 +45,7 @@ pub struct Episode {
 impl Episode {
     /// One plain sentence: what was seen.
     pub fn summary(&self) -> String {
-        summary::summary(&self.first)
+        wording::summary(&self.first, Length::Full)
     }
 }
 
@@ -101,12 +98,12 @@ impl CheckReport {
 
     /// The same, as short as a table wants it.
     pub fn headline(&self) -> String {
-        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::headline::headline)
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), |last| wording::summary(last, Length::Brief))
     }
 
     /// One plain sentence: what was seen.
     pub fn summary(&self) -> String {
-        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), summary::summary)
+        self.last.as_ref().map_or_else(|| NOT_RUN.to_owned(), |last| wording::summary(last, Length::Full))
     }
 }
 
@@ -120,32 +117,58 @@ impl Report {
         run_outcome(self.checks.iter().map(CheckReport::weight))
     }
 
-    /// The verdict in one line, with the checks that decide it.
-    pub fn outcome_line(&self) -> String {
-        let of = |state| self.checks.iter().filter(move |check| check.state() == state);
-        let ids = |state| listed(of(state).map(|check| check.id.to_string()));
+    /// The outcome of the run in one line, with the checks that decide it.
+    pub fn headline(&self) -> Headline {
+        let of = |status| self.checks.iter().filter(move |check| check.state() == status);
+        let ids = |status| some(of(status).map(|check| check.id.to_string()));
         let total = self.checks.len();
         let passed = of(Status::Pass).count();
-        match self.state() {
+        let status = self.state();
+        let detail = match status {
             Status::Fail => {
-                let failed = of(Status::Fail).count();
-                format!("FAIL: {failed} of {} failed: {}", checks(total), ids(Status::Fail))
+                format!("{} of {} failed: {}", of(Status::Fail).count(), checks(total), ids(Status::Fail))
             }
-            Status::Pass if passed == total => format!("PASS: {} passed", checks(total)),
+            Status::Pass if passed == total => format!("{} passed", checks(total)),
             Status::Pass => {
-                format!("PASS: {passed} of {} passed, skipped: {}", checks(total), ids(Status::Skipped))
+                format!("{passed} of {} passed, skipped: {}", checks(total), ids(Status::Skipped))
             }
-            Status::Inconclusive | Status::Skipped => {
-                let owed: Vec<&CheckReport> =
-                    self.checks.iter().filter(|check| check.weight() == Status::Inconclusive).collect();
-                let ids = listed(owed.iter().map(|check| check.id.to_string()));
-                match owed.len() {
-                    0 if total == 0 => "NOT PROVEN: there are no checks".to_owned(),
-                    0 => format!("NOT PROVEN: nothing passed, {} skipped", checks(total)),
-                    unseen => format!("NOT PROVEN: {unseen} of {}: {ids}", checks(total)),
-                }
-            }
+            Status::Inconclusive | Status::Skipped => self.undecided(),
+        };
+        Headline { status, detail }
+    }
+
+    fn undecided(&self) -> String {
+        let pending = self.checks.iter().filter(|check| check.weight() == Status::Inconclusive);
+        let ids: Vec<String> = pending.map(|check| check.id.to_string()).collect();
+        let total = self.checks.len();
+        match ids.len() {
+            0 if total == 0 => "no checks are configured".to_owned(),
+            0 => format!("nothing passed, {} skipped", checks(total)),
+            count => format!("{count} of {} could not be verified: {}", checks(total), some(ids.into_iter())),
         }
+    }
+}
+
+/// `FAIL: 1 of 7 checks failed: egress/ipv4`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Headline {
+    pub status: Status,
+    pub detail: String,
+}
+
+impl Headline {
+    pub fn word(&self) -> &'static str {
+        match self.status {
+            Status::Pass => "PASS",
+            Status::Fail => "FAIL",
+            Status::Inconclusive | Status::Skipped => "INCONCLUSIVE",
+        }
+    }
+}
+
+impl fmt::Display for Headline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word(), self.detail)
     }
 }
 
@@ -153,8 +176,8 @@ fn checks(count: usize) -> String {
     if count == 1 { "1 check".to_owned() } else { format!("{count} checks") }
 }
 
-/// Names in a row, and beyond five only how many more.
-fn listed(names: impl Iterator<Item = String>) -> String {
+/// The first five, and how many more.
+fn some(names: impl Iterator<Item = String>) -> String {
     const SHOWN: usize = 5;
     let names: Vec<String> = names.collect();
     match names.len().checked_sub(SHOWN) {
@@ -163,7 +186,7 @@ fn listed(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The verdict over all checks: never a pass unless somebody passed and everybody looked.
+/// The outcome over all checks. It passes only if one passed, none failed and none is inconclusive.
 pub fn run_outcome(states: impl IntoIterator<Item = Status>) -> Status {
     let (mut passed, mut unseen) = (false, false);
     for state in states {
@@ -236,7 +259,7 @@ mod tests {
             let passed = outcomes.contains(&Some(Outcome::Pass)) && outcomes.iter().all(harmless);
             prop_assert_eq!(code == 1, failed);
             prop_assert_eq!(code == 0, passed);
-            prop_assert_eq!(report.outcome_line().starts_with("PASS"), passed);
+            prop_assert_eq!(report.headline().word() == "PASS", passed);
         }
     }
 
@@ -257,14 +280,14 @@ mod tests {
     #[test]
     fn the_verdict_line_names_what_decides() {
         let lines: Vec<(&str, String)> =
-            fixture::all().into_iter().map(|(name, report)| (name, report.outcome_line())).collect();
+            fixture::all().into_iter().map(|(name, report)| (name, report.headline().to_string())).collect();
         let lines: String = lines.iter().map(|(name, line)| format!("{name}: {line}\n")).collect();
         fixture::golden("src/report/golden/verdicts.txt", &lines);
     }
 
     #[test]
     fn a_long_list_ends_with_how_many_more() {
-        let names = |count: usize| listed((1..=count).map(|n| format!("n{n}")));
+        let names = |count: usize| some((1..=count).map(|n| format!("n{n}")));
         assert_eq!(names(0), "");
         assert_eq!(names(5), "n1, n2, n3, n4, n5");
         assert_eq!(names(7), "n1, n2, n3, n4, n5 and 2 more");
@@ -276,7 +299,10 @@ mod tests {
         let last = report.checks[4].last.as_mut().unwrap();
         last.outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
         assert_eq!(report.state(), Status::Inconclusive);
-        assert_eq!(report.outcome_line(), "NOT PROVEN: 1 of 7 checks: monitoring/call");
+        assert_eq!(
+            report.headline().to_string(),
+            "INCONCLUSIVE: 1 of 7 checks could not be verified: monitoring/call"
+        );
     }
 
     #[test]

@@ -5,14 +5,16 @@ mod call;
 mod connect;
 mod dns;
 mod egress;
+mod gateway;
 mod instance;
 #[cfg(test)]
 mod properties;
 
-pub use call::call;
+pub use call::{call, proof};
 pub use connect::connect;
 pub use dns::dns;
 pub use egress::egress;
+pub use gateway::{egress_is_closed, gateway};
 pub use instance::{credentials, instance};
 
 use crate::observation::{Address, Outcome};

@@ -80,7 +80,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
             Some(()) = signals.hangup.recv() => { let _ = daemon.reload(); }
             Some(answer) = reloads.recv() => { let _ = Reload::send(answer, daemon.reload()); }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
-            Ok(()) = report.changed() => notify::status(&report.borrow_and_update().outcome_line()),
+            Ok(()) = report.changed() => notify::status(&report.borrow_and_update().headline().to_string()),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
         }
     }

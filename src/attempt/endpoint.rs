@@ -9,7 +9,8 @@ use super::{CallRequest, Clock, NotSigned, Probes, Runner};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
-    Address, CallEvidence, Connection, Evidence, Outcome, Phase, Phases, Query, Reason, Resolver,
+    Address, CallEvidence, Connection, Evidence, NotAttempted, Outcome, Phase, Phases, Query, Reason,
+    Resolver,
 };
 use crate::plan::{Call, Endpoint};
 use crate::verdict::{self, Judgment};
@@ -82,7 +83,7 @@ impl<P: Probes> Runner<P> {
         let judgment = verdict::connect(resolved, &connections, missing_families);
         let connected = judgment.addresses.clone();
         let evidence = if resolved.is_empty() {
-            Evidence::NotAttempted { because: "there is no address to connect to".to_owned() }
+            Evidence::NotAttempted(NotAttempted::NoAddress)
         } else {
             Evidence::Connect { host: host.to_owned(), port: endpoint.port, connections }
         };
@@ -95,12 +96,10 @@ impl<P: Probes> Runner<P> {
         let verified: Vec<&Address> =
             connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
         if verified.is_empty() {
-            let because = format!("no address passed {}", id(endpoint, Step::Connect));
-            return self.not_called(clock, endpoint, connected, because).await;
+            return self.not_called(clock, endpoint, connected, NotAttempted::NoVerifiedAddress).await;
         }
         let Some(region) = call.region.clone() else {
-            let because = "no region is known to sign for".to_owned();
-            return self.not_known(clock, endpoint, connected, because).await;
+            return self.not_known(clock, endpoint, connected, NotAttempted::NoRegion).await;
         };
         let mut calls = Vec::new();
         for address in verified {
@@ -113,25 +112,36 @@ impl<P: Probes> Runner<P> {
         let calls = match calls {
             Ok(calls) => calls,
             Err(NotSigned::NoCredentials) => {
-                let because = "there are no credentials to sign with".to_owned();
-                return self.not_called(clock, endpoint, connected, because).await;
+                return self.not_called(clock, endpoint, connected, NotAttempted::NoCredentials).await;
             }
             Err(NotSigned::CredentialsPending) => {
-                let because = "credentials were still being looked for when the time was over".to_owned();
-                return self.not_known(clock, endpoint, connected, because).await;
+                return self.not_known(clock, endpoint, connected, NotAttempted::CredentialsPending).await;
             }
         };
         let judgment = verdict::call(&connected, &calls);
-        let evidence = Evidence::Call { host: host.to_owned(), calls, proof: call.proof };
+        let proof = call.proof.map(|condition| verdict::proof(condition, &judgment));
+        let evidence = Evidence::Call { host: host.to_owned(), calls, proof };
         self.publish(clock, id(endpoint, Step::Call), judgment, vec![], evidence).await;
     }
 
-    async fn not_called(&self, clock: Clock, endpoint: &Endpoint, connected: Vec<Address>, because: String) {
+    async fn not_called(
+        &self,
+        clock: Clock,
+        endpoint: &Endpoint,
+        connected: Vec<Address>,
+        because: NotAttempted,
+    ) {
         let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
         self.no_call(clock, endpoint, connected, outcome, because).await;
     }
 
-    async fn not_known(&self, clock: Clock, endpoint: &Endpoint, connected: Vec<Address>, because: String) {
+    async fn not_known(
+        &self,
+        clock: Clock,
+        endpoint: &Endpoint,
+        connected: Vec<Address>,
+        because: NotAttempted,
+    ) {
         let outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
         self.no_call(clock, endpoint, connected, outcome, because).await;
     }
@@ -142,20 +152,16 @@ impl<P: Probes> Runner<P> {
         endpoint: &Endpoint,
         connected: Vec<Address>,
         outcome: Outcome,
-        because: String,
+        because: NotAttempted,
     ) {
         let addresses =
             connected.into_iter().map(|address| Address { outcome, phases: vec![], ..address }).collect();
         let judgment = Judgment { outcome, addresses };
-        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], Evidence::NotAttempted { because })
+        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], Evidence::NotAttempted(because))
             .await;
     }
 
     async fn without_region(&self, endpoint: &Endpoint, with_call: bool) {
-        let because = format!(
-            "the region of {} is not known: set `region` in linkproof.toml, or make instance metadata answer",
-            endpoint.name
-        );
         let dns = Outcome::Inconclusive(Reason::PrerequisiteFailed);
         let above = Outcome::Skipped(Reason::PrerequisiteFailed);
         let call = (endpoint.call.is_some() && with_call).then_some((Step::Call, above));
@@ -163,7 +169,7 @@ impl<P: Probes> Runner<P> {
             [Some((Step::Dns, dns)), Some((Step::Connect, above)), call].into_iter().flatten()
         {
             let judgment = Judgment { outcome, addresses: vec![] };
-            let evidence = Evidence::NotAttempted { because: because.clone() };
+            let evidence = Evidence::NotAttempted(NotAttempted::NoRegion);
             self.publish(Clock::start(), id(endpoint, step), judgment, vec![], evidence).await;
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::context::{Context, Failure, detail, host};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use super::{Cause, certificate, text};
+use super::{Cause, certificate};
 use crate::check::{CheckId, Step};
 use crate::observation::{CallEvidence, Evidence, Observation, Outcome, Proof};
+use crate::wording;
 
 /// AWS refuses a signature beyond five minutes.
 const REFUSED_FROM_SECONDS: u64 = 300;
@@ -29,7 +30,7 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
         fact = closed_after_connect(observation, failure);
     }
     let subject = if cause == Cause::EndpointInterfaceDown {
-        text::listed(failure.ips.first())
+        wording::names(failure.ips.first())
     } else {
         host(observation).to_owned()
     };
@@ -87,7 +88,7 @@ fn advice(cause: Cause, call: Option<&CallEvidence>, proof: Option<Proof>) -> Op
     }
     let who = matches!(cause, Cause::IdentityPolicy | Cause::EndpointPolicy);
     let principal = principal(message).filter(|_| who)?;
-    Some(format!("The principal is {}.", text::clip(principal, 120)))
+    Some(format!("The principal is {}.", wording::clip(principal, 120)))
 }
 
 /// The kind of policy, in the words of AWS's own message.
@@ -107,23 +108,23 @@ fn fact(observation: &Observation, failure: &Failure, call: Option<&CallEvidence
     } else {
         failure.ips.clone()
     };
-    let at = text::listed(&ips);
+    let at = wording::names(&ips);
     let name = host(observation);
     let Some(call) = call else {
         return format!("{name}: {}", failure.reason.words());
     };
     let took: Duration = call.phases.iter().map(|(_, took)| *took).sum();
-    let took = text::spell(if took.is_zero() { observation.took } else { took });
+    let took = wording::duration(if took.is_zero() { observation.took } else { took });
     let status = call.http_status.map(|status| status.to_string());
     let words = failure.reason.words();
     let words = status.as_ref().map_or(words.to_owned(), |status| format!("HTTP {status}, {words}"));
     match (&call.aws_error, detail(observation)) {
         (Some(error), _) => {
-            let (code, message) = (text::clip(&error.code, 40), text::clip(&error.message, 240));
+            let (code, message) = (wording::clip(&error.code, 40), wording::clip(&error.message, 240));
             format!("{at} answered {} {code} after {took}: {message}", status.unwrap_or_default())
         }
         (None, Some(detail)) => {
-            format!("{name} at {at}: {words}, after {took} ({})", text::clip(detail, 180))
+            format!("{name} at {at}: {words}, after {took} ({})", wording::clip(&detail, 180))
         }
         (None, None) => format!("{name} at {at}: {words}, after {took}"),
     }
@@ -133,9 +134,9 @@ fn closed_after_connect(observation: &Observation, failure: &Failure) -> String 
     format!(
         "{}: {} let {} in just before, then gave no answer to TCP within {}",
         host(observation),
-        text::listed(&failure.ips),
+        wording::names(&failure.ips),
         CheckId::Endpoint(observation.check.target().to_owned(), Step::Connect),
-        text::spell(observation.took)
+        wording::duration(observation.took)
     )
 }
 
@@ -147,7 +148,7 @@ fn skewed(skew: i64, host: &str) -> String {
 /// What the role's policy asks for, by the configuration.
 fn proof(observation: &Observation) -> Option<Proof> {
     let Evidence::Call { proof, .. } = &observation.evidence else { return None };
-    *proof
+    proof.map(|proof| proof.condition)
 }
 
 fn calls(observation: &Observation) -> &[CallEvidence] {

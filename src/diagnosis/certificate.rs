@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use super::context::{self, Context, Failure};
 use super::finding::Finding;
-use super::{Cause, host, text};
+use super::{Cause, host};
 use crate::check::Step;
 use crate::observation::{Certificate, Connection, Evidence, Observation, Reason};
+use crate::wording;
 
 pub fn connections(observation: &Observation) -> &[Connection] {
     let Evidence::Connect { connections, .. } = &observation.evidence else { return &[] };
@@ -25,12 +26,12 @@ pub fn shown(observation: &Observation, ips: &[IpAddr]) -> Option<Certificate> {
 /// A handshake that ended at the certificate.
 pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
     let name = context::host(observation);
-    let at = text::listed(&failure.ips);
+    let at = wording::names(&failure.ips);
     let Some(certificate) = shown(observation, &failure.ips) else {
         let fact = format!("{name}: the certificate at {at}: {}", failure.reason.words());
         return Finding::new(Cause::CertificateInvalid, fact).about(name);
     };
-    let issuer = text::clip(&certificate.issuer, 100);
+    let issuer = wording::clip(&certificate.issuer, 100);
     if is_foreign(name, &certificate) {
         let fact =
             format!("{name} at {at} shows a certificate issued by {issuer}: {}", failure.reason.words());
@@ -42,7 +43,7 @@ pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
         let fact = format!("by this clock a certificate of {name} from {issuer} {off}; AWS serves none such");
         return Finding::new(Cause::ClockWrong, fact).about(name);
     }
-    let names = text::clip(&text::listed(&certificate.names), 90);
+    let names = wording::clip(&wording::names(&certificate.names), 90);
     let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
     let fact = format!("{name} at {at} shows a certificate by {issuer}{carries}: {}", failure.reason.words());
     Finding::new(Cause::CertificateInvalid, fact).about(name)
@@ -56,7 +57,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
         for connection in connections(observation).iter().filter(|c| c.error.is_none()) {
             let Some(certificate) = &connection.certificate else { continue };
             if is_foreign(name, certificate) {
-                let issuer = text::clip(&certificate.issuer, 100);
+                let issuer = wording::clip(&certificate.issuer, 100);
                 let fact = format!(
                     "{name} at {} shows a certificate that this host trusts, issued by {issuer}",
                     connection.ip

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::check::{CheckId, Step};
 use crate::network::{Network, Scope};
 use crate::observation::{Evidence, Instance, Observation, Outcome, Reason};
+use crate::wording;
 
 pub struct Context<'a> {
     pub checks: BTreeMap<&'a CheckId, &'a Observation>,
@@ -82,7 +83,7 @@ pub fn host(observation: &Observation) -> &str {
     match &observation.evidence {
         Evidence::Dns(evidence) => &evidence.host,
         Evidence::Connect { host, .. } | Evidence::Call { host, .. } => host,
-        Evidence::NotAttempted { .. }
+        Evidence::NotAttempted(_)
         | Evidence::Instance(_)
         | Evidence::Credentials(_)
         | Evidence::Egress(_) => observation.check.target(),
@@ -90,22 +91,22 @@ pub fn host(observation: &Observation) -> &str {
 }
 
 /// The words of whoever reported the trouble, where there are any.
-pub fn detail(observation: &Observation) -> Option<&str> {
+pub fn detail(observation: &Observation) -> Option<String> {
     let trouble = match &observation.evidence {
-        Evidence::NotAttempted { because } => return Some(because),
+        Evidence::NotAttempted(because) => return Some(wording::not_attempted(&observation.check, *because)),
         Evidence::Instance(evidence) => evidence.error.as_ref(),
         Evidence::Credentials(evidence) => evidence.error.as_ref(),
         Evidence::Connect { connections, .. } => connections.iter().find_map(|c| c.error.as_ref()),
         Evidence::Call { calls, .. } => {
             if let Some(error) = calls.iter().find_map(|call| call.aws_error.as_ref()) {
-                return Some(&error.message);
+                return Some(error.message.clone());
             }
             calls.iter().find_map(|call| call.error.as_ref())
         }
         Evidence::Egress(evidence) => {
-            return evidence.controls.iter().find(|c| !c.passed).map(|c| c.detail.as_str());
+            return evidence.controls.iter().find(|c| !c.passed).map(|c| c.detail.clone());
         }
         Evidence::Dns(_) => None,
     };
-    trouble.map(|trouble| trouble.detail.as_str()).filter(|detail| !detail.is_empty())
+    trouble.map(|trouble| trouble.detail.clone()).filter(|detail| !detail.is_empty())
 }

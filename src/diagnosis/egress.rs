@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use super::Cause;
 use super::context::{Context, Failure};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use super::{Cause, text};
 use crate::check::Family;
 use crate::network::{Scope, embedded_ipv4};
 use crate::observation::{
     ControlKind, EgressEvidence, EgressProbe, Evidence, Observation, ProbeResult, Protocol, Reason, SendError,
 };
+use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Evidence::Egress(evidence) = &observation.evidence else {
@@ -82,21 +83,25 @@ fn leak_fact(evidence: &EgressEvidence, out: &[&EgressProbe], closed: &[&str], r
     if out.is_empty() {
         return format!("{}: {}", evidence.family.name(), reason.words());
     }
-    let result = text::listed(out.iter().map(|probe| answer(probe)));
+    let result = wording::names(out.iter().map(|probe| answer(probe)));
     match closed {
         [] => result,
-        closed => format!("{result}; {} over {} got no answer", text::listed(closed), evidence.family.name()),
+        closed => {
+            format!("{result}; {} over {} got no answer", wording::names(closed), evidence.family.name())
+        }
     }
 }
 
 fn answer(probe: &EgressProbe) -> String {
     let target = target(probe);
     match &probe.result {
-        ProbeResult::Reply { after, .. } => format!("{target} answered after {}", text::spell(*after)),
+        ProbeResult::Reply { after, .. } => format!("{target} answered after {}", wording::duration(*after)),
         ProbeResult::Rejected { by: Some(by), how } => {
-            format!("{by} answered for {target} ({})", text::clip(how, 60))
+            format!("{by} answered for {target} ({})", wording::clip(how, 60))
         }
-        ProbeResult::Rejected { by: None, how } => format!("{target} was rejected ({})", text::clip(how, 60)),
+        ProbeResult::Rejected { by: None, how } => {
+            format!("{target} was rejected ({})", wording::clip(how, 60))
+        }
         ProbeResult::NoReply => format!("{target} stayed silent"),
         ProbeResult::NotSent(SendError::NoRoute) => format!("{target} has no route"),
         ProbeResult::NotSent(SendError::NotPermitted) => format!("{target} may not be sent to"),
@@ -137,7 +142,7 @@ fn nat64(out: &[&EgressProbe]) -> Option<String> {
 /// missed the endpoints is explained by what ails them.
 fn loopback_failed(evidence: &EgressEvidence) -> Option<Finding> {
     let loopback = evidence.controls.iter().find(|c| c.control == ControlKind::Loopback && !c.passed)?;
-    let detail = text::clip(&loopback.detail, 120);
+    let detail = wording::clip(&loopback.detail, 120);
     let why = if detail.is_empty() { detail } else { format!(" ({detail})") };
     let fact = format!("ping did not hear its own loopback{why}");
     let advice = "If the socket opens, a host firewall drops ICMP on lo: let it through.";
@@ -155,6 +160,6 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
         | ProbeResult::Reply { .. }
         | ProbeResult::NoReply => false,
     };
-    let result = text::listed(evidence.probes.iter().filter(telling).map(answer));
+    let result = wording::names(evidence.probes.iter().filter(telling).map(answer));
     if result.is_empty() { format!("{}: {}", evidence.family.name(), reason.words()) } else { result }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Cause, Diagnosis, text};
 use crate::check::CheckId;
 use crate::observation::Instance;
+use crate::wording;
 
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -100,9 +101,9 @@ fn fill(remedy: &str, findings: &[Finding], instance: Option<&Instance>) -> Stri
     };
     let or = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
     let values = [
-        ("{subjects}", or(text::listed(&subjects), "the service")),
-        ("{subject}", or(text::listed(subjects.first()), "ADDRESS")),
-        ("{port}", or(text::listed(ports), "443")),
+        ("{subjects}", or(wording::names(&subjects), "the service")),
+        ("{subject}", or(wording::names(subjects.first()), "ADDRESS")),
+        ("{port}", or(wording::names(ports), "443")),
         ("{vpc}", known(|i| &i.vpc_id, "the VPC")),
         ("{vpc_id}", known(|i| &i.vpc_id, "VPC_ID")),
         ("{subnet}", known(|i| &i.subnet_id, "the subnet")),

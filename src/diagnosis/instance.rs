@@ -1,11 +1,12 @@
 //! Metadata and credentials: what the instance says about itself, and what it signs with.
 
+use super::Cause;
 use super::context::{Context, Failure, broken, detail};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use super::{Cause, text};
 use crate::check::CheckId;
 use crate::observation::{Evidence, Observation, Reason};
+use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Some(cause) = default_cause(failure.reason) else { return vec![] };
@@ -19,14 +20,18 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
     let asked = if let Evidence::Instance(evidence) = &observation.evidence { evidence.server } else { None };
     let server = asked.map(|server| format!(" at {server}"));
-    let fact =
-        format!("{}{} after {}", reason.words(), server.unwrap_or_default(), text::spell(observation.took));
+    let fact = format!(
+        "{}{} after {}",
+        reason.words(),
+        server.unwrap_or_default(),
+        wording::duration(observation.took)
+    );
     with_detail(fact, observation)
 }
 
 fn with_detail(fact: String, observation: &Observation) -> String {
     match detail(observation) {
-        Some(detail) => format!("{fact} ({})", text::clip(detail, 180)),
+        Some(detail) => format!("{fact} ({})", wording::clip(&detail, 180)),
         None => fact,
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::context::{Context, Failure, broken};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use super::{Cause, host, text};
+use super::{Cause, host};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{DnsEvidence, Evidence, Observation, Query, QueryResult, Reason, Resolver};
+use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Some(default_cause) = default_cause(failure.reason) else { return vec![] };
@@ -50,7 +51,7 @@ pub fn stale_address(context: &Context<'_>, observation: &Observation, failure: 
         let fact = format!(
             "{}; {}: {}",
             voices.fact(&evidence.host),
-            text::listed(&failure.ips),
+            wording::names(&failure.ips),
             failure.reason.words()
         );
         Finding::new(Cause::ResolverBypassesVpc, fact).about(&evidence.host)
@@ -282,13 +283,13 @@ impl ServerAnswer {
     }
 
     fn after(&self) -> String {
-        format!("after {}", text::spell(self.took))
+        format!("after {}", wording::duration(self.took))
     }
 
     fn words(&self) -> Option<String> {
         match &self.says {
             Answer::Addresses(ips) => {
-                Some(text::listed(ips.iter().map(|(ip, scope)| format!("{ip} ({})", scope.code()))))
+                Some(wording::names(ips.iter().map(|(ip, scope)| format!("{ip} ({})", scope.code()))))
             }
             Answer::Nothing(code) | Answer::ProbeError(code) | Answer::Silence(code) => {
                 Some((*code).to_owned())

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::context::{Context, Failure, broken, detail, host};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use super::{Cause, certificate, names, text};
+use super::{Cause, certificate, names};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
+use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     // The names say what is missing; the path itself was fine.
@@ -41,7 +42,7 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
 /// A gateway that answers, while nobody is asked whether everything else would.
 fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
     let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| context.check(egress).is_some());
-    if asked || failure.reason != Reason::PrerequisiteFailed {
+    if asked || failure.reason != Reason::EgressNotClosed {
         return None;
     }
     let name = host(observation);
@@ -62,7 +63,7 @@ fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) 
     let fact = format!(
         "{} is public, as a gateway's addresses are, and did not answer TCP within {}",
         with_port(observation, &failure.ips),
-        text::spell(observation.took)
+        wording::duration(observation.took)
     );
     Some(
         Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation)).at_port(port(observation)),
@@ -76,7 +77,7 @@ fn out_of_family(observation: &Observation) -> Finding {
     let fact = format!(
         "{} has only {}, and the instance has no global {family} address",
         host(observation),
-        text::listed(ips)
+        wording::names(ips)
     );
     Finding::new(Cause::EndpointFamilyMissing, fact).about(host(observation))
 }
@@ -129,7 +130,7 @@ fn interface_down(context: &Context<'_>, observation: &Observation, ip: IpAddr, 
         "{} at {}{place} did not answer TCP within {}, {answering} of its other addresses did",
         host(observation),
         with_port(observation, &[ip]),
-        text::spell(observation.took)
+        wording::duration(observation.took)
     );
     Finding::new(Cause::EndpointInterfaceDown, fact).about(ip.to_string()).at_port(port(observation))
 }
@@ -139,7 +140,7 @@ fn unanswered(cause: Cause, observation: &Observation, ips: &[IpAddr]) -> Findin
         "{}: no answer to TCP from {} within {}",
         host(observation),
         with_port(observation, ips),
-        text::spell(observation.took)
+        wording::duration(observation.took)
     );
     Finding::new(cause, fact).about(host(observation)).at_port(port(observation))
 }
@@ -221,13 +222,13 @@ fn stalled(
         format!("{name} at {}: {}", with_port(observation, &failure.ips), words(observation, failure));
     let words = failure.reason.words();
     // "connection refused (Connection refused)" says it twice.
-    let news = |detail: &&str| !detail.to_lowercase().starts_with(words);
+    let news = |detail: &String| !detail.to_lowercase().starts_with(words);
     if let Some(detail) = detail_of(observation, &failure.ips).filter(news) {
-        fact = format!("{fact} ({})", text::clip(detail, 120));
+        fact = format!("{fact} ({})", wording::clip(&detail, 120));
     }
     let unrouted = failure.reason == Reason::NetworkUnreachable;
-    let advice =
-        unrouted.then(|| format!("Ask this host first: ip route get {}.", text::listed(failure.ips.first())));
+    let advice = unrouted
+        .then(|| format!("Ask this host first: ip route get {}.", wording::names(failure.ips.first())));
     Finding::new(cause, fact).about(name).at_port(port(observation)).advising(advice)
 }
 
@@ -240,9 +241,9 @@ fn large_packets_pass(context: &Context<'_>) -> bool {
 }
 
 fn words(observation: &Observation, failure: &Failure) -> String {
-    let tcp = connection(observation, &failure.ips).and_then(|c| phase(c, Phase::Tcp)).map(text::spell);
+    let tcp = connection(observation, &failure.ips).and_then(|c| phase(c, Phase::Tcp)).map(wording::duration);
     let opened = tcp.map(|tcp| format!("TCP opened after {tcp}, then ")).unwrap_or_default();
-    let took = text::spell(observation.took);
+    let took = wording::duration(observation.took);
     if failure.reason == Reason::TlsTimeout {
         format!("{opened}no TLS answer within {took}")
     } else if failure.reason == Reason::ResponseTimeout {
@@ -257,7 +258,7 @@ fn spent(observation: &Observation, ips: &[IpAddr]) -> String {
     let phases = observation.addresses.iter().find(|a| ips.contains(&a.ip)).map_or(&[][..], |a| &a.phases);
     let alone = phases.is_empty() && observation.addresses.len() <= 1;
     let took = if alone { observation.took } else { phases.iter().map(|(_, took)| *took).sum() };
-    if took.is_zero() { String::new() } else { format!(" after {}", text::spell(took)) }
+    if took.is_zero() { String::new() } else { format!(" after {}", wording::duration(took)) }
 }
 
 fn connection<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a Connection> {
@@ -268,8 +269,8 @@ fn phase(connection: &Connection, wanted: Phase) -> Option<Duration> {
     connection.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, took)| *took)
 }
 
-fn detail_of<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a str> {
-    let own = connection(observation, ips).and_then(|c| c.error.as_ref()).map(|error| error.detail.as_str());
+fn detail_of(observation: &Observation, ips: &[IpAddr]) -> Option<String> {
+    let own = connection(observation, ips).and_then(|c| c.error.as_ref()).map(|error| error.detail.clone());
     own.or_else(|| detail(observation)).filter(|detail| !detail.is_empty())
 }
 
@@ -283,8 +284,8 @@ fn with_port(observation: &Observation, ips: &[IpAddr]) -> String {
         return "its addresses".to_owned();
     }
     match port(observation) {
-        Some(port) => text::listed(ips.iter().map(|ip| SocketAddr::new(*ip, port))),
-        None => text::listed(ips),
+        Some(port) => wording::names(ips.iter().map(|ip| SocketAddr::new(*ip, port))),
+        None => wording::names(ips),
     }
 }
 

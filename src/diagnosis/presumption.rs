@@ -46,16 +46,18 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::ControlFailed
         | R::TooFewTargets
         | R::FamilyMissing
+        | R::EgressNotClosed
         | R::PrerequisiteFailed
         | R::InternalError => return None,
     })
 }
 
 /// Whether the reason only passes on the trouble of another check.
-pub fn follows(reason: Reason) -> bool {
+pub fn is_consequence(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::PrerequisiteFailed
+            | Reason::EgressNotClosed
             | Reason::AddressOutsideVpc
             | Reason::ControlFailed
             | Reason::VpcCidrsUnknown

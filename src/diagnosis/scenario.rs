@@ -33,12 +33,6 @@ pub struct Scenario {
     observations: Vec<String>,
     /// In order, as `code: check check ..`; a warning explains no check.
     pub causes: Vec<String>,
-    /// What the evidence or a remedy has to say.
-    #[serde(default)]
-    pub says: Vec<String>,
-    /// What would be wrong to say here.
-    #[serde(default)]
-    pub unsaid: Vec<String>,
 }
 
 fn usual_instance() -> String {
@@ -186,7 +180,7 @@ fn of_answer(words: &Words, outcome: Outcome, network: &Network) -> Vec<Address>
 
 fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) -> Evidence {
     if let Some(because) = words.text("because") {
-        return Evidence::NotAttempted { because };
+        return Evidence::NotAttempted(not_attempted(&because));
     }
     let error = outcome
         .reason()
@@ -215,9 +209,23 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             calls: words.addresses().into_iter().map(|evidence| call(evidence, words)).collect(),
             proof: Proof::ALL
                 .into_iter()
-                .find(|proof| words.text("proof").is_some_and(|key| key == proof.key())),
+                .find(|proof| words.text("proof").is_some_and(|key| key == proof.key()))
+                .map(|condition| ProofEvidence { condition, proven: outcome == Outcome::Pass }),
         },
         Kind::Egress => Evidence::Egress(egress(check, words)),
+    }
+}
+
+fn not_attempted(code: &str) -> NotAttempted {
+    match code {
+        "no_address" => NotAttempted::NoAddress,
+        "no_verified_address" => NotAttempted::NoVerifiedAddress,
+        "no_region" => NotAttempted::NoRegion,
+        "no_credentials" => NotAttempted::NoCredentials,
+        "overdue" => {
+            NotAttempted::Overdue { last_run: Duration::from_secs(150), interval: Duration::from_secs(30) }
+        }
+        other => panic!("unknown: because={other}"),
     }
 }
 

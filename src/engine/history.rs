@@ -63,8 +63,11 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::check::Step;
+    use crate::observation::NotAttempted;
     use crate::observation::{Evidence, Outcome, Reason};
     use crate::report::fixture;
 
@@ -75,7 +78,9 @@ mod tests {
 
     fn observed(name: &str, second: u64, outcome: Outcome) -> Observation {
         let id = CheckId::Endpoint(name.into(), Step::Connect);
-        let evidence = Evidence::NotAttempted { because: second.to_string() };
+        let last_run = Duration::from_secs(second);
+        let evidence =
+            Evidence::NotAttempted(NotAttempted::Overdue { last_run, interval: Duration::from_secs(1) });
         Observation { started_at: fixture::at(second), ..fixture::observed(id, outcome, evidence) }
     }
 

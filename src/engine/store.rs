@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::history::History;
-use crate::check::{CheckId, EndpointName, Step};
+use crate::check::{CheckId, Step};
 use crate::diagnosis::diagnose;
-use crate::observation::{Evidence, Instance, Observation, Outcome, Reason, Status};
+use crate::observation::{Evidence, Instance, NotAttempted, Observation, Outcome, Reason, Status};
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
+use crate::verdict;
 
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -19,6 +20,8 @@ pub struct Store {
     items: Vec<Item>,
     checks: BTreeMap<CheckId, Check>,
     history: History,
+    /// Connections of gateway endpoints that wait for the first result of the egress check.
+    held: BTreeMap<CheckId, (Observation, Instant)>,
     pub instance: Option<Instance>,
 }
 
@@ -26,7 +29,7 @@ pub struct Store {
 struct Check {
     report: CheckReport,
     /// By the clock that never jumps.
-    result: Option<Instant>,
+    folded_at: Option<Instant>,
 }
 
 /// A check that is now otherwise than before.
@@ -46,6 +49,7 @@ impl Store {
             items: Vec::new(),
             checks: BTreeMap::new(),
             history: History::default(),
+            held: BTreeMap::new(),
             instance: None,
         };
         state.adopt(plan);
@@ -63,24 +67,57 @@ impl Store {
                 check.report.interval = interval;
                 if !same {
                     check.report.last = None;
-                    check.result = None;
+                    check.folded_at = None;
                 }
                 self.checks.insert(id, check);
             }
         }
         self.items.clone_from(&plan.items);
         self.history.retain(|id| self.checks.contains_key(id));
+        self.held.retain(|id, _| self.checks.contains_key(id));
     }
 
-    pub fn fold(&mut self, observation: Observation, at: Instant) -> Option<Transition> {
+    /// Takes in an observation. `observe` sees it as it was judged in the end, which for a gateway
+    /// endpoint is after the first result of the egress check.
+    pub fn fold(
+        &mut self,
+        observation: Observation,
+        at: Instant,
+        mut observe: impl FnMut(&Observation),
+    ) -> Vec<Transition> {
+        let of_egress = matches!(observation.check, CheckId::Egress(_));
+        if self.is_gateway(&observation.check) && self.egress_is_pending() {
+            self.held.insert(observation.check.clone(), (observation, at));
+            return Vec::new();
+        }
+        let mut transitions = Vec::from_iter(self.fold_one(observation, at, &mut observe));
+        if of_egress && !self.egress_is_pending() {
+            for (observation, at) in std::mem::take(&mut self.held).into_values() {
+                transitions.extend(self.fold_one(observation, at, &mut observe));
+            }
+            transitions.extend(self.judge_gateways_again());
+        }
+        transitions
+    }
+
+    fn fold_one(
+        &mut self,
+        mut observation: Observation,
+        at: Instant,
+        observe: &mut impl FnMut(&Observation),
+    ) -> Option<Transition> {
         if let Evidence::Instance(evidence) = &observation.evidence
             && let Some(instance) = &evidence.instance
         {
             self.instance = Some(instance.clone());
         }
-        // A check that the plan no longer has: its last attempt was under way at the change.
+        if self.is_gateway(&observation.check) {
+            observation.outcome = verdict::gateway(observation.outcome, self.egress_is_closed());
+        }
+        observe(&observation);
+        // A check that the plan no longer has: its last run was under way at the change.
         let check = self.checks.get_mut(&observation.check)?;
-        check.result = Some(at);
+        check.folded_at = Some(at);
         check.report.runs += 1;
         match observation.outcome {
             Outcome::Pass => check.report.last_success_at = Some(observation.started_at),
@@ -92,25 +129,39 @@ impl Store {
         check.replace(observation)
     }
 
+    /// Egress has changed, and with it what a gateway's last connection shows.
+    fn judge_gateways_again(&mut self) -> Vec<Transition> {
+        let closed = self.egress_is_closed();
+        let gateways: Vec<CheckId> = self.checks.keys().filter(|id| self.is_gateway(id)).cloned().collect();
+        let mut transitions = Vec::new();
+        for id in &gateways {
+            let Some(check) = self.checks.get_mut(id) else { continue };
+            let Some(last) = check.report.last.clone() else { continue };
+            let outcome = verdict::gateway(last.outcome, closed);
+            if outcome != last.outcome {
+                let judged = Observation { outcome, ..last };
+                self.history.add(&judged);
+                transitions.extend(check.replace(judged));
+            }
+        }
+        transitions
+    }
+
     /// Takes back what has not been looked at again for too long.
     pub fn expire(&mut self, at: Instant) -> Vec<Transition> {
         let expired = self.checks.values_mut().filter_map(|check| {
-            let silent = at.saturating_duration_since(check.result?);
+            let silent = at.saturating_duration_since(check.folded_at?);
             if silent <= check.report.patience() {
                 return None;
             }
-            check.result = None;
+            check.folded_at = None;
             let last = check.report.last.clone()?;
-            let because = format!(
-                "the last attempt was {} s ago, though one is due every {} s",
-                silent.as_secs(),
-                check.report.interval.as_secs()
-            );
+            let because = NotAttempted::Overdue { last_run: silent, interval: check.report.interval };
             let expired = Observation {
                 outcome: Outcome::Inconclusive(Reason::InternalError),
                 addresses: Vec::new(),
                 phases: Vec::new(),
-                evidence: Evidence::NotAttempted { because },
+                evidence: Evidence::NotAttempted(because),
                 ..last
             };
             self.history.add(&expired);
@@ -120,8 +171,7 @@ impl Store {
     }
 
     pub fn report(&self, at: SystemTime) -> Report {
-        let checks: Vec<CheckReport> =
-            self.checks.values().map(|check| self.seen_whole(&check.report)).collect();
+        let checks: Vec<CheckReport> = self.checks.values().map(|check| check.report.clone()).collect();
         let last: Vec<&Observation> = checks.iter().filter_map(|check| check.last.as_ref()).collect();
         let diagnoses = diagnose(&last, self.instance.as_ref(), &self.proxy_variables);
         Report {
@@ -136,35 +186,24 @@ impl Store {
         }
     }
 
-    /// A gateway endpoint is reached at public addresses: that it was the gateway, and not a
-    /// way out, is proven only while nothing else gets out.
-    fn seen_whole(&self, check: &CheckReport) -> CheckReport {
-        let mut check = check.clone();
-        let CheckId::Endpoint(name, Step::Connect) = &check.id else { return check };
-        if self.is_gateway(name)
-            && !self.is_closed()
-            && let Some(last) = &mut check.last
-            && last.outcome == Outcome::Pass
-        {
-            last.outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
-        }
-        check
-    }
-
-    fn is_gateway(&self, name: &EndpointName) -> bool {
+    fn is_gateway(&self, check: &CheckId) -> bool {
+        let CheckId::Endpoint(name, Step::Connect) = check else { return false };
         self.items.iter().any(
             |item| matches!(item, Item::Endpoint(endpoint) if endpoint.gateway && endpoint.name == *name),
         )
     }
 
-    fn is_closed(&self) -> bool {
-        let egress = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
-        let outcomes = egress.map(|(_, check)| check.report.last.as_ref().map(|last| last.outcome));
-        let harmless =
-            |outcome| matches!(outcome, Outcome::Pass | Outcome::Skipped(Reason::FamilyUnavailable));
-        let evidence: Option<Vec<Outcome>> = outcomes.collect();
-        evidence
-            .is_some_and(|evidence| evidence.contains(&Outcome::Pass) && evidence.into_iter().all(harmless))
+    fn egress(&self) -> impl Iterator<Item = Option<Outcome>> {
+        let checks = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
+        checks.map(|(_, check)| check.report.last.as_ref().map(|last| last.outcome))
+    }
+
+    fn egress_is_pending(&self) -> bool {
+        self.egress().any(|outcome| outcome.is_none())
+    }
+
+    fn egress_is_closed(&self) -> bool {
+        !self.egress_is_pending() && verdict::egress_is_closed(self.egress().flatten())
     }
 }
 
@@ -179,7 +218,7 @@ impl Check {
             failures: 0,
             inconclusive: 0,
         };
-        Self { report, result: None }
+        Self { report, folded_at: None }
     }
 
     fn replace(&mut self, observation: Observation) -> Option<Transition> {
@@ -212,7 +251,7 @@ mod tests {
 
     fn healthy(state: &mut Store, at: Instant) {
         for observation in fixture::healthy().checks.into_iter().filter_map(|check| check.last) {
-            state.fold(observation, at);
+            state.fold(observation, at, |_| ());
         }
     }
 
@@ -239,8 +278,8 @@ mod tests {
         let refused = Outcome::Fail(Reason::QueryRefused);
         let unseen = Outcome::Inconclusive(Reason::VpcCidrsUnknown);
         let outcomes = [Outcome::Pass, Outcome::Pass, failed, failed, refused, unseen, Outcome::Pass];
-        let told = outcomes.map(|outcome| state.fold(observed(&dns(), outcome), at).is_some());
-        assert_eq!(told, [true, false, true, false, true, true, true]);
+        let told = outcomes.map(|outcome| state.fold(observed(&dns(), outcome), at, |_| ()).len());
+        assert_eq!(told, [1, 0, 1, 0, 1, 1, 1]);
         let report = state.report(SystemTime::UNIX_EPOCH);
         let check = report.checks.iter().find(|check| check.id == dns()).unwrap();
         assert_eq!((check.runs, check.failures, check.inconclusive), (7, 3, 1));
@@ -266,10 +305,11 @@ mod tests {
             (&[][..], &[][..]),
             "no address passes"
         );
-        let because = "the last attempt was 150 s ago, though one is due every 30 s".to_owned();
-        assert_eq!(evidence.evidence, Evidence::NotAttempted { because });
+        let (last_run, interval) = (old + Duration::from_millis(1) - at, Duration::from_secs(30));
+        let because = NotAttempted::Overdue { last_run, interval };
+        assert_eq!(evidence.evidence, Evidence::NotAttempted(because));
         assert_eq!(state.expire(old + Duration::from_millis(2)), [], "told once");
-        state.fold(observed(&dns(), Outcome::Pass), old);
+        state.fold(observed(&dns(), Outcome::Pass), old, |_| ());
         assert_eq!(outcome(&state, &dns()), Some(Outcome::Pass));
     }
 
@@ -288,7 +328,7 @@ mod tests {
         assert_eq!(outcome(&state, &CheckId::Instance), Some(Outcome::Pass));
         other.items.retain(|item| !matches!(item, Item::Endpoint(_)));
         state.adopt(&other);
-        assert_eq!(state.fold(observed(&dns(), Outcome::Pass), at), None);
+        assert_eq!(state.fold(observed(&dns(), Outcome::Pass), at, |_| ()), []);
         assert!(state.report(SystemTime::UNIX_EPOCH).checks.iter().all(|check| check.id != dns()));
     }
 
@@ -302,9 +342,9 @@ mod tests {
         }
         let (mut state, at) = (Store::new(&plan, SystemTime::UNIX_EPOCH, vec![]), Instant::now());
         let connect = fixture::step(Step::Connect);
-        let unproven = Some(Outcome::Inconclusive(Reason::PrerequisiteFailed));
-        state.fold(observed(&connect, Outcome::Pass), at);
-        assert_eq!(outcome(&state, &connect), unproven, "egress has not been looked at");
+        let unproven = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
+        state.fold(observed(&connect, Outcome::Pass), at, |_| ());
+        assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");
         let [ipv4, ipv6] = Family::BOTH.map(CheckId::Egress);
         let no_ipv6 = Outcome::Skipped(Reason::FamilyUnavailable);
         for (of_ipv4, of_ipv6, proven) in [
@@ -314,12 +354,12 @@ mod tests {
             (Outcome::Pass, Outcome::Inconclusive(Reason::ControlFailed), false),
             (no_ipv6, no_ipv6, false),
         ] {
-            state.fold(observed(&ipv4, of_ipv4), at);
-            state.fold(observed(&ipv6, of_ipv6), at);
+            state.fold(observed(&ipv4, of_ipv4), at, |_| ());
+            state.fold(observed(&ipv6, of_ipv6), at, |_| ());
             let expected = if proven { Some(Outcome::Pass) } else { unproven };
             assert_eq!(outcome(&state, &connect), expected, "{of_ipv4:?} {of_ipv6:?}");
         }
-        state.fold(observed(&connect, Outcome::Fail(Reason::ConnectTimeout)), at);
+        state.fold(observed(&connect, Outcome::Fail(Reason::ConnectTimeout)), at, |_| ());
         assert_eq!(outcome(&state, &connect), Some(Outcome::Fail(Reason::ConnectTimeout)));
     }
 }

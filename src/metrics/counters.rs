@@ -42,7 +42,7 @@ impl Counters {
 fn probes(observation: &Observation) -> &[EgressProbe] {
     match &observation.evidence {
         Evidence::Egress(evidence) => &evidence.probes,
-        Evidence::NotAttempted { .. }
+        Evidence::NotAttempted(_)
         | Evidence::Instance(_)
         | Evidence::Credentials(_)
         | Evidence::Dns(_)

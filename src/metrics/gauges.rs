@@ -178,7 +178,7 @@ impl Seen {
         let id = check.id.to_string();
         let (check, target) = (("check", id.as_str()), ("target", check.id.target()));
         match &last.evidence {
-            Evidence::NotAttempted { .. } | Evidence::Instance(_) => {}
+            Evidence::NotAttempted(_) | Evidence::Instance(_) => {}
             Evidence::Credentials(evidence) => {
                 if evidence.expires_at.is_some() {
                     self.expiry.set(&[], unix(evidence.expires_at));

@@ -249,7 +249,7 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
                     evidence.probes =
                         fixture::silent_probes().into_iter().chain((0..200).map(named)).collect();
                 }
-                Evidence::NotAttempted { .. }
+                Evidence::NotAttempted(_)
                 | Evidence::Instance(_)
                 | Evidence::Credentials(_)
                 | Evidence::Dns(_) => {}

@@ -17,10 +17,7 @@ pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Evidence {
-    /// The attempt was not made; the text says what would have had to come first.
-    NotAttempted {
-        because: String,
-    },
+    NotAttempted(NotAttempted),
     Instance(InstanceEvidence),
     Credentials(CredentialsEvidence),
     Dns(DnsEvidence),
@@ -32,11 +29,33 @@ pub enum Evidence {
     Call {
         host: String,
         calls: Vec<CallEvidence>,
-        /// What makes an answer a proof that does not rest on us.
+        /// The condition that makes an answer AWS's own proof, where one is configured.
         #[serde(skip_serializing_if = "Option::is_none")]
-        proof: Option<Proof>,
+        proof: Option<ProofEvidence>,
     },
     Egress(EgressEvidence),
+}
+
+/// Why there was nothing to look at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "not_attempted")]
+pub enum NotAttempted {
+    /// The name has no address to connect to.
+    NoAddress,
+    /// No address passed the step before.
+    NoVerifiedAddress,
+    /// The name, or the signature, needs a region that is not known.
+    NoRegion,
+    NoCredentials,
+    /// The credentials were still being looked up when the time was over.
+    CredentialsPending,
+    /// The check is scheduled and did not run.
+    Overdue {
+        #[serde(rename = "last_run_seconds_ago", serialize_with = "seconds")]
+        last_run: Duration,
+        #[serde(rename = "interval_seconds", serialize_with = "seconds")]
+        interval: Duration,
+    },
 }
 
 /// What instance metadata says about the machine and its network.
@@ -163,6 +182,23 @@ pub enum QueryResult {
     },
 }
 
+impl QueryResult {
+    /// Empty unless the answer lists addresses.
+    pub fn addresses(&self) -> &[IpAddr] {
+        match self {
+            Self::Addresses { addresses, .. } => addresses,
+            Self::Nxdomain
+            | Self::Servfail
+            | Self::Refused
+            | Self::OtherCode { .. }
+            | Self::Truncated { .. }
+            | Self::Timeout
+            | Self::Unreachable { .. }
+            | Self::Invalid { .. } => &[],
+        }
+    }
+}
+
 /// One fresh connection to one address, as far as it came.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Connection {
@@ -214,6 +250,13 @@ impl Proof {
     }
 }
 
+/// Whether every answer of this run is a proof by that condition, as the verdict judged it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ProofEvidence {
+    pub condition: Proof,
+    pub proven: bool,
+}
+
 /// One signed ListMetrics to one address.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CallEvidence {
@@ -238,6 +281,14 @@ pub struct CallEvidence {
 pub struct AwsError {
     pub code: String,
     pub message: String,
+}
+
+impl AwsError {
+    /// The end of the message, where AWS says why, after two long ARNs.
+    pub fn cause(&self) -> String {
+        let at = self.message.find(" because ");
+        at.map_or_else(|| self.message.clone(), |at| format!("…{}", &self.message[at..]))
+    }
 }
 
 /// What one waiting window heard from the internet, and from the controls beside it.

@@ -30,11 +30,11 @@ reasons! {
     // dns
     NameNotFound = "name_not_found", "no such name";
     NoAddress = "no_address", "the name has no address";
-    ServerFailure = "server_failure", "the resolver could not find out";
+    ServerFailure = "server_failure", "the resolver failed";
     QueryRefused = "query_refused", "the resolver refused the query";
-    QueryTimeout = "query_timeout", "the resolver did not answer";
-    ResolverUnreachable = "resolver_unreachable", "the resolver could not be reached";
-    Truncated = "truncated", "the answer was truncated";
+    QueryTimeout = "query_timeout", "the resolver did not respond";
+    ResolverUnreachable = "resolver_unreachable", "the resolver is unreachable";
+    Truncated = "truncated", "the response was truncated";
     PublicAddress = "public_address", "public address";
     MixedAddresses = "mixed_addresses", "addresses inside and outside the VPC";
     OutsideVpc = "outside_vpc", "outside the VPC";
@@ -42,19 +42,20 @@ reasons! {
     ResolversDisagree = "resolvers_disagree", "the resolvers disagree";
     VpcCidrsUnknown = "vpc_cidrs_unknown", "the VPC's CIDRs are unknown";
     // connect
-    ConnectTimeout = "connect_timeout", "no answer to SYN";
+    ConnectTimeout = "connect_timeout", "TCP connect timed out";
     ConnectionRefused = "connection_refused", "connection refused";
     ConnectionReset = "connection_reset", "connection reset";
     NetworkUnreachable = "network_unreachable", "network unreachable";
-    TlsTimeout = "tls_timeout", "connected, but the TLS handshake did not end";
-    TlsFailed = "tls_failed", "TLS failed";
+    TlsTimeout = "tls_timeout", "TLS handshake timed out";
+    TlsFailed = "tls_failed", "the TLS handshake failed";
     CertificateExpired = "certificate_expired", "the certificate has expired";
     CertificateNotYetValid = "certificate_not_yet_valid", "the certificate is not valid yet";
     CertificateNameMismatch = "certificate_name_mismatch", "the certificate is for another name";
     CertificateUntrusted = "certificate_untrusted", "the certificate is not trusted";
-    ResponseTimeout = "response_timeout", "TLS done, but the request was not answered";
-    ResponseInvalid = "response_invalid", "the answer is not HTTP";
+    ResponseTimeout = "response_timeout", "HTTP response timed out";
+    ResponseInvalid = "response_invalid", "the response is not HTTP";
     AddressOutsideVpc = "address_outside_vpc", "outside the VPC";
+    EgressNotClosed = "egress_not_closed", "answered, perhaps over the internet";
     // call
     DeniedByIdentityPolicy = "denied_by_identity_policy", "denied: no identity-based policy allows it";
     DeniedByEndpointPolicy = "denied_by_endpoint_policy", "denied by the endpoint policy";
@@ -63,35 +64,35 @@ reasons! {
     DeniedBySessionPolicy = "denied_by_session_policy", "denied by the session policy";
     AccessDenied = "access_denied", "access denied";
     ClockSkew = "clock_skew", "the clock is wrong";
-    InvalidCredentials = "invalid_credentials", "the credentials are not accepted";
+    InvalidCredentials = "invalid_credentials", "AWS rejected the credentials";
     Throttled = "throttled", "throttled";
-    ServiceError = "service_error", "the service failed";
-    NotAnAwsAnswer = "not_an_aws_answer", "the answer is not AWS's";
-    ResponseCut = "response_cut", "the answer was cut off";
+    ServiceError = "service_error", "the service returned an error";
+    NotAnAwsAnswer = "not_an_aws_answer", "the response is not from AWS";
+    ResponseCut = "response_cut", "the response was cut off";
     NotViaEndpoint = "not_via_endpoint", "answered, but not by a verified address of the endpoint";
     // instance, credentials
-    MetadataTimeout = "metadata_timeout", "instance metadata did not answer";
-    MetadataUnreachable = "metadata_unreachable", "instance metadata could not be reached";
+    MetadataTimeout = "metadata_timeout", "instance metadata did not respond";
+    MetadataUnreachable = "metadata_unreachable", "instance metadata is unreachable";
     MetadataDisabled = "metadata_disabled", "instance metadata is turned off";
-    MetadataInvalid = "metadata_invalid", "instance metadata gave an answer that makes no sense";
+    MetadataInvalid = "metadata_invalid", "instance metadata returned an invalid response";
     NoCredentials = "no_credentials", "no credentials found";
-    CredentialsTimeout = "credentials_timeout", "the credentials were not delivered in time";
+    CredentialsTimeout = "credentials_timeout", "the credentials were not available in time";
     CredentialsExpired = "credentials_expired", "the credentials have expired";
     // egress
-    IcmpReply = "icmp_reply", "answered ping";
-    TcpConnected = "tcp_connected", "accepted a TCP connection";
-    UdpReply = "udp_reply", "answered over UDP";
-    ErrorFromOutside = "error_from_outside", "a router outside the VPC answered";
-    Rejected = "rejected", "rejected, and nobody can say by whom";
-    NotPermitted = "not_permitted", "no socket to probe with was permitted";
-    SendBlocked = "send_blocked", "this machine's own firewall blocked the probe";
+    IcmpReply = "icmp_reply", "ping got a reply";
+    TcpConnected = "tcp_connected", "TCP connected";
+    UdpReply = "udp_reply", "UDP got a reply";
+    ErrorFromOutside = "error_from_outside", "a router outside the VPC sent an error";
+    Rejected = "rejected", "rejected by an unknown sender";
+    NotPermitted = "not_permitted", "no probe socket could be opened";
+    SendBlocked = "send_blocked", "this host's firewall blocked the probe";
     ControlFailed = "control_failed", "a control failed, so silence proves nothing";
-    TooFewTargets = "too_few_targets", "too few targets were really probed for silence to prove anything";
+    TooFewTargets = "too_few_targets", "too few targets were probed for silence to prove anything";
     FamilyMissing = "family_missing", "metadata lists an address of this family, but the instance has none";
     FamilyUnavailable = "family_unavailable", "the instance has no global address of this family";
     // any
-    PrerequisiteFailed = "prerequisite_failed", "what has to come first did not pass";
-    InternalError = "internal_error", "an error inside linkproof";
+    PrerequisiteFailed = "prerequisite_failed", "a prerequisite check did not pass";
+    InternalError = "internal_error", "an internal error in linkproof";
 }
 
 impl fmt::Display for Reason {

@@ -11,9 +11,9 @@ use crate::diagnosis::{Cause, Diagnosis};
 use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
-    DnsEvidence, EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, Observation,
-    Outcome, Phase, Phases, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType, Reason,
-    Resolver, SendError, Transport,
+    DnsEvidence, EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, NotAttempted,
+    Observation, Outcome, Phase, Phases, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType,
+    Reason, Resolver, SendError, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -82,9 +82,9 @@ pub fn address(ip_text: &str, scope: Scope, outcome: Outcome, phases: Phases) ->
     Address { ip: ip(ip_text), scope, outcome, phases }
 }
 
-pub fn skipped(check: CheckId, because: &str) -> Observation {
+pub fn skipped(check: CheckId, because: NotAttempted) -> Observation {
     let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
-    let mut skipped = observed(check, outcome, Evidence::NotAttempted { because: because.into() });
+    let mut skipped = observed(check, outcome, Evidence::NotAttempted(because));
     skipped.took = Duration::ZERO;
     skipped
 }
@@ -378,7 +378,7 @@ fn private_dns_off() -> Report {
     let mut report = replaced(vec![
         dns(public, &[("203.0.113.20", Scope::Public)]),
         connect(vec![outside]),
-        skipped(step(Step::Call), "no address passed monitoring/connect"),
+        skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
         bent(egress(Outcome::Pass, silent_probes()), |evidence| {
             evidence.controls[1].passed = false;
         }),
@@ -426,8 +426,8 @@ fn leak() -> Report {
 fn name_unknown() -> Report {
     let mut report = replaced(vec![
         unresolved(Reason::NameNotFound, &QueryResult::Nxdomain),
-        skipped(step(Step::Connect), "monitoring/dns gave no address"),
-        skipped(step(Step::Call), "no address passed monitoring/connect"),
+        skipped(step(Step::Connect), NotAttempted::NoAddress),
+        skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
     ]);
     report.diagnoses = vec![diagnosis(
         Cause::Unexplained,
@@ -460,7 +460,7 @@ fn intercepted() -> Report {
     };
     replaced(vec![
         connect(vec![bad("10.0.1.57"), bad("10.0.2.113")]),
-        skipped(step(Step::Call), "no address passed monitoring/connect"),
+        skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
     ])
 }
 
@@ -485,7 +485,7 @@ fn control_failed() -> Report {
 }
 
 fn nothing_but_skipped() -> Report {
-    let mut report = report(vec![skipped(step(Step::Call), "nothing to call"), no_ipv6()]);
+    let mut report = report(vec![skipped(step(Step::Call), NotAttempted::NoVerifiedAddress), no_ipv6()]);
     report.instance = None;
     report
 }

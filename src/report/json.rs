@@ -6,12 +6,12 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::words::rfc3339;
 use super::{CheckReport, Report};
 use crate::check::{CheckId, Family, Kind};
 use crate::diagnosis::Diagnosis;
 use crate::network::Scope;
 use crate::observation::{Address, Evidence, Instance, Phases, Reason, Status};
+use crate::wording::rfc3339;
 
 const SCHEMA: u32 = 1;
 

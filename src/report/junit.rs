@@ -1,9 +1,9 @@
 //! The report as JUnit XML, for the test views of build servers. What could not be seen is an
 //! error there, so that it never shows as green.
 
-use super::words::rfc3339;
 use super::{CheckReport, Report};
 use crate::observation::Status;
+use crate::wording::{self, rfc3339};
 
 pub fn render(report: &Report) -> String {
     let mut cases: Vec<String> = report.checks.iter().map(case).collect();
@@ -59,7 +59,7 @@ fn case(check: &CheckReport) -> String {
         Status::Fail => "failure",
         Status::Inconclusive => "error",
     };
-    let lines = check.last.as_ref().map(super::detail).unwrap_or_default();
+    let lines = check.last.as_ref().map(wording::detail).unwrap_or_default();
     let body = escape_text(&lines.join("\n"));
     format!(
         "{open}>\n      <{element} type=\"{reason}\" message=\"{summary}\">{body}</{element}>\n    </testcase>\n"
@@ -67,7 +67,7 @@ fn case(check: &CheckReport) -> String {
 }
 
 fn run_case(report: &Report) -> String {
-    let line = escape(&report.outcome_line());
+    let line = escape(&report.headline().to_string());
     format!(
         "    <testcase classname=\"linkproof\" name=\"verdict\" time=\"0.000\">\n      \
          <error type=\"not_proven\" message=\"{line}\"/>\n    </testcase>\n"

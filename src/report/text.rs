@@ -1,10 +1,10 @@
 //! The report for a person at a terminal: a table of all checks, then what is wrong and what
 //! to do, the verdict last, where the eye is. Nothing is wider than [`WIDTH`].
 
-use super::words::{clean, clock_time, list, shorten, time};
 use super::{CheckReport, Report};
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::observation::{Evidence, Outcome, Status};
+use crate::wording::{self, clean, clock_time, duration, list, shorten};
 
 const WIDTH: usize = 100;
 /// Longer ids take a line of their own, so that one long host does not squeeze the table.
@@ -27,7 +27,9 @@ pub fn render(report: &Report, style: Style) -> String {
     );
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
     blocks.extend(proxy_warning(report));
-    blocks.push(style.paint(report.state(), wrapped(&report.outcome_line(), "", "  ").trim_end()) + "\n");
+    blocks.push(
+        style.paint(report.state(), wrapped(&report.headline().to_string(), "", "  ").trim_end()) + "\n",
+    );
     blocks.join("\n")
 }
 
@@ -50,7 +52,7 @@ fn table(report: &Report, style: Style) -> String {
         if !short {
             text += &wrapped(&id, "", "");
         }
-        let took = check.last.as_ref().map(|last| time(last.took)).unwrap_or_default();
+        let took = check.last.as_ref().map(|last| duration(last.took)).unwrap_or_default();
         let outcome = style.paint(check.state(), &pad(outcome(check), OUTCOME_WIDTH));
         let evidence = shorten(&check.headline(), seen_width(id_width));
         text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &evidence);
@@ -100,8 +102,7 @@ fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
 fn wants_detail(check: &CheckReport, report: &Report) -> bool {
     let mut known = report.diagnoses.iter().filter(|diagnosis| diagnosis.cause != Cause::Unexplained);
     let explained = known.any(|diagnosis| diagnosis.explains.contains(&check.id));
-    let waited =
-        check.last.as_ref().is_some_and(|last| matches!(last.evidence, Evidence::NotAttempted { .. }));
+    let waited = check.last.as_ref().is_some_and(|last| matches!(last.evidence, Evidence::NotAttempted(_)));
     if explained && waited {
         return false;
     }
@@ -118,7 +119,7 @@ fn evidence(check: &CheckReport, style: Style) -> String {
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let title = wrapped(&format!("{}: {}{reason}", check.id, outcome(check)), "", "  ");
     let mut text = style.bold(title.trim_end()) + "\n" + &wrapped(&check.summary(), "  ", "  ");
-    for line in check.last.as_ref().map(super::detail).unwrap_or_default() {
+    for line in check.last.as_ref().map(wording::detail).unwrap_or_default() {
         text += &wrapped(&line, "    ", "      ");
     }
     text
@@ -250,7 +251,7 @@ mod tests {
         let text = render(&report, PLAIN);
         let at = |needle: &str| text.find(needle).unwrap();
         let warned = format!("Warning: {}", Cause::ProxyConfigured.title());
-        assert!(at("There is a way out") < at(&warned));
+        assert!(at(Cause::InternetRouteOpen.title()) < at(&warned));
         assert_eq!(text.matches("Warning").count(), 1);
     }
 }

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
 use crate::observation::Status;
-use crate::report::words::{clean, clock_time, list};
-use crate::report::{CheckReport, Report, detail};
+use crate::report::{CheckReport, Headline, Report};
+use crate::wording::{clean, clock_time, detail, list};
 use when::When;
 
 const STYLE: &str = include_str!("style.css");
@@ -22,38 +22,37 @@ pub const POLICY: &str = "default-src 'none'; style-src 'sha256-rn1rqwZjaG3YroRk
 
 /// `reloads` says whether the answer comes with a header that has the browser ask again.
 pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
-    let (state, verdict) = overall(report, now);
-    let (word, rest) = verdict.split_once(": ").unwrap_or((&verdict, ""));
+    let headline = headline(report, now);
     let sections = [
         report.diagnoses.iter().map(diagnosis).collect(),
         endpoint::sections(report, now),
-        section("The way out", &checks(report, now, |id| matches!(id, CheckId::Egress(_)))),
+        section("Egress", &checks(report, now, |id| matches!(id, CheckId::Egress(_)))),
         section(
-            "This instance",
+            "Instance",
             &checks(report, now, |id| matches!(id, CheckId::Instance | CheckId::Credentials)),
         ),
         proxy(report),
         past::section(report, now),
     ];
     let (reload, link) = if reloads {
-        ("This page reloads itself every 30 s.", "<a href=\"/?still\">Hold it still</a>")
+        ("This page refreshes every 30 s.", "<a href=\"/?still\">Stop</a>")
     } else {
-        ("This page stands still.", "<a href=\"/\">Let it reload</a>")
+        ("Auto-refresh is off.", "<a href=\"/\">Turn it on</a>")
     };
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{word}: linkproof</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <header><h1>linkproof {version}</h1><p>{place}</p></header>\n<main>\n\
-         <p class=\"overall {class}\"><strong>{word}</strong> {rest}</p>\n\
+         <p class=\"overall {class}\"><strong>{word}</strong> {detail}</p>\n\
          <p class=\"note\">As of {now}. {reload} {link}</p>\n{sections}</main>\n\
          <footer><a href=\"/metrics\">Metrics</a> · <a href=\"/-/healthy\">Healthy</a> · \
          <a href=\"/-/ready\">Ready</a></footer>\n</body>\n</html>\n",
-        word = escape(word),
-        rest = escape(rest),
+        word = headline.word(),
+        detail = escape(&headline.detail),
         version = escape(report.version),
         place = escape(&place(report)),
-        class = state.code(),
+        class = headline.status.code(),
         now = clock_time(now),
         sections = sections.concat(),
     )
@@ -61,14 +60,16 @@ pub fn render(report: &Report, now: SystemTime, reloads: bool) -> String {
 
 /// The report's own, unless what it rests on is too old to be true: an open page must not say
 /// pass for a schedule that hangs.
-fn overall(report: &Report, now: SystemTime) -> (Status, String) {
+fn headline(report: &Report, now: SystemTime) -> Headline {
     let silent = |check: &&CheckReport| check.silent_for(report.started_at, now).is_some();
     let silent: Vec<String> = report.checks.iter().filter(silent).map(|check| check.id.to_string()).collect();
-    match report.state() {
-        Status::Pass | Status::Inconclusive | Status::Skipped if !silent.is_empty() => {
-            (Status::Inconclusive, format!("NOT PROVEN: checks that no longer run: {}", list(silent)))
-        }
-        state => (state, report.outcome_line()),
+    let headline = report.headline();
+    if silent.is_empty() || headline.status == Status::Fail {
+        return headline;
+    }
+    Headline {
+        status: Status::Inconclusive,
+        detail: format!("checks that stopped running: {}", list(silent)),
     }
 }
 
@@ -94,7 +95,7 @@ fn checks(report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) -> bool) -
     let rows: String = checks.iter().map(|check| row(check, report, now)).collect();
     let evidence: String = checks.iter().map(|check| evidence(check)).collect();
     format!(
-        "<table class=\"checks\">\n<thead><tr><th>Check</th><th>Outcome</th><th>What was seen</th>\
+        "<table class=\"checks\">\n<thead><tr><th>Check</th><th>Outcome</th><th>Result</th>\
          <th>Runs</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{evidence}"
     )
 }
@@ -243,20 +244,20 @@ mod tests {
     #[test]
     fn what_no_longer_runs_is_no_pass() {
         let mut report = fixture::healthy();
-        let overall = |report: &Report, second| overall(report, fixture::at(second));
-        assert_eq!(overall(&report, 150).0, Status::Pass);
-        let (state, line) = overall(&report, 151);
-        assert_eq!(state, Status::Inconclusive);
-        assert!(line.starts_with("NOT PROVEN: checks that no longer run: instance, credentials"), "{line}");
+        let headline = |report: &Report, second| headline(report, fixture::at(second));
+        assert_eq!(headline(&report, 150).status, Status::Pass);
+        let line = headline(&report, 151);
+        assert_eq!(line.status, Status::Inconclusive);
+        assert!(line.detail.starts_with("checks that stopped running: instance, credentials"), "{line}");
         // One that never ran at all.
         report.checks.truncate(3);
         for check in &mut report.checks[..2] {
             check.interval = Duration::from_hours(1);
         }
         report.checks[2].last = None;
-        assert_eq!(overall(&report, 151).1, "NOT PROVEN: checks that no longer run: monitoring/dns");
+        assert_eq!(headline(&report, 151).detail, "checks that stopped running: monitoring/dns");
         // A failure stays one, however old.
-        assert_eq!(overall(&fixture::named("leak"), 9999).0, Status::Fail);
+        assert_eq!(headline(&fixture::named("leak"), 9999).status, Status::Fail);
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn every_address_answers_as_documented() {
     for (method, path, status, body) in [
         ("GET", "/", 200, "<strong>FAIL</strong> 1 of 7 checks failed: egress/ipv4"),
         ("GET", "/?x=1", 200, "<strong>FAIL</strong> 1 of 7"),
-        ("GET", "/?still", 200, "This page stands still."),
+        ("GET", "/?still", 200, "Auto-refresh is off."),
         ("GET", "/metrics", 200, "checks 7\n"),
         ("GET", "/-/healthy", 200, "healthy\n"),
         ("GET", "/-/ready", 200, "ready\n"),

@@ -4,7 +4,8 @@
 //! proves the network and fails this check alone.
 
 use super::Judgment;
-use crate::observation::{Address, AwsError, CallEvidence, Outcome, Reason};
+use crate::network::{Network, Scope};
+use crate::observation::{Address, AwsError, CallEvidence, Outcome, Proof, ProofEvidence, Reason};
 
 pub fn call(connected: &[Address], calls: &[CallEvidence]) -> Judgment {
     let addresses: Vec<Address> = connected
@@ -26,6 +27,19 @@ pub fn call(connected: &[Address], calls: &[CallEvidence]) -> Judgment {
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome))
         .unwrap_or(Outcome::Skipped(Reason::PrerequisiteFailed));
     Judgment { outcome, addresses }
+}
+
+/// The role's policy lets the call through only over the endpoint, says the configuration. An
+/// answer from a public address in `expected_cidrs` is too much to take its word for.
+pub fn proof(condition: Proof, judgment: &Judgment) -> ProofEvidence {
+    let public = |address: &Address| {
+        address.scope == Scope::Expected
+            && address.ip.is_ipv4()
+            && Network::default().scope(address.ip) == Scope::Public
+    };
+    let answered = || judgment.addresses.iter().filter(|address| address.outcome == Outcome::Pass);
+    let proven = judgment.outcome == Outcome::Pass && answered().next().is_some() && !answered().any(public);
+    ProofEvidence { condition, proven }
 }
 
 fn of_call(evidence: &CallEvidence) -> Outcome {
@@ -113,7 +127,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::network::Scope;
     use crate::observation::{Phase, ProbeError};
 
     const IP: &str = "10.0.1.57";
@@ -261,6 +274,23 @@ mod tests {
             for code in ["AccessDenied", "AccessDeniedException"] {
                 assert_eq!(judged(refused(403, code, &message)), Outcome::Fail(reason), "{because}");
             }
+        }
+    }
+
+    #[test]
+    fn a_public_address_proves_nothing_whatever_is_configured() {
+        let proven = |ip: &str, scope, outcome| {
+            let address = Address { ip: ip.parse().unwrap(), scope, outcome, phases: vec![] };
+            proof(Proof::SourceVpce, &Judgment { outcome, addresses: vec![address] }).proven
+        };
+        assert!(!proven("203.0.113.20", Scope::Expected, Outcome::Pass));
+        assert!(!proven("10.0.1.57", Scope::Vpc, Outcome::Inconclusive(Reason::Throttled)));
+        assert!(!proof(Proof::SourceVpce, &Judgment { outcome: Outcome::Pass, addresses: vec![] }).proven);
+        // A public range may be the VPC's own, and an endpoint elsewhere has private or IPv6 addresses.
+        for (ip, scope) in
+            [("203.0.113.20", Scope::Vpc), ("10.50.0.9", Scope::Expected), ("2001:db8::57", Scope::Expected)]
+        {
+            assert!(proven(ip, scope, Outcome::Pass), "{ip}");
         }
     }
 }

@@ -35,7 +35,7 @@ fn addresses(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &End
             let phases = evidence
                 .queries
                 .iter()
-                .find(|query| query.resolver == Resolver::System && listed(query).contains(&ip))
+                .find(|query| query.resolver == Resolver::System && query.result.addresses().contains(&ip))
                 .map(|query| vec![(Phase::Query, query.took)]);
             // Nobody here can go there, so it harms nobody, as long as there is another. Loopback
             // is always there.
@@ -128,21 +128,7 @@ fn told_by(evidence: &DnsEvidence, resolver: Resolver) -> impl Iterator<Item = I
         .queries
         .iter()
         .filter(move |query| query.resolver == resolver)
-        .flat_map(|query| listed(query).iter().copied())
-}
-
-fn listed(query: &Query) -> &[IpAddr] {
-    match &query.result {
-        QueryResult::Addresses { addresses, .. } => addresses,
-        QueryResult::Nxdomain
-        | QueryResult::Servfail
-        | QueryResult::Refused
-        | QueryResult::OtherCode { .. }
-        | QueryResult::Truncated { .. }
-        | QueryResult::Timeout
-        | QueryResult::Unreachable { .. }
-        | QueryResult::Invalid { .. } => &[],
-    }
+        .flat_map(|query| query.result.addresses().iter().copied())
 }
 
 /// The system's servers are asked in turn until one answers: the last word counts.

@@ -153,7 +153,7 @@ fn where_the_report_cannot_be_put_the_old_one_stays() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     let run = Agent::default().unprivileged().once("json").arg("--output").arg(&path);
     let output = lab.run(&run);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
     assert!(output.stderr.contains(path.to_str().unwrap()), "{}", output.stderr);
     assert_eq!(fs::read_to_string(&path).unwrap(), "the old report");
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "something was left beside it");

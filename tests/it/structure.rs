@@ -9,21 +9,22 @@ const MODULES: &[(&str, &[&str])] = &[
     ("check", &[]),
     ("network", &[]),
     ("observation", &["check", "network"]),
+    ("wording", &["check", "network", "observation"]),
     ("catalogue", &[]),
     ("config", &["catalogue", "check", "network", "observation"]),
     ("plan", &["catalogue", "check", "config", "network", "observation"]),
     ("verdict", &["check", "network", "observation", "plan"]),
-    ("diagnosis", &["catalogue", "check", "network", "observation"]),
-    ("report", &["check", "diagnosis", "network", "observation"]),
+    ("diagnosis", &["catalogue", "check", "network", "observation", "wording"]),
+    ("report", &["check", "diagnosis", "network", "observation", "wording"]),
     ("wire", &["observation"]),
     ("probe", &["check", "network", "observation", "wire"]),
     ("metrics", &["check", "diagnosis", "network", "observation", "report"]),
     ("access", &["wire"]),
-    ("serve", &["access", "check", "diagnosis", "observation", "report"]),
+    ("serve", &["access", "check", "diagnosis", "observation", "report", "wording"]),
     ("notify", &[]),
     ("attempt", &["check", "network", "observation", "plan", "verdict"]),
     ("schedule", &["attempt", "plan"]),
-    ("engine", &["attempt", "check", "diagnosis", "observation", "plan", "report"]),
+    ("engine", &["attempt", "check", "diagnosis", "observation", "plan", "report", "verdict"]),
     ("once", &["attempt", "check", "config", "engine", "observation", "plan", "report"]),
     ("cli", &[]),
     (
@@ -45,13 +46,24 @@ const MODULES: &[(&str, &[&str])] = &[
             "schedule",
             "serve",
             "wire",
+            "wording",
         ],
     ),
 ];
 
 /// What decides has no runtime, no clock, no socket and no client.
-const PURE: &[&str] =
-    &["check", "network", "observation", "catalogue", "config", "plan", "verdict", "diagnosis", "report"];
+const PURE: &[&str] = &[
+    "check",
+    "network",
+    "observation",
+    "wording",
+    "catalogue",
+    "config",
+    "plan",
+    "verdict",
+    "diagnosis",
+    "report",
+];
 const IMPURE: &[&str] =
     &["tokio", "std::time::Instant", "SystemTime::now", "std::net::TcpStream", "std::net::UdpSocket"];
 
@@ -60,9 +72,9 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["probe/dns"]),
     ("surge_ping", &["probe/egress"]),
     ("reqwest", &["probe/connect"]),
-    ("aws_sdk_cloudwatch", &["probe/call", "app/edges"]),
+    ("aws_sdk_cloudwatch", &["probe/call", "app/live_probes"]),
     ("aws_config", &["probe/instance"]),
-    ("aws_smithy_runtime_api", &["wire/direct", "probe/call"]),
+    ("aws_smithy_runtime_api", &["wire/connector", "probe/call"]),
     ("x509_cert", &["wire/certificate"]),
     ("serde_saphyr", &["access/file"]),
     ("bcrypt", &["access/users"]),

@@ -40,7 +40,7 @@ fn host(check: &CheckReport) -> Option<&str> {
     match &check.last.as_ref()?.evidence {
         Evidence::Dns(evidence) => Some(&evidence.host),
         Evidence::Connect { host, .. } | Evidence::Call { host, .. } => Some(host),
-        Evidence::NotAttempted { .. }
+        Evidence::NotAttempted(_)
         | Evidence::Instance(_)
         | Evidence::Credentials(_)
         | Evidence::Egress(_) => None,

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use super::when::{ago, coarse};
 use super::{badge, escape};
 use crate::observation::Status;
-use crate::report::{Episode, Report, detail};
+use crate::report::{Episode, Report};
+use crate::wording::detail;
 
 pub fn section(report: &Report, now: SystemTime) -> String {
     let episodes: String = report.episodes.iter().map(|episode| episode_of(episode, now)).collect();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::report::CheckReport;
-use crate::report::words::clock_time;
+use crate::wording::clock_time;
 
 pub struct When<'a> {
     pub check: &'a CheckReport,

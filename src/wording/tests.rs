@@ -2,15 +2,29 @@ use std::time::Duration;
 
 use super::*;
 use crate::check::{CheckId, Family, Step};
-use crate::observation::{ControlKind, Phase, ProbeError, ProbeResult, Protocol, QueryType, SendError};
+use crate::network::Scope;
+use crate::observation::{
+    ControlKind, CredentialsEvidence, DnsEvidence, Evidence, InstanceEvidence, NotAttempted, Observation,
+    Outcome, Phase, ProbeError, ProbeResult, Proof, ProofEvidence, Protocol, QueryResult, QueryType, Reason,
+    Resolver, SendError,
+};
 use crate::report::fixture::{
     DENIAL, HOST, addresses, answered, at, bent, broken, call, connect, control, dns, egress, healthy, ip,
     listed, no_ipv6, observed, probe, query, refused, silent_probes, skipped, step, unresolved,
 };
 
+fn full(observation: &Observation) -> String {
+    summary(observation, Length::Full)
+}
+
+fn brief(observation: &Observation) -> String {
+    summary(observation, Length::Brief)
+}
+
 fn assert_summaries(cases: Vec<(Observation, &str)>) {
     for (observation, expected) in cases {
-        assert_eq!(summary(&observation), expected, "{:?}", observation.outcome);
+        let actual = full(&observation);
+        assert_eq!(actual, expected, "{:?}", observation.outcome);
     }
 }
 
@@ -34,11 +48,11 @@ fn names_tell_where_they_led() {
         ),
         (
             dns(Outcome::Pass, &[VPC, ("10.50.0.9", Scope::Expected)]),
-            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.50.0.9, inside the ranges that are expected",
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.50.0.9, inside expected_cidrs",
         ),
         (
             dns(Outcome::Pass, &[("52.216.1.1", Scope::Public)]),
-            "monitoring.us-east-1.amazonaws.com resolved to 52.216.1.1, public as a gateway endpoint's addresses are",
+            "monitoring.us-east-1.amazonaws.com resolved to 52.216.1.1, public as for every gateway endpoint",
         ),
         (
             dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]),
@@ -66,25 +80,25 @@ fn names_tell_where_they_led() {
             answers(dns(fail(Reason::PublicAddress), &[("203.0.113.20", Scope::Public)]), |evidence| {
                 evidence.queries[2].result = addresses(&["10.0.1.57"]);
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; VPC resolver says 10.0.1.57",
+            "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20, outside the VPC; the VPC resolver returns 10.0.1.57",
         ),
         (
             answers(dns(Outcome::Pass, &[VPC]), |evidence| {
                 evidence.queries[2].result = addresses(&["10.0.1.57", "10.0.2.113"]);
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; VPC resolver adds 10.0.2.113",
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; the VPC resolver also returns 10.0.2.113",
         ),
         (
             answers(dns(Outcome::Pass, &[VPC, ("10.0.2.113", Scope::Vpc)]), |evidence| {
                 evidence.queries[2].result = addresses(&["10.0.1.57"]);
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.0.2.113, inside the VPC; VPC resolver does not say 10.0.2.113",
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, 10.0.2.113, inside the VPC; the VPC resolver does not return 10.0.2.113",
         ),
         (
             answers(dns(fail(Reason::QueryTimeout), &[VPC]), |evidence| {
                 evidence.queries[1].result = QueryResult::Timeout;
             }),
-            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; 127.0.0.53:53 did not answer within 1.1 ms",
+            "monitoring.us-east-1.amazonaws.com resolved to 10.0.1.57, inside the VPC; 127.0.0.53:53 did not respond within 1.1 ms",
         ),
     ]);
 }
@@ -96,46 +110,46 @@ fn names_without_an_address_tell_who_said_what() {
     assert_summaries(vec![
         (
             said(QueryResult::Nxdomain),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered NXDOMAIN: no such name",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 returned NXDOMAIN (no such name)",
         ),
         (
             said(addresses(&[])),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered without an address (NODATA)",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 returned no address (NODATA)",
         ),
-        (said(QueryResult::Servfail), "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered SERVFAIL"),
+        (said(QueryResult::Servfail), "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 returned SERVFAIL"),
         (
             said(QueryResult::Refused),
             "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 refused the query (REFUSED)",
         ),
         (
             said(QueryResult::OtherCode { rcode: 4 }),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 answered with response code 4",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 returned response code 4",
         ),
         (
             said(QueryResult::Truncated { detail: detail() }),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 truncated its answer, and TCP did not deliver the rest: sad",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 truncated its response, and TCP failed: sad",
         ),
         (
             said(QueryResult::Timeout),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 did not answer within 1.1 ms",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 did not respond within 1.1 ms",
         ),
         (
             said(QueryResult::Unreachable { detail: detail() }),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 could not be reached: sad",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 is unreachable: sad",
         ),
         (
             said(QueryResult::Invalid { detail: detail() }),
-            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 sent what is no answer to the question: sad",
+            "monitoring.us-east-1.amazonaws.com: 127.0.0.53:53 sent an invalid response: sad",
         ),
         (
             answers(said(QueryResult::Servfail), |evidence| {
                 evidence.queries = vec![query(Resolver::Vpc, QueryType::A, addresses(&["10.0.1.57"]))];
             }),
-            "VPC resolver says 10.0.1.57",
+            "the VPC resolver returns 10.0.1.57",
         ),
         (
             answers(said(QueryResult::Servfail), |evidence| evidence.queries.clear()),
-            "monitoring.us-east-1.amazonaws.com: the resolver could not find out",
+            "monitoring.us-east-1.amazonaws.com: the resolver failed",
         ),
     ]);
 }
@@ -158,18 +172,18 @@ fn connections_tell_the_worst_first() {
         ),
         (
             connect(vec![answered("10.0.1.57"), dead("10.0.2.113")]),
-            "10.0.2.113: no answer to SYN within 3 s; 10.0.1.57 answered in 3.4 ms",
+            "10.0.2.113: TCP connect timed out after 3 s; 10.0.1.57 answered in 3.4 ms",
         ),
         (
             connect(vec![dead("10.0.1.57"), dead("10.0.2.113")]),
-            "10.0.1.57, 10.0.2.113: no answer to SYN within 3 s",
+            "10.0.1.57, 10.0.2.113: TCP connect timed out after 3 s",
         ),
         (connect(vec![untrusted]), "10.0.1.57: the certificate is not trusted: unknown issuer"),
-        (connect(vec![leaky]), "203.0.113.20: outside the VPC, yet TLS and HTTP answered"),
-        (connect(vec![cold]), "203.0.113.20: outside the VPC, no answer to SYN"),
+        (connect(vec![leaky]), "203.0.113.20: outside the VPC, although TLS and HTTP answered"),
+        (connect(vec![cold]), "203.0.113.20: outside the VPC, TCP connect timed out"),
         (
             connect(vec![answered("10.0.1.57"), answered("10.0.1.58"), other.clone()]),
-            "10.0.1.57, 10.0.1.58: TLS and HTTP answered; 2001:db8::57: the instance has no global address of this family, yet TLS and HTTP answered",
+            "10.0.1.57, 10.0.1.58: TLS and HTTP answered; 2001:db8::57: the instance has no global address of this family, although TLS and HTTP answered",
         ),
     ]);
     other.1.http_status = None;
@@ -198,13 +212,13 @@ fn calls_tell_what_aws_said() {
     cut.1.error = Some(ProbeError { reason: Reason::ResponseTimeout, detail: "elapsed".into() });
     let mut proven = call(vec![listed("10.0.1.57"), listed("10.0.2.113")]);
     if let Evidence::Call { proof, .. } = &mut proven.evidence {
-        *proof = Some(Proof::SourceVpce);
+        *proof = Some(ProofEvidence { condition: Proof::SourceVpce, proven: true });
     }
-    assert_eq!(headline::headline(&proven), "2 of 2 answered; aws:SourceVpce proves PrivateLink");
+    assert_eq!(brief(&proven), "2 of 2 answered; proven by aws:SourceVpce");
     assert_summaries(vec![
         (
             proven,
-            "ListMetrics answered on 2 of 2 interfaces: proves PrivateLink, as the role's policy asks for aws:SourceVpce (request id 1b2c3d4e-0000-4000-8000-000000000001)",
+            "ListMetrics answered on 2 of 2 interfaces; proven by aws:SourceVpce (request id 1b2c3d4e-0000-4000-8000-000000000001)",
         ),
         (
             call(vec![listed("10.0.1.57"), listed("10.0.2.113")]),
@@ -222,9 +236,9 @@ fn calls_tell_what_aws_said() {
             call(vec![throttled, listed("10.0.2.113")]),
             "10.0.1.57: Throttling: Rate exceeded; ListMetrics answered over 10.0.2.113 in 3.4 ms",
         ),
-        (call(vec![late]), "10.0.1.57: our clock is 7 min behind the service's (SignatureDoesNotMatch)"),
-        (call(vec![strange]), "10.0.1.57: the answer is not AWS's (HTTP 200)"),
-        (call(vec![cut]), "10.0.1.57: TLS done, but the request was not answered within 3 s"),
+        (call(vec![late]), "10.0.1.57: the clock is 7 min behind the service's (SignatureDoesNotMatch)"),
+        (call(vec![strange]), "10.0.1.57: the response is not from AWS (HTTP 200)"),
+        (call(vec![cut]), "10.0.1.57: HTTP response timed out after 3 s"),
     ]);
 }
 
@@ -246,51 +260,32 @@ fn a_call_that_passed_beside_what_was_not_called_begins_with_the_answer() {
     several.addresses.push(dead.addresses[1].clone());
     let mut proven = dead.clone();
     if let Evidence::Call { proof, .. } = &mut proven.evidence {
-        *proof = Some(Proof::SourceVpc);
+        *proof = Some(ProofEvidence { condition: Proof::SourceVpc, proven: true });
     }
-    for (observation, whole, brief) in [
+    for (observation, whole, short) in [
         (
             dead,
-            "ListMetrics answered over 10.0.1.57 in 3.4 ms; 10.0.2.113: not called, it did not pass monitoring/connect",
-            "answered over 10.0.1.57 in 3.4 ms; 10.0.2.113 not called",
+            "ListMetrics answered over 10.0.1.57 in 3.4 ms; 10.0.2.113: not called, monitoring/connect did not pass",
+            "1 of 2 answered; 10.0.2.113 not called",
         ),
         (
             other,
             "ListMetrics answered over 10.0.1.57 in 3.4 ms; 2001:db8::57, 2001:db8::58: not called, the instance has no IPv6",
-            "answered over 10.0.1.57 in 3.4 ms; 2 not called",
+            "1 of 3 answered; 2 not called",
         ),
         (
             several,
-            "ListMetrics answered on 2 of 3 interfaces; 10.0.2.113: not called, it did not pass monitoring/connect",
-            "answered on 2 of 3; 10.0.2.113 not called",
+            "ListMetrics answered on 2 of 3 interfaces; 10.0.2.113: not called, monitoring/connect did not pass",
+            "2 of 3 answered; 10.0.2.113 not called",
         ),
         (
             proven,
-            "ListMetrics answered over 10.0.1.57 in 3.4 ms: proves PrivateLink, as the role's policy asks for aws:SourceVpc; 10.0.2.113: not called, it did not pass monitoring/connect",
-            "1 of 2 answered; aws:SourceVpc proves PrivateLink",
+            "ListMetrics answered over 10.0.1.57 in 3.4 ms; proven by aws:SourceVpc; 10.0.2.113: not called, monitoring/connect did not pass",
+            "1 of 2 answered; proven by aws:SourceVpc",
         ),
     ] {
-        assert_eq!(summary(&observation), whole);
-        assert_eq!(headline::headline(&observation), brief);
-    }
-}
-
-#[test]
-fn nothing_is_proven_by_a_public_address_whatever_the_configuration_says() {
-    let called = |text, scope| {
-        let mut observation = call(vec![listed(text)]);
-        observation.addresses[0].scope = scope;
-        if let Evidence::Call { proof, .. } = &mut observation.evidence {
-            *proof = Some(Proof::SourceVpce);
-        }
-        (summary(&observation).contains("proves"), headline::headline(&observation).contains("proves"))
-    };
-    assert_eq!(called("203.0.113.20", Scope::Expected), (false, false));
-    // A range of its own may be a VPC's, and an endpoint elsewhere has private or IPv6 addresses.
-    for (text, scope) in
-        [("203.0.113.20", Scope::Vpc), ("10.50.0.9", Scope::Expected), ("2001:db8::57", Scope::Expected)]
-    {
-        assert_eq!(called(text, scope), (true, true), "{text}");
+        assert_eq!(full(&observation), whole);
+        assert_eq!(brief(&observation), short);
     }
 }
 
@@ -298,13 +293,10 @@ fn nothing_is_proven_by_a_public_address_whatever_the_configuration_says() {
 fn the_table_counts_what_it_cannot_list() {
     let many: Vec<String> = (50..65).map(|last| format!("10.0.1.{last}")).collect();
     let all: Vec<(&str, Scope)> = many.iter().map(|ip| (ip.as_str(), Scope::Vpc)).collect();
-    assert_eq!(headline::headline(&dns(Outcome::Pass, &all)), "15 addresses, inside the VPC");
-    assert_eq!(
-        headline::headline(&dns(Outcome::Pass, &all[..3])),
-        "10.0.1.50, 10.0.1.51, 10.0.1.52, inside the VPC"
-    );
+    assert_eq!(brief(&dns(Outcome::Pass, &all)), "15 addresses, inside the VPC");
+    assert_eq!(brief(&dns(Outcome::Pass, &all[..3])), "10.0.1.50, 10.0.1.51, 10.0.1.52, inside the VPC");
     let connections = many.iter().map(|ip| answered(ip)).collect();
-    assert_eq!(headline::headline(&connect(connections)), "15 addresses: TLS and HTTP answered");
+    assert_eq!(brief(&connect(connections)), "15 addresses: TLS and HTTP answered");
 }
 
 #[test]
@@ -313,14 +305,23 @@ fn a_leak_is_told_in_brief_in_the_table() {
     let mut probes = silent_probes();
     probes[0].result = ProbeResult::Reply { replies: 2, after };
     probes[1].result = ProbeResult::Reply { replies: 1, after };
-    let leak = |probes| headline::headline(&egress(Outcome::Fail(Reason::IcmpReply), probes));
+    let leak = |probes| brief(&egress(Outcome::Fail(Reason::IcmpReply), probes));
     let count = probes.len();
-    assert_eq!(leak(probes.clone()), format!("ping 1.1.1.1 answered 2 of 5; 2 of {count} got out"));
+    assert_eq!(
+        leak(probes.clone()),
+        format!("ping 1.1.1.1 replied; 2 of {count} probes reached the internet")
+    );
     probes[0].result = ProbeResult::NoReply;
-    assert_eq!(leak(probes.clone()), format!("tcp 1.1.1.1:443 connected; 1 of {count} got out"));
+    assert_eq!(
+        leak(probes.clone()),
+        format!("TCP 1.1.1.1:443 connected; 1 of {count} probes reached the internet")
+    );
     probes[1].result = ProbeResult::Rejected { by: Some(ip("198.51.100.1")), how: "host unreachable".into() };
-    let outside = headline::headline(&egress(Outcome::Fail(Reason::ErrorFromOutside), probes));
-    assert_eq!(outside, format!("tcp 1.1.1.1:443 rejected by 198.51.100.1; 1 of {count} got out"));
+    let outside = brief(&egress(Outcome::Fail(Reason::ErrorFromOutside), probes));
+    assert_eq!(
+        outside,
+        format!("TCP 1.1.1.1:443 rejected by 198.51.100.1; 1 of {count} probes reached the internet")
+    );
 }
 
 #[test]
@@ -345,32 +346,32 @@ fn the_window_tells_what_was_heard() {
     assert_summaries(vec![
         (
             egress(Outcome::Pass, silent_probes()),
-            "silence: 4 targets, 22 packets sent, none answered; control: 10.0.1.57:443 accepted",
+            "no reply from 4 targets (ICMP, TCP 443, UDP 53); control 10.0.1.57:443 connected",
         ),
         (
             bent(egress(Outcome::Pass, silent_probes()), |evidence| evidence.controls[1].passed = false),
-            "silence: 4 targets, 22 packets sent, none answered; control: only the resolver 169.254.169.253:53 answered",
+            "no reply from 4 targets (ICMP, TCP 443, UDP 53); control: only the resolver 169.254.169.253:53 answered",
         ),
         (
             result(Outcome::Pass, 1, by("10.0.0.1")),
-            "silence: 4 targets, 22 packets sent, 1 rejected; control: 10.0.1.57:443 accepted",
+            "no reply from 4 targets (ICMP, TCP 443, UDP 53), 1 probes rejected; control 10.0.1.57:443 connected",
         ),
-        (egress(Outcome::Pass, unrouted), "the kernel has no route to any of 4 targets; nothing was sent"),
+        (egress(Outcome::Pass, unrouted), "no route to any of 4 targets; nothing was sent"),
         (
             result(fail(Reason::TcpConnected), 1, ProbeResult::Reply { replies: 1, after }),
-            "tcp 1.1.1.1:443 connected after 12 ms",
+            "TCP 1.1.1.1:443 connected after 12 ms",
         ),
         (
             result(fail(Reason::IcmpReply), 0, ProbeResult::Reply { replies: 2, after }),
-            "ping 1.1.1.1 answered 2 of 5, the first after 12 ms",
+            "ping 1.1.1.1 replied to 2 of 5, first after 12 ms",
         ),
         (
             result(fail(Reason::UdpReply), 2, ProbeResult::Reply { replies: 1, after }),
-            "udp 1.1.1.1:53 answered 1 of 1, the first after 12 ms",
+            "UDP 1.1.1.1:53 replied to 1 of 1, first after 12 ms",
         ),
         (
             egress(fail(Reason::TcpConnected), vec![by_name]),
-            "tcp 203.0.113.80:443 (www.amazon.com) connected after 12 ms",
+            "TCP 203.0.113.80:443 (www.amazon.com) connected after 12 ms",
         ),
         (
             egress(
@@ -381,7 +382,7 @@ fn the_window_tells_what_was_heard() {
                     probe(Protocol::Udp, "1.1.1.1", 1, ProbeResult::NoReply),
                 ],
             ),
-            "tcp 1.1.1.1:443 connected after 12 ms, and 1 more of 3 probes",
+            "TCP 1.1.1.1:443 connected after 12 ms, and 1 more of 3 probes",
         ),
         (
             egress(
@@ -393,13 +394,10 @@ fn the_window_tells_what_was_heard() {
             ),
             "ping 8.8.8.8 rejected by 198.51.100.1: host unreachable",
         ),
-        (
-            result(unseen(Reason::Rejected), 1, reset),
-            "tcp 1.1.1.1:443 rejected, and nobody can say by whom: RST",
-        ),
+        (result(unseen(Reason::Rejected), 1, reset), "TCP 1.1.1.1:443 rejected by an unknown sender: RST"),
         (
             result(unseen(Reason::NotPermitted), 0, ProbeResult::NotSent(SendError::NotPermitted)),
-            "ping 1.1.1.1 not sent: no socket was permitted",
+            "ping 1.1.1.1 not sent: no socket could be opened",
         ),
         (
             result(
@@ -407,23 +405,23 @@ fn the_window_tells_what_was_heard() {
                 1,
                 ProbeResult::NotSent(SendError::Blocked { errno: "EPERM".into() }),
             ),
-            "tcp 1.1.1.1:443 not sent: blocked on this machine (EPERM)",
+            "TCP 1.1.1.1:443 not sent: EPERM (blocked on this host)",
         ),
         (
             bent(egress(unseen(Reason::ControlFailed), silent_probes()), |evidence| {
                 evidence.controls = vec![control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer")];
             }),
-            "silence proves nothing: endpoint 10.0.1.57:443 failed (no answer)",
+            "silence proves nothing: control endpoint 10.0.1.57:443: failed (no answer)",
         ),
         (
             bent(egress(unseen(Reason::ControlFailed), silent_probes()), |evidence| {
                 evidence.controls.clear();
             }),
-            "no control, so silence proves nothing",
+            "no control was available, so silence proves nothing",
         ),
         (
             egress(unseen(Reason::TooFewTargets), vec![]),
-            "too few targets were really probed for silence to prove anything",
+            "too few targets were probed for silence to prove anything",
         ),
         (
             bent(egress(unseen(Reason::FamilyMissing), vec![]), |evidence| evidence.family = Family::Ipv6),
@@ -461,7 +459,7 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
     assert_summaries(vec![
         (
             observed(CheckId::Instance, fail(Reason::MetadataTimeout), Evidence::Instance(silent)),
-            "instance metadata did not answer (asked 169.254.169.254:80)",
+            "instance metadata did not respond (asked 169.254.169.254:80)",
         ),
         (
             observed(CheckId::Credentials, fail(Reason::NoCredentials), Evidence::Credentials(none)),
@@ -472,16 +470,16 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
             "credentials, expired at 2026-11-23T13:00:00Z",
         ),
         (
-            skipped(step(Step::Call), "no address passed monitoring/connect"),
+            skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
             "not attempted: no address passed monitoring/connect",
         ),
         (
             observed(
                 step(Step::Call),
                 Outcome::Inconclusive(Reason::InternalError),
-                Evidence::NotAttempted { because: "the probe ended early".into() },
+                Evidence::NotAttempted(NotAttempted::CredentialsPending),
             ),
-            "an error inside linkproof: the probe ended early",
+            "not attempted: credentials were not available in time",
         ),
     ]);
 }
@@ -489,8 +487,8 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
 #[test]
 fn a_summary_is_one_short_line_whatever_a_peer_says() {
     let long = format!("first\u{1b}[31m\n{}", "more ".repeat(100));
-    let text = summary(&connect(vec![broken("10.0.1.57", Reason::TlsFailed, vec![], &long)]));
-    assert!(text.starts_with("10.0.1.57: TLS failed: first [31m more more"), "{text}");
-    assert!(text.chars().count() <= LONGEST && text.ends_with('…') && !text.contains(char::is_control));
+    let text = full(&connect(vec![broken("10.0.1.57", Reason::TlsFailed, vec![], &long)]));
+    assert!(text.starts_with("10.0.1.57: the TLS handshake failed: first [31m more more"), "{text}");
+    assert!(text.chars().count() <= 200 && text.ends_with('…') && !text.contains(char::is_control));
     assert!(text.len() > 150 && !text.contains(HOST));
 }

@@ -1,22 +1,24 @@
-//! What the window towards the internet heard, in one sentence.
+//! The egress check: its window in one sentence, its probes and its controls.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use super::Length;
+use super::text::{duration, list};
 use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
     Control, ControlKind, EgressEvidence, EgressProbe, IcmpSocket, Outcome, ProbeResult, Protocol, Reason,
     SendError,
 };
-use crate::report::words::{list, time};
 
-pub fn summary(outcome: Outcome, evidence: &EgressEvidence) -> String {
-    match outcome {
-        Outcome::Pass => quiet(evidence),
-        Outcome::Fail(reason) => leak(reason, evidence),
-        Outcome::Inconclusive(reason) => unseen(reason, evidence),
-        Outcome::Skipped(reason) => absent(reason, evidence.family),
+pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
+    match (outcome, length) {
+        (Outcome::Fail(reason), Length::Brief) => brief_leak(reason, evidence),
+        (Outcome::Fail(reason), Length::Full) => leak(reason, evidence),
+        (Outcome::Pass, length) => quiet(evidence, length),
+        (Outcome::Inconclusive(reason), _) => not_seen(reason, evidence),
+        (Outcome::Skipped(reason), _) => absent(reason, evidence.family),
     }
 }
 
@@ -27,29 +29,54 @@ fn absent(reason: Reason, family: Family) -> String {
     reason.words().to_owned()
 }
 
-fn quiet(evidence: &EgressEvidence) -> String {
+fn quiet(evidence: &EgressEvidence, length: Length) -> String {
     let targets = evidence.probes.iter().map(|probe| probe.ip).collect::<BTreeSet<IpAddr>>().len();
     let unrouted = |probe: &EgressProbe| probe.result == ProbeResult::NotSent(SendError::NoRoute);
     if !evidence.probes.is_empty() && evidence.probes.iter().all(unrouted) {
-        return format!("the kernel has no route to any of {targets} targets; nothing was sent");
+        return format!("no route to any of {targets} targets; nothing was sent");
     }
-    let sent: u32 = evidence.probes.iter().map(|probe| probe.sent).sum();
     let rejected =
         evidence.probes.iter().filter(|probe| matches!(probe.result, ProbeResult::Rejected { .. })).count();
-    let result = if rejected == 0 { "none answered".to_owned() } else { format!("{rejected} rejected") };
-    format!("silence: {targets} targets, {sent} packets sent, {result}; {}", controls(evidence))
+    let rejected = if rejected == 0 { String::new() } else { format!(", {rejected} probes rejected") };
+    let silence = format!("no reply from {targets} targets ({}){rejected}", protocols(evidence));
+    if length == Length::Brief { silence } else { format!("{silence}; {}", controls(evidence)) }
 }
 
-/// The strongest control that held.
-fn controls(evidence: &EgressEvidence) -> String {
-    let held = |kind| evidence.controls.iter().find(move |control| control.control == kind && control.passed);
-    let target = |control: &Control| control.target.map(|target| target.to_string()).unwrap_or_default();
-    if let Some(control) = held(ControlKind::Endpoint) {
-        return format!("control: {} accepted", target(control));
+/// `ICMP, TCP 80/443, UDP 53`: what was really sent.
+fn protocols(evidence: &EgressEvidence) -> String {
+    let of = |protocol| {
+        let sent = evidence.probes.iter().filter(move |probe| probe.protocol == protocol && probe.sent > 0);
+        let ports: BTreeSet<u16> = sent.clone().filter_map(|probe| probe.port).collect();
+        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+        let name = if ports.is_empty() {
+            protocol_name(protocol).to_owned()
+        } else {
+            format!("{} {}", protocol_name(protocol), ports.join("/"))
+        };
+        sent.clone().next().map(|_| name)
+    };
+    list(Protocol::ALL.into_iter().filter_map(of))
+}
+
+fn protocol_name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Icmp => "ICMP",
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
     }
-    match held(ControlKind::Resolver) {
+}
+
+/// The strongest control that succeeded.
+fn controls(evidence: &EgressEvidence) -> String {
+    let passed =
+        |kind| evidence.controls.iter().find(move |control| control.control == kind && control.passed);
+    let target = |control: &Control| control.target.map(|target| target.to_string()).unwrap_or_default();
+    if let Some(control) = passed(ControlKind::Endpoint) {
+        return format!("control {} connected", target(control));
+    }
+    match passed(ControlKind::Resolver) {
         Some(control) => format!("control: only the resolver {} answered", target(control)),
-        None => "no control held".to_owned(),
+        None => "no control succeeded".to_owned(),
     }
 }
 
@@ -63,20 +90,19 @@ fn leak(reason: Reason, evidence: &EgressEvidence) -> String {
     }
 }
 
-/// The same without what can wait: when it answered, and by which name it was found.
-pub fn brief(reason: Reason, evidence: &EgressEvidence) -> String {
+/// Without the time and the name by which the target was found.
+fn brief_leak(reason: Reason, evidence: &EgressEvidence) -> String {
     let (Some(first), count) = leaks(reason, evidence) else { return reason.words().to_owned() };
     let what = match (&first.result, first.protocol) {
         (ProbeResult::Reply { .. }, Protocol::Tcp) => "connected".to_owned(),
-        (ProbeResult::Reply { replies, .. }, Protocol::Icmp | Protocol::Udp) => {
-            format!("answered {replies} of {}", first.sent)
-        }
+        (ProbeResult::Reply { .. }, Protocol::Icmp | Protocol::Udp) => "replied".to_owned(),
         (ProbeResult::Rejected { by: Some(by), .. }, _) => format!("rejected by {by}"),
         (ProbeResult::Rejected { by: None, .. } | ProbeResult::NoReply | ProbeResult::NotSent(_), _) => {
             return result(first);
         }
     };
-    format!("{} {what}; {count} of {} got out", aim(first), evidence.probes.len())
+    let probes = evidence.probes.len();
+    format!("{} {what}; {count} of {probes} probes reached the internet", target(first))
 }
 
 /// The one that shows the reason best, and how many show it.
@@ -117,7 +143,7 @@ fn answered_with(protocol: Protocol) -> Reason {
     }
 }
 
-fn unseen(reason: Reason, evidence: &EgressEvidence) -> String {
+fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
     type Wanted = fn(&ProbeResult) -> bool;
     let shown: [(Reason, Wanted); 3] = [
         (Reason::NotPermitted, |result| *result == ProbeResult::NotSent(SendError::NotPermitted)),
@@ -130,7 +156,7 @@ fn unseen(reason: Reason, evidence: &EgressEvidence) -> String {
         return result(probe);
     }
     if reason == Reason::NotPermitted && evidence.icmp_socket == IcmpSocket::None {
-        return "ping was not sent: no ICMP socket was permitted".to_owned();
+        return "ping not sent: no ICMP socket could be opened".to_owned();
     }
     if reason == Reason::ControlFailed {
         return failed_controls(evidence);
@@ -142,56 +168,56 @@ fn unseen(reason: Reason, evidence: &EgressEvidence) -> String {
 }
 
 fn failed_controls(evidence: &EgressEvidence) -> String {
-    let failed = evidence.controls.iter().filter(|control| !control.passed).map(control);
-    let failed: Vec<String> = failed.collect();
-    let proof = "silence proves nothing";
-    if failed.is_empty() { format!("no control, so {proof}") } else { format!("{proof}: {}", list(failed)) }
+    let failed: Vec<String> =
+        evidence.controls.iter().filter(|control| !control.passed).map(control).collect();
+    if failed.is_empty() {
+        return "no control was available, so silence proves nothing".to_owned();
+    }
+    format!("silence proves nothing: {}", list(failed))
 }
 
-/// A control, and how it went.
+/// A control and its result: `control endpoint 10.0.1.57:443: ok`.
 pub fn control(control: &Control) -> String {
     let kind = match control.control {
-        ControlKind::Loopback => "ping of loopback",
+        ControlKind::Loopback => "loopback ping",
         ControlKind::Endpoint => "endpoint",
         ControlKind::Resolver => "resolver",
     };
     let target = control.target.map(|target| format!(" {target}")).unwrap_or_default();
-    let outcome = if control.passed { "held" } else { "failed" };
+    let outcome = if control.passed { "ok" } else { "failed" };
     let detail = if control.detail.is_empty() { String::new() } else { format!(" ({})", control.detail) };
-    format!("{kind}{target} {outcome}{detail}")
+    format!("control {kind}{target}: {outcome}{detail}")
 }
 
-/// `ping 1.1.1.1`, `tcp 1.1.1.1:443`.
-fn aim(probe: &EgressProbe) -> String {
-    let kind = match probe.protocol {
-        Protocol::Icmp => "ping",
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
+/// `ping 1.1.1.1`, `TCP 1.1.1.1:443`, with the name that led there.
+pub fn target(probe: &EgressProbe) -> String {
+    let protocol = if probe.protocol == Protocol::Icmp { "ping" } else { protocol_name(probe.protocol) };
+    let host = probe.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     match probe.port {
-        Some(port) => format!("{kind} {}", SocketAddr::new(probe.ip, port)),
-        None => format!("{kind} {}", probe.ip),
+        Some(port) => format!("{protocol} {}{host}", SocketAddr::new(probe.ip, port)),
+        None => format!("{protocol} {}{host}", probe.ip),
     }
 }
 
-/// One probe and what came of it.
+/// A probe and its result.
 pub fn result(probe: &EgressProbe) -> String {
-    let name = probe.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let what = match (&probe.result, probe.protocol) {
-        (ProbeResult::Reply { after, .. }, Protocol::Tcp) => format!("connected after {}", time(*after)),
+        (ProbeResult::Reply { after, .. }, Protocol::Tcp) => format!("connected after {}", duration(*after)),
         (ProbeResult::Reply { replies, after }, Protocol::Icmp | Protocol::Udp) => {
-            format!("answered {replies} of {}, the first after {}", probe.sent, time(*after))
+            format!("replied to {replies} of {}, first after {}", probe.sent, duration(*after))
         }
-        (ProbeResult::NoReply, _) => format!("{} sent, silence", probe.sent),
+        (ProbeResult::NoReply, _) => format!("no reply to {} sent", probe.sent),
         (ProbeResult::Rejected { by: Some(by), how }, _) => format!("rejected by {by}: {how}"),
-        (ProbeResult::Rejected { by: None, how }, _) => {
-            format!("rejected, and nobody can say by whom: {how}")
-        }
-        (ProbeResult::NotSent(SendError::NoRoute), _) => "not sent: no route".to_owned(),
-        (ProbeResult::NotSent(SendError::NotPermitted), _) => "not sent: no socket was permitted".to_owned(),
-        (ProbeResult::NotSent(SendError::Blocked { errno }), _) => {
-            format!("not sent: blocked on this machine ({errno})")
-        }
+        (ProbeResult::Rejected { by: None, how }, _) => format!("rejected by an unknown sender: {how}"),
+        (ProbeResult::NotSent(error), _) => format!("not sent: {}", send_error(error)),
     };
-    format!("{}{name} {what}", aim(probe))
+    format!("{} {what}", target(probe))
+}
+
+pub fn send_error(error: &SendError) -> String {
+    match error {
+        SendError::NoRoute => "no route".to_owned(),
+        SendError::NotPermitted => "no socket could be opened".to_owned(),
+        SendError::Blocked { errno } => format!("{errno} (blocked on this host)"),
+    }
 }

@@ -1,9 +1,9 @@
 //! The evidence of one observation for a person: a line for each answer, connection, call or
 //! probe, with who answered, from which address, and after how long.
 
-use super::summary::clock;
-use super::summary::egress;
-use super::words::{clean, clock_time, explained, list, phases, time};
+use super::egress;
+use super::failure::{clock_error, query_failure, with_detail};
+use super::text::{clean, clock_time, duration, list, phases};
 use crate::observation::{
     Address, CallEvidence, Certificate, Connection, DnsEvidence, EgressEvidence, Evidence, Observation,
     Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
@@ -16,7 +16,7 @@ pub fn lines(observation: &Observation) -> Vec<String> {
     let address = |ip| observation.addresses.iter().find(|address| address.ip == ip);
     let lines: Vec<String> = match &observation.evidence {
         // The summary has said it all.
-        Evidence::NotAttempted { .. } | Evidence::Instance(_) | Evidence::Credentials(_) => vec![],
+        Evidence::NotAttempted(_) | Evidence::Instance(_) | Evidence::Credentials(_) => vec![],
         Evidence::Dns(evidence) => dns(evidence),
         Evidence::Connect { connections, .. } => {
             connections.iter().map(|connection| connected(connection, address(connection.ip))).collect()
@@ -53,29 +53,19 @@ fn query(query: &Query) -> String {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
     };
-    let again = if query.retransmitted { ", asked twice" } else { "" };
-    let head = format!(
-        "{query_type} from {} ({whose} resolver, {transport}{again}) after {}",
-        query.server,
-        time(query.took)
-    );
-    let result = match &query.result {
-        QueryResult::Addresses { addresses, .. } if addresses.is_empty() => "no address (NODATA)".to_owned(),
-        QueryResult::Addresses { addresses, ttl, aliases } => {
-            let ttl = ttl.map(|ttl| format!(" (ttl {ttl})")).unwrap_or_default();
-            let by = if aliases.is_empty() { String::new() } else { format!(" by way of {}", list(aliases)) };
-            format!("{}{ttl}{by}", list(addresses))
+    let again = if query.retransmitted { ", sent twice" } else { "" };
+    let server = format!("{query_type} query: {} ({whose} resolver, {transport}{again})", query.server);
+    let took = duration(query.took);
+    match (&query.result, query_failure(query)) {
+        (QueryResult::Timeout, Some(failure)) => format!("{server} {failure}"),
+        (_, Some(failure)) => format!("{server} {failure}, after {took}"),
+        (QueryResult::Addresses { addresses, ttl, aliases }, None) => {
+            let ttl = ttl.map(|ttl| format!(", TTL {ttl}")).unwrap_or_default();
+            let via = if aliases.is_empty() { String::new() } else { format!(", via {}", list(aliases)) };
+            format!("{server} returned {}{ttl}{via}, after {took}", list(addresses))
         }
-        QueryResult::Nxdomain => "NXDOMAIN".to_owned(),
-        QueryResult::Servfail => "SERVFAIL".to_owned(),
-        QueryResult::Refused => "REFUSED".to_owned(),
-        QueryResult::OtherCode { rcode } => format!("response code {rcode}"),
-        QueryResult::Truncated { detail } => format!("truncated: {detail}"),
-        QueryResult::Timeout => "no answer".to_owned(),
-        QueryResult::Unreachable { detail } => format!("unreachable: {detail}"),
-        QueryResult::Invalid { detail } => format!("no answer to the question: {detail}"),
-    };
-    format!("{head}: {result}")
+        (_, None) => server,
+    }
 }
 
 fn connected(connection: &Connection, address: Option<&Address>) -> String {
@@ -107,9 +97,9 @@ fn outcome_words(address: Option<&Address>, error: Option<&ProbeError>) -> Optio
     let reason = address.and_then(|address| address.outcome.reason());
     match (reason, error) {
         (Some(reason), Some(error)) if reason != error.reason => {
-            Some(format!("{}, {}", reason.words(), explained(error.reason, &Phases::new(), &error.detail)))
+            Some(format!("{}, {}", reason.words(), with_detail(error.reason, &Phases::new(), &error.detail)))
         }
-        (_, Some(error)) => Some(explained(error.reason, &Phases::new(), &error.detail)),
+        (_, Some(error)) => Some(with_detail(error.reason, &Phases::new(), &error.detail)),
         (Some(reason), None) => Some(reason.words().to_owned()),
         (None, None) => address.map(|_| "answered".to_owned()),
     }
@@ -122,13 +112,13 @@ fn timing(took: &Phases) -> Option<String> {
 fn skew(skew: Option<i64>) -> Option<String> {
     // The Date header counts whole seconds and the answer was under way.
     const NORMAL: u64 = 2;
-    skew.filter(|skew| skew.unsigned_abs() > NORMAL).map(clock)
+    skew.filter(|skew| skew.unsigned_abs() > NORMAL).map(clock_error)
 }
 
 fn leaf(certificate: &Certificate) -> String {
     let at = |time: Option<_>| time.map_or_else(|| "an unknown time".to_owned(), clock_time);
     format!(
-        "certificate of {} by {}, valid from {} to {}, for {}",
+        "certificate subject {}, issuer {}, valid from {} to {}, names {}",
         certificate.subject,
         certificate.issuer,
         at(certificate.not_before),
@@ -139,7 +129,7 @@ fn leaf(certificate: &Certificate) -> String {
 
 fn window(evidence: &EgressEvidence) -> Vec<String> {
     let probes = evidence.probes.iter().map(egress::result);
-    let controls = evidence.controls.iter().map(|control| format!("control: {}", egress::control(control)));
+    let controls = evidence.controls.iter().map(egress::control);
     let unresolved = evidence.unresolved.iter().cloned();
     controls.chain(probes).chain(unresolved).collect()
 }

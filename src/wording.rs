@@ -1,0 +1,16 @@
+//! Every phrase, duration, list and address that a person reads, in one wording per fact. Code
+//! decides by types; no code reads these texts back.
+
+mod detail;
+pub mod egress;
+mod failure;
+mod summary;
+mod text;
+
+pub use detail::lines as detail;
+pub use failure::not_attempted;
+pub use summary::{Length, summary};
+pub use text::{clean, clip, clock_time, duration, list, names, rfc3339, sentence, shorten};
+
+#[cfg(test)]
+mod tests;
