@@ -26,7 +26,7 @@ use counters::Counters;
 
 #[derive(Debug)]
 pub struct Metrics {
-    tallies: Mutex<BTreeMap<CheckId, Counters>>,
+    counters: Mutex<BTreeMap<CheckId, Counters>>,
     last_reload_succeeded: AtomicBool,
     process: ProcessCollector,
 }
@@ -41,7 +41,7 @@ pub struct Exposition {
 impl Metrics {
     pub fn new() -> Self {
         Self {
-            tallies: Mutex::default(),
+            counters: Mutex::default(),
             // We run, so a configuration was accepted.
             last_reload_succeeded: AtomicBool::new(true),
             process: ProcessCollector::for_self(),
@@ -57,8 +57,8 @@ impl Metrics {
 
     /// To be called once for every attempt.
     pub fn observe(&self, observation: &Observation) {
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        tallies.entry(observation.check.clone()).or_default().add(observation);
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.entry(observation.check.clone()).or_default().add(observation);
     }
 
     pub fn reloaded(&self, succeeded: bool) {
@@ -79,13 +79,13 @@ impl Metrics {
     }
 
     fn families(&self, report: &Report) -> Vec<MetricFamily> {
-        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        tallies.retain(|id, _| report.checks.iter().any(|check| check.id == *id));
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.retain(|id, _| report.checks.iter().any(|check| check.id == *id));
         for check in &report.checks {
-            tallies.entry(check.id.clone()).or_default().sync(check.last.as_ref());
+            counters.entry(check.id.clone()).or_default().sync(check.last.as_ref());
         }
         let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
-        families.extend(counters::families(&tallies, report));
+        families.extend(counters::families(&counters, report));
         let mut families: Vec<MetricFamily> =
             families.into_iter().filter_map(family::Family::finish).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));

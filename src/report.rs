@@ -68,6 +68,12 @@ impl CheckReport {
         self.last.as_ref().map_or(Status::Inconclusive, |last| last.outcome.state())
     }
 
+    /// False for a family that the instance does not have.
+    pub fn applies(&self) -> bool {
+        let last = self.last.as_ref().map(|last| last.outcome);
+        last != Some(Outcome::Skipped(Reason::FamilyUnavailable))
+    }
+
     /// When the next attempt is due, and `None` before the first.
     pub fn next_at(&self) -> Option<SystemTime> {
         self.last.as_ref().map(|last| last.started_at + self.interval)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::family::Family;
 use super::histogram::Histogram;
-use crate::check::CheckId;
+use crate::check::{CheckId, Kind};
 use crate::observation::{EgressProbe, Evidence, Observation, ProbeResult, Protocol, Reason};
 use crate::report::Report;
 
@@ -63,39 +63,42 @@ fn answers(probe: &EgressProbe) -> u32 {
     }
 }
 
-pub fn families(tallies: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<Family> {
+pub fn families(counters: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<Family> {
     let mut durations = Family::histogram(
         "linkproof_check_duration_seconds",
-        "How long the attempts of the check took, in seconds; 0 attempts until the first has ended.",
+        "Duration of the runs of a kind of check in seconds.",
     );
     let mut reasons = Family::gauge(
         "linkproof_check_reason",
-        "1 for the reason why the check does not pass now, 0 for every other reason that it has had since the \
-         start; no series before the first.",
+        "Reason why the check does not pass: 1 for the current one, 0 for earlier ones.",
     );
     let mut sent = Family::counter(
         "linkproof_egress_sent_total",
-        "Packets sent to a target on the internet (for TCP: connection attempts); 0 where none could be sent.",
+        "Packets sent to an internet target (for TCP, connection attempts).",
     );
     let mut replies = Family::counter(
         "linkproof_egress_replies_total",
-        "Answers from a target on the internet: each one is a leak; 0 while nothing gets out.",
+        "Replies from an internet target; each one is a leak.",
     );
-    for (id, tally) in tallies {
+    let mut durations_by_kind: BTreeMap<Kind, Histogram> = BTreeMap::new();
+    for (id, counter) in counters {
         let (name, target) = (id.to_string(), id.target());
         let check = ("check", name.as_str());
-        durations.set_histogram(&[check, ("target", target)], &tally.durations);
+        durations_by_kind.entry(id.kind()).or_default().merge(&counter.durations);
         let last = report.checks.iter().find(|check| check.id == *id).and_then(|check| check.last.as_ref());
         let current = last.and_then(|last| last.outcome.reason());
-        for reason in &tally.reasons {
+        for reason in &counter.reasons {
             let value = f64::from(u8::from(current == Some(*reason)));
             reasons.set(&[check, ("target", target), ("reason", reason.code())], value);
         }
-        for ((target, probe), (packets, answers)) in &tally.packets {
-            let labels = [check, ("target", target), ("probe", probe.code())];
+        for ((target, protocol), (packets, answers)) in &counter.packets {
+            let labels = [check, ("target", target), ("protocol", protocol.code())];
             sent.set(&labels, exact(*packets));
             replies.set(&labels, exact(*answers));
         }
+    }
+    for (kind, histogram) in &durations_by_kind {
+        durations.set_histogram(&[("kind", kind.code())], histogram);
     }
     vec![durations, reasons, sent, replies]
 }

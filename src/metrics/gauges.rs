@@ -4,10 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::counters::exact;
 use super::family::Family;
-use crate::diagnosis::Cause;
 use crate::network::Scope;
 use crate::observation::{
-    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, QueryResult, Resolver, Status,
+    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, Phase, QueryResult, Resolver, Status,
 };
 use crate::report::{CheckReport, Report};
 
@@ -17,7 +16,7 @@ const MOST_ADDRESSES: usize = 16;
 
 pub fn families(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {
     let mut families = checks(report);
-    families.extend(attempts(report));
+    families.extend(runs(report));
     families.extend(evidence(report));
     families.extend(agent(report, last_reload_succeeded));
     families
@@ -27,11 +26,11 @@ fn checks(report: &Report) -> Vec<Family> {
     let gauge = |name, help| Family::gauge(name, help);
     let mut success = gauge(
         "linkproof_check_success",
-        "1 if the last attempt of the check passed; 0 if it failed, could not look, was skipped, or has not been made.",
+        "Whether the last run of the check passed.",
     );
     let mut state = gauge(
         "linkproof_check_state",
-        "1 for the outcome of the last attempt, 0 for the other three; inconclusive until the first attempt has ended.",
+        "Outcome of the last run of the check: 1 for its state, 0 for the others.",
     );
     let mut runs = Family::counter("linkproof_check_runs_total", "Runs that have ended.");
     let mut failures = Family::counter("linkproof_check_failures_total", "Runs that failed.");
@@ -39,20 +38,27 @@ fn checks(report: &Report) -> Vec<Family> {
         Family::counter("linkproof_check_inconclusive_total", "Runs that ended inconclusive.");
     let mut last_run = gauge(
         "linkproof_check_last_run_timestamp_seconds",
-        "When the last attempt started, as Unix time; 0 before the first.",
+        "Start of the last run of the check in Unix time.",
     );
     let mut last_success = gauge(
         "linkproof_check_last_success_timestamp_seconds",
-        "When the last attempt that passed started, as Unix time; 0 while none has passed.",
+        "Start of the last run of the check that passed, in Unix time.",
     );
     let mut interval = gauge(
         "linkproof_check_interval_seconds",
-        "The time from one attempt to the next, in seconds; never 0.",
+        "Configured check interval in seconds.",
     );
+    let mut duration =
+        gauge("linkproof_check_last_duration_seconds", "Duration of the last run of the check in seconds.");
     for check in &report.checks {
         let id = check.id.to_string();
         let labels = [("check", id.as_str()), ("target", check.id.target())];
-        success.set(&labels, flag(check.state() == Status::Pass));
+        if let Some(last) = &check.last {
+            duration.set(&labels, last.took.as_secs_f64());
+        }
+        if check.applies() {
+            success.set(&labels, flag(check.state() == Status::Pass));
+        }
         for of in Status::ALL {
             let labels = [labels[0], labels[1], ("state", of.code())];
             state.set(&labels, flag(check.state() == of));
@@ -64,22 +70,27 @@ fn checks(report: &Report) -> Vec<Family> {
         last_success.set(&labels, unix(check.last_success_at));
         interval.set(&labels, check.interval.as_secs_f64());
     }
-    vec![success, state, runs, failures, inconclusive, last_run, last_success, interval]
+    let mut overall = gauge("linkproof_success", "Whether the whole run passed: no check failed or is inconclusive.");
+    overall.set(&[], flag(report.state() == Status::Pass));
+    vec![overall, success, state, duration, runs, failures, inconclusive, last_run, last_success, interval]
 }
 
-fn attempts(report: &Report) -> Vec<Family> {
+fn runs(report: &Report) -> Vec<Family> {
     let mut phases = Family::gauge(
         "linkproof_check_phase_seconds",
-        "How long a phase of the last attempt took, in seconds; no series for a phase that was not reached.",
+        "Duration of a phase of the last run in seconds.",
     );
     let mut success = Family::gauge(
         "linkproof_address_success",
-        "1 if the address passed the last attempt of the check, 0 if it failed or could not be looked at; no series \
-         where it was not tried, since an earlier check failed or the instance lacks its family.",
+        "Whether the address passed the last run of the check; absent where that is not known.",
+    );
+    let mut inconclusive = Family::gauge(
+        "linkproof_address_inconclusive",
+        "Addresses whose last run of the check was inconclusive.",
     );
     let mut address_phases = Family::gauge(
         "linkproof_address_phase_seconds",
-        "How long a phase took at the address, in seconds; no series for a phase that was not reached.",
+        "Duration of a phase at the address in seconds.",
     );
     for (check, last) in last(report) {
         let id = check.id.to_string();
@@ -90,14 +101,19 @@ fn attempts(report: &Report) -> Vec<Family> {
         for address in shown(&last.addresses) {
             let ip = address.ip.to_string();
             let labels = [labels[0], labels[1], ("ip", ip.as_str())];
-            success.set(&labels, flag(address.outcome == Outcome::Pass));
-            for (phase, took) in &address.phases {
+            match address.outcome {
+                Outcome::Pass => success.set(&labels, 1.0),
+                Outcome::Fail(_) => success.set(&labels, 0.0),
+                Outcome::Inconclusive(_) | Outcome::Skipped(_) => inconclusive.set(&labels, 1.0),
+            }
+            // The time of a DNS query is the same for every address, and is the check's own phase.
+            for (phase, took) in address.phases.iter().filter(|(phase, _)| *phase != Phase::Query) {
                 let labels = [labels[0], labels[1], labels[2], ("phase", phase.code())];
                 address_phases.set(&labels, took.as_secs_f64());
             }
         }
     }
-    vec![phases, success, address_phases]
+    vec![phases, success, inconclusive, address_phases]
 }
 
 /// What was tried. Where there are too many, those that did not pass are the ones to see.
@@ -113,7 +129,7 @@ fn last(report: &Report) -> impl Iterator<Item = (&CheckReport, &Observation)> {
     report.checks.iter().filter_map(|check| Some((check, check.last.as_ref()?)))
 }
 
-struct Seen {
+struct EvidenceFamilies {
     addresses: Family,
     ttl: Family,
     control: Family,
@@ -125,51 +141,49 @@ struct Seen {
 }
 
 fn evidence(report: &Report) -> Vec<Family> {
-    let mut evidence = Seen::new();
+    let mut evidence = EvidenceFamilies::new();
     for (check, last) in last(report) {
         evidence.add(check, last);
     }
-    let Seen { addresses, ttl, control, socket, status, skew, not_after, expiry } = evidence;
+    let EvidenceFamilies { addresses, ttl, control, socket, status, skew, not_after, expiry } = evidence;
     vec![addresses, ttl, control, socket, status, skew, not_after, expiry]
 }
 
-impl Seen {
+impl EvidenceFamilies {
     fn new() -> Self {
         let gauge = |name, help| Family::gauge(name, help);
         Self {
             addresses: gauge(
                 "linkproof_dns_addresses",
-                "How many addresses the name resolved to, by where they lie; 0 where there are none of that kind.",
+                "Addresses that the name resolved to, by scope.",
             ),
             ttl: gauge(
                 "linkproof_dns_ttl_seconds",
-                "The shortest TTL in the answers of the system's resolvers, in seconds; 0 where a cache is about to \
-                 ask again.",
+                "Shortest TTL in the responses of the system resolvers in seconds.",
             ),
             control: gauge(
                 "linkproof_egress_control_success",
-                "1 if the controls of the last window held, so that silence means something; 0 if not.",
+                "Whether the control probes of the last egress window succeeded.",
             ),
             socket: gauge(
                 "linkproof_icmp_socket_info",
-                "Always 1; the mode is the kind of ICMP socket that could be had: dgram, raw or none.",
+                "Kind of ICMP socket in use: dgram, raw or none.",
             ),
             status: gauge(
                 "linkproof_call_http_status",
-                "The HTTP status that the address answered the last call with; 0 if it did not answer with HTTP.",
+                "HTTP status of the last call to the address; 0 without an HTTP response.",
             ),
             skew: gauge(
                 "linkproof_clock_skew_seconds",
-                "How far the service's clock is ahead of ours, in seconds, negative when it is behind; 0 when both \
-                 agree.",
+                "Offset of the service's clock from the local clock in seconds; positive when the service is ahead.",
             ),
             not_after: gauge(
                 "linkproof_tls_not_after_timestamp_seconds",
-                "When the certificate that the address showed expires, as Unix time; never 0.",
+                "Expiry of the certificate that the address presented, in Unix time.",
             ),
             expiry: gauge(
                 "linkproof_credentials_expiry_timestamp_seconds",
-                "When the credentials expire, as Unix time; no series where they do not.",
+                "Expiry of the credentials in Unix time.",
             ),
         }
     }
@@ -185,8 +199,12 @@ impl Seen {
                 }
             }
             Evidence::Dns(evidence) => {
-                for scope in Scope::ALL {
-                    let count = last.addresses.iter().filter(|address| address.scope == scope).count();
+                let count_in = |scope| last.addresses.iter().filter(|address| address.scope == scope).count();
+                for (scope, count) in Scope::ALL.map(|scope| (scope, count_in(scope))) {
+                    // The VPC's own is always there, so that a name without an address shows as 0.
+                    if count == 0 && scope != Scope::Vpc {
+                        continue;
+                    }
                     self.addresses.set(&[target, ("scope", scope.code())], exact(count as u64));
                 }
                 let system = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);
@@ -263,22 +281,27 @@ fn controls_held(evidence: &EgressEvidence) -> bool {
 fn agent(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {
     let mut diagnosis = Family::gauge(
         "linkproof_diagnosis",
-        "1 if the cause explains what is broken now, or is a warning; 0 if not.",
+        "Causes found now, with the check that each explains; check is empty for a warning.",
     );
-    for cause in Cause::ALL {
-        let present = report.diagnoses.iter().any(|diagnosis| diagnosis.cause == *cause);
-        diagnosis.set(&[("cause", cause.code())], flag(present));
+    for found in &report.diagnoses {
+        let cause = ("cause", found.cause.code());
+        if found.explains.is_empty() {
+            diagnosis.set(&[cause, ("check", ""), ("severity", "warning")], 1.0);
+        }
+        for check in &found.explains {
+            diagnosis.set(&[cause, ("check", &check.to_string()), ("severity", "critical")], 1.0);
+        }
     }
-    let mut build = Family::gauge("linkproof_build_info", "Always 1; the version of linkproof.");
+    let mut build = Family::gauge("linkproof_build_info", "Version of linkproof.");
     build.set(&[("version", report.version)], 1.0);
     let mut reload = Family::gauge(
         "linkproof_config_last_reload_successful",
-        "1 if the last reload of the configuration succeeded, or there was none; 0 if the old one is still in use.",
+        "Whether the last reload of the configuration succeeded.",
     );
     reload.set(&[], flag(last_reload_succeeded));
     let mut instance = Family::gauge(
         "linkproof_instance_info",
-        "Always 1; the instance, by its metadata. No series while metadata has not answered.",
+        "Instance as described by its metadata.",
     );
     if let Some(facts) = &report.instance {
         let labels = [

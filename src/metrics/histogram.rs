@@ -22,4 +22,12 @@ impl Histogram {
         self.count += 1;
         self.sum += seconds;
     }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (count, of_other) in self.cumulative.iter_mut().zip(&other.cumulative) {
+            *count += of_other;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
 }

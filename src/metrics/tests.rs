@@ -57,7 +57,7 @@ fn what_has_not_run_has_its_series_at_zero() {
     let report = fixture::named("just_started");
     let page = page(&Metrics::new(), &report, ExpositionFormat::Text);
     let labels = r#"{check="monitoring/connect",target="monitoring"}"#;
-    for name in ["success", "runs_total", "last_run_timestamp_seconds", "duration_seconds_count"] {
+    for name in ["success", "runs_total", "last_run_timestamp_seconds"] {
         let series = format!("linkproof_check_{name}{labels}");
         assert_eq!(value(&page, &series).as_deref(), Some("0"), "{series}");
     }
@@ -74,12 +74,12 @@ fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
         r#"linkproof_check_reason{check="monitoring/dns",target="monitoring",reason="public_address"}"#;
     let address =
         r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="203.0.113.20"}"#;
-    let diagnosis = r#"linkproof_diagnosis{cause="private_dns_off"}"#;
+    let diagnosis = r#"linkproof_diagnosis{cause="private_dns_off",check="monitoring/dns",severity="critical"}"#;
     let before = page(&metrics, &broken, ExpositionFormat::Text);
     let after = page(&metrics, &healthy, ExpositionFormat::Text);
     let values = |page: &str| [reason, address, diagnosis].map(|series| value(page, series));
     assert_eq!(values(&before), [Some("1".into()), Some("0".into()), Some("1".into())]);
-    assert_eq!(values(&after), [Some("0".into()), None, Some("0".into())]);
+    assert_eq!(values(&after), [Some("0".into()), None, None]);
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     let report = fixture::healthy();
     let metrics = Metrics::of(&report);
     metrics.observe(report.checks[5].last.as_ref().unwrap());
-    let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",probe="icmp"}"#;
-    let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",probe="tcp"}"#;
+    let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",protocol="icmp"}"#;
+    let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",protocol="tcp"}"#;
     let text = page(&metrics, &report, ExpositionFormat::Text);
     assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
     let mut other = report.clone();
@@ -277,6 +277,39 @@ fn the_textfile_holds_nothing_that_node_exporter_says_of_itself() {
     let names = page.lines().filter(|line| !line.starts_with('#'));
     assert!(page.contains("linkproof_check_success{") && names.clone().count() > 100);
     assert_eq!(names.filter(|line| !line.starts_with("linkproof_")).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn an_inconclusive_address_has_neither_passed_nor_failed() {
+    let mut report = fixture::healthy();
+    let last = report.checks[4].last.as_mut().unwrap();
+    last.addresses[0].outcome = Outcome::Inconclusive(Reason::ServiceError);
+    let ip = last.addresses[0].ip;
+    let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
+    let series = |name: &str| format!(r#"{name}{{check="monitoring/call",target="monitoring",ip="{ip}"}}"#);
+    assert_eq!(value(&page, &series("linkproof_address_success")), None);
+    assert_eq!(value(&page, &series("linkproof_address_inconclusive")).as_deref(), Some("1"));
+}
+
+#[test]
+fn a_check_that_does_not_apply_has_no_success() {
+    let report = fixture::healthy();
+    let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
+    assert_eq!(value(&page, r#"linkproof_check_success{check="egress/ipv6",target="ipv6"}"#), None);
+    assert_eq!(value(&page, "linkproof_success").as_deref(), Some("1"));
+    let leak = fixture::named("leak");
+    let page = self::page(&Metrics::of(&leak), &leak, ExpositionFormat::Text);
+    assert_eq!(value(&page, "linkproof_success").as_deref(), Some("0"));
+}
+
+/// An endpoint with three addresses and without a call, with all that it can show at once.
+#[test]
+fn an_endpoint_costs_at_most_50_series() {
+    let report = fixture::three_addresses();
+    let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
+    let of_endpoint = |line: &&str| line.contains(r#"target="monitoring""#);
+    let count = page.lines().filter(of_endpoint).count();
+    assert!((30..=50).contains(&count), "{count}");
 }
 
 #[test]

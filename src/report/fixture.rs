@@ -43,6 +43,7 @@ pub fn all() -> Vec<(&'static str, Report)> {
         ("intercepted", intercepted()),
         ("not_permitted", not_permitted()),
         ("control_failed", control_failed()),
+        ("throttled", throttled()),
         ("nothing_but_skipped", nothing_but_skipped()),
         ("just_started", just_started()),
         ("proxy_set", proxy_set()),
@@ -311,6 +312,17 @@ pub fn probe(protocol: Protocol, ip_text: &str, sent: u32, result: ProbeResult) 
     EgressProbe { host: None, ip: ip(ip_text), protocol, port, sent, result }
 }
 
+/// An endpoint without a call.
+pub fn three_addresses() -> Report {
+    let ips = ["10.0.1.57", "10.0.2.113", "10.0.3.9"];
+    let mut report = replaced(vec![
+        dns(Outcome::Pass, &ips.map(|ip| (ip, Scope::Vpc))),
+        connect(ips.map(answered).to_vec()),
+    ]);
+    report.checks.retain(|check| check.id != step(Step::Call));
+    report
+}
+
 pub fn silent_probes() -> Vec<EgressProbe> {
     let targets = ["1.1.1.1", "8.8.8.8", "9.9.9.9"];
     let probes = [(Protocol::Icmp, 5), (Protocol::Tcp, 1), (Protocol::Udp, 1)];
@@ -482,6 +494,14 @@ fn control_failed() -> Report {
         evidence.controls[2] =
             control(ControlKind::Resolver, "169.254.169.253:53", false, "no answer within 3 s");
     })])
+}
+
+fn throttled() -> Report {
+    let outcome = Outcome::Inconclusive(Reason::Throttled);
+    replaced(vec![call(vec![
+        refused("10.0.1.57", outcome, 400, "Throttling", "Rate exceeded"),
+        listed("10.0.2.113"),
+    ])])
 }
 
 fn nothing_but_skipped() -> Report {

@@ -116,8 +116,8 @@ fn one_prometheus_holds_five_hundred_instances_and_finds_the_six_that_leak() {
 
     let alerts = "count(ALERTS{alertname=\"LinkproofEgressOpen\",alertstate=\"firing\"})";
     prometheus.until(&format!("{alerts} == {LEAKS}"));
-    prometheus.until(&format!("sum(instance:linkproof_proven:bool) == {}", INSTANCES - LEAKS));
-    assert_eq!(prometheus.query("vpc_zone:linkproof_proven:ratio < 1").len(), 2 * ZONES);
+    prometheus.until(&format!("sum(instance:linkproof_passing:bool) == {}", INSTANCES - LEAKS));
+    assert_eq!(prometheus.query("vpc_zone:linkproof_passing:ratio < 1").len(), 2 * ZONES);
     assert_eq!(prometheus.query("up{job=\"linkproof\"} == 0"), []);
     let slowest = prometheus.query("max(scrape_duration_seconds)")[0].1;
     let samples = prometheus.query("sum(scrape_samples_scraped)")[0].1;
@@ -151,8 +151,8 @@ fn an_agent_inside_sends_what_a_prometheus_outside_alerts_on() {
         .arg(format!("--storage.agent.path={}", scratch.0.join("agent").display()))
         .arg("--web.listen-address=127.0.0.1:9091");
     let _agent = lab.spawn(&run);
-    outside.until(r#"vpc_zone:linkproof_proven:ratio{vpc="vpc-1",zone="use1-az1"} == 1"#);
+    outside.until(r#"vpc_zone:linkproof_passing:ratio{vpc="vpc-1",zone="use1-az1"} == 1"#);
     lab.inject(Fault::NatOpen);
     outside.until(r#"ALERTS{alertname="LinkproofEgressOpen",alertstate="firing"}"#);
-    outside.until(r#"vpc_zone:linkproof_proven:ratio{vpc="vpc-1",zone="use1-az1"} == 0"#);
+    outside.until(r#"vpc_zone:linkproof_passing:ratio{vpc="vpc-1",zone="use1-az1"} == 0"#);
 }

@@ -263,7 +263,7 @@ fn an_open_nat_is_in_the_receivers_hands_within_seconds_and_resolves_when_it_is_
         rules(&scratch)
     );
     let prometheus = Prometheus::start(&lab, &scratch, &jobs, &more);
-    prometheus.until("instance:linkproof_proven:bool == 1");
+    prometheus.until("instance:linkproof_passing:bool == 1");
     let firing = prometheus.query("ALERTS{alertstate='firing'}");
     assert_eq!(firing, [], "a healthy instance has no alerts");
 
@@ -277,8 +277,8 @@ fn an_open_nat_is_in_the_receivers_hands_within_seconds_and_resolves_when_it_is_
     // The window in which it opened may have heard only a part.
     assert!(description.contains("Reason: ") && description.contains("Cause: "), "{description}");
     prometheus.until(r#"linkproof_diagnosis{cause="internet_route_open"} == 1"#);
-    prometheus.until("instance:linkproof_proven:bool == 0");
-    prometheus.until(r#"vpc_zone_check:linkproof_proven:ratio{check="egress/ipv4"} == 0"#);
+    prometheus.until("instance:linkproof_passing:bool == 0");
+    prometheus.until(r#"vpc_zone_check:linkproof_passing:ratio{check="egress/ipv4"} == 0"#);
 
     let closed = Instant::now();
     lab.clear(Fault::NatOpen);

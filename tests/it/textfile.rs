@@ -36,7 +36,7 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
     // The shipped job, but for the way it finds its targets.
     let job = job("textfile.yml", NODE_EXPORTER);
     let prometheus = Prometheus::start(&lab, &scratch, &job, &format!("rule_files: {}", rules(&scratch)));
-    prometheus.until(r#"instance:linkproof_proven:bool{job="linkproof"} == 1"#);
+    prometheus.until(r#"instance:linkproof_passing:bool{job="linkproof"} == 1"#);
     assert_eq!(prometheus.query(r#"{job="linkproof",__name__=~"node_.+|process_.+"}"#), []);
     lab.inject(Fault::NatOpen);
     prometheus.until(r#"ALERTS{alertname="LinkproofEgressOpen",alertstate="firing"}"#);
