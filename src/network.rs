@@ -1,71 +1,68 @@
-//! Which addresses are the VPC's. Private is membership in a CIDR that somebody vouched for,
-//! never a guess by range: a VPC may own RFC 6598 or public ranges, its IPv6 addresses are
-//! global by nature, and an RFC 1918 address may belong to anybody's sinkhole.
+//! Which addresses are the VPC's. Private means inside a CIDR that instance metadata or the
+//! configuration lists, never a guess by range: a VPC may own RFC 6598 or public ranges, its IPv6
+//! addresses are global, and an RFC 1918 address may belong to any other network.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-/// An address range, kept with its host bits cleared.
+/// An address range without host bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Cidr {
-    network: IpAddr,
-    prefix: u8,
-}
+pub struct Cidr(IpNet);
 
 impl Cidr {
     pub fn contains(self, ip: IpAddr) -> bool {
-        match (self.network, ip) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
-                clear_host_bits(ip, self.prefix) == self.network
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
+        self.0.contains(&ip)
+    }
+
+    pub fn is_everything(self) -> bool {
+        self.0.prefix_len() == 0
     }
 
     pub fn is_ipv4(self) -> bool {
-        self.network.is_ipv4()
+        self.0.network().is_ipv4()
     }
 }
 
-fn clear_host_bits(ip: IpAddr, prefix: u8) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
-            Ipv4Addr::from_bits(ip.to_bits() & mask).into()
-        }
-        IpAddr::V6(ip) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);
-            Ipv6Addr::from_bits(ip.to_bits() & mask).into()
+/// Why a text is not an address range.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CidrError {
+    Invalid { text: String },
+    HostBits { text: String, network: IpNet },
+}
+
+impl fmt::Display for CidrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { text } => {
+                write!(f, "invalid CIDR {text:?} (expected something like 10.0.0.0/16 or 2001:db8::/56)")
+            }
+            Self::HostBits { text, network } => write!(f, "CIDR {text:?} has host bits set; write {network}"),
         }
     }
 }
+
+impl std::error::Error for CidrError {}
 
 impl FromStr for Cidr {
-    type Err = String;
+    type Err = CidrError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address range: write it as 10.0.0.0/16 or 2001:db8::/56");
-        let (ip, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
-        let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
-        let widest = if ip.is_ipv4() { 32 } else { 128 };
-        if prefix > widest {
-            return Err(format!("{text:?} has a prefix longer than {widest}"));
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let net: IpNet = text.parse().map_err(|_| CidrError::Invalid { text: text.to_owned() })?;
+        let network = net.trunc();
+        if network != net {
+            return Err(CidrError::HostBits { text: text.to_owned(), network });
         }
-        let network = clear_host_bits(ip, prefix);
-        if network != ip {
-            return Err(format!("{text:?} has host bits set: write {network}/{prefix}"));
-        }
-        Ok(Self { network, prefix })
+        Ok(Self(net))
     }
 }
 
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -75,8 +72,8 @@ impl Serialize for Cidr {
     }
 }
 
-/// Where an address lies, seen from the instance. The last three are what its range says
-/// once nobody vouches for it.
+/// Where an address lies, seen from the instance. The last three say what kind of range it is in,
+/// when it is in none of the known CIDRs.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -84,7 +81,7 @@ pub enum Scope {
     Vpc,
     /// Inside `expected_cidrs`.
     Expected,
-    /// RFC 1918, RFC 6598 or unique local, but nobody's that we know.
+    /// RFC 1918, RFC 6598 or unique local, but not in a known CIDR.
     Private,
     Public,
     /// Loopback, link-local, unspecified, multicast, reserved: no endpoint can be there.
@@ -109,12 +106,12 @@ impl Scope {
     }
 }
 
-/// The ranges that are vouched for: the VPC's own by metadata, others by configuration.
+/// The known ranges: the VPC's own by metadata, others by configuration.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Network {
     pub vpc: Vec<Cidr>,
     pub expected: Vec<Cidr>,
-    /// Nobody is going to tell the VPC's own: `expected` is all there is.
+    /// Metadata is off, so `expected` is all there is.
     pub metadata_off: bool,
 }
 
@@ -154,7 +151,7 @@ pub fn embedded_ipv4(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// A stand-in for "run by somebody else": addresses of one operator are near one another
+/// A stand-in for "run by another operator": addresses of one operator are near one another
 /// (1.1.1.1 and 1.0.0.1, 8.8.8.8 and 8.8.4.4), so only a different /8, or /32 of IPv6, counts.
 pub fn operator(ip: IpAddr) -> u32 {
     match embedded_ipv4(ip) {
@@ -269,12 +266,10 @@ mod tests {
 
     #[test]
     fn a_range_is_refused_with_the_way_to_write_it() {
-        let refusal = |text: &str| text.parse::<Cidr>().unwrap_err();
-        assert_eq!(refusal("10.0.1.0/16"), "\"10.0.1.0/16\" has host bits set: write 10.0.0.0/16");
-        assert_eq!(refusal("10.0.0.0/33"), "\"10.0.0.0/33\" has a prefix longer than 32");
-        assert_eq!(refusal("::/129"), "\"::/129\" has a prefix longer than 128");
-        for text in ["10.0.0.0", "corp", "10.0.0/8", "10.0.0.0/x", "/8", ""] {
-            assert!(refusal(text).contains("is no address range"), "{text}");
+        let error = |text: &str| text.parse::<Cidr>().unwrap_err().to_string();
+        assert_eq!(error("10.0.1.0/16"), "CIDR \"10.0.1.0/16\" has host bits set; write 10.0.0.0/16");
+        for text in ["10.0.0.0/33", "::/129", "10.0.0.0", "corp", "10.0.0/8", "10.0.0.0/x", "/8", ""] {
+            assert!(error(text).starts_with("invalid CIDR"), "{text}");
         }
         for text in ["0.0.0.0/0", "10.0.0.1/32", "::/0", "2001:db8::1/128"] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);

@@ -36,7 +36,7 @@ pub static CREDENTIALS_KEYS: Keys = Keys { table: "[credentials]", known: &["int
 pub static WEB_KEYS: Keys =
     Keys { table: "[web]", known: &["listen", "config_file", "open_health", "textfile"] };
 
-/// As many as a large hub has ranges.
+/// More ranges than a large hub VPC has.
 const MOST_CIDRS: usize = 64;
 
 /// `None` where anything is wrong; the problems say what.
@@ -77,7 +77,7 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
         && config.egress.is_none()
         && let Some(value) = table.value("endpoint")
     {
-        let message = "nothing is left to check: there is no endpoint, and egress is not enabled";
+        let message = "nothing to check: no endpoint is configured and egress is not enabled";
         problems.add(&value.span, message);
     }
     let needs_region = |endpoint: &&EndpointConfig| match endpoint.host {
@@ -89,8 +89,7 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
         && let Some(value) = table.value("instance")
         && let Some(endpoint) = config.endpoints.iter().find(needs_region)
     {
-        let message =
-            format!("without metadata, region must be given: endpoint {:?} needs it", endpoint.name);
+        let message = format!("set region: metadata is off, and endpoint {:?} needs a region", endpoint.name);
         problems.add(&value.span, message);
     }
 }

@@ -10,28 +10,28 @@ const LONGEST_LABEL: usize = 63;
 pub fn host_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
-        return Err(format!("{text:?} is an IP address: give the name that resolves to it"));
+        return Err(format!("{text:?} is an IP address; use the name that resolves to it"));
     }
     if name.contains('*') {
-        return Err(format!("{text:?} is a wildcard: give one name that it covers"));
+        return Err(format!("{text:?} is a wildcard; use one name that it covers"));
     }
     if name.contains("://") || name.contains('/') {
-        return Err(format!("{text:?} is a URL: give the host alone"));
+        return Err(format!("{text:?} is a URL; use the host alone"));
     }
     if name.contains(':') {
-        return Err(format!("{text:?} holds a port: give the host alone"));
+        return Err(format!("{text:?} contains a port; use the host alone"));
     }
     if !name.is_ascii() {
-        return Err(format!("{text:?} is not ASCII: give the name as DNS has it, with xn-- labels"));
+        return Err(format!("{text:?} is not ASCII; write it as in DNS, with xn-- labels"));
     }
     if name.len() > LONGEST_NAME {
-        return Err(format!("this name has {} characters, and DNS allows {LONGEST_NAME}", name.len()));
+        return Err(format!("the name has {} characters; DNS allows {LONGEST_NAME}", name.len()));
     }
     if let Some(why) = name.split('.').find_map(wrong_label) {
-        return Err(format!("{text:?} is no host name: {why}"));
+        return Err(format!("invalid host name {text:?}: {why}"));
     }
     if !name.contains('.') {
-        return Err(format!("{text:?} is not fully qualified: search domains are not used"));
+        return Err(format!("{text:?} is not fully qualified; add its domain"));
     }
     Ok(name)
 }
@@ -43,10 +43,12 @@ fn wrong_label(label: &str) -> Option<String> {
         return Some("it has an empty label".to_owned());
     }
     if label.len() > LONGEST_LABEL {
-        return Some(format!("a label has {} characters, and DNS allows {LONGEST_LABEL}", label.len()));
+        return Some(format!("a label has {} characters; DNS allows {LONGEST_LABEL}", label.len()));
     }
     if !label.bytes().all(is_allowed) {
-        return Some(format!("{label:?} holds more than letters, digits, hyphens and underscores"));
+        return Some(format!(
+            "{label:?} contains characters other than letters, digits, hyphens and underscores"
+        ));
     }
     if label.starts_with('-') || label.ends_with('-') {
         return Some(format!("{label:?} begins or ends with a hyphen"));
@@ -84,27 +86,24 @@ mod tests {
         let long = format!("{}.example", "a".repeat(64));
         let too_long = ["abcdefg"; 32].join(".");
         for (text, why) in [
-            ("10.0.0.1", r#""10.0.0.1" is an IP address: give the name that resolves to it"#),
-            ("[::1]", r#""[::1]" is an IP address: give the name that resolves to it"#),
-            ("*.s3.amazonaws.com", r#""*.s3.amazonaws.com" is a wildcard: give one name that it covers"#),
-            ("https://x.example/", r#""https://x.example/" is a URL: give the host alone"#),
-            ("x.example:443", r#""x.example:443" holds a port: give the host alone"#),
-            (
-                "bücher.example",
-                r#""bücher.example" is not ASCII: give the name as DNS has it, with xn-- labels"#,
-            ),
-            ("x..example", r#""x..example" is no host name: it has an empty label"#),
-            ("", r#""" is no host name: it has an empty label"#),
-            (".", r#""." is no host name: it has an empty label"#),
-            ("-x.example", r#""-x.example" is no host name: "-x" begins or ends with a hyphen"#),
-            ("x-.example", r#""x-.example" is no host name: "x-" begins or ends with a hyphen"#),
+            ("10.0.0.1", r#""10.0.0.1" is an IP address; use the name that resolves to it"#),
+            ("[::1]", r#""[::1]" is an IP address; use the name that resolves to it"#),
+            ("*.s3.amazonaws.com", r#""*.s3.amazonaws.com" is a wildcard; use one name that it covers"#),
+            ("https://x.example/", r#""https://x.example/" is a URL; use the host alone"#),
+            ("x.example:443", r#""x.example:443" contains a port; use the host alone"#),
+            ("bücher.example", r#""bücher.example" is not ASCII; write it as in DNS, with xn-- labels"#),
+            ("x..example", r#"invalid host name "x..example": it has an empty label"#),
+            ("", r#"invalid host name "": it has an empty label"#),
+            (".", r#"invalid host name ".": it has an empty label"#),
+            ("-x.example", r#"invalid host name "-x.example": "-x" begins or ends with a hyphen"#),
+            ("x-.example", r#"invalid host name "x-.example": "x-" begins or ends with a hyphen"#),
             (
                 "a b.example",
-                r#""a b.example" is no host name: "a b" holds more than letters, digits, hyphens and underscores"#,
+                r#"invalid host name "a b.example": "a b" contains characters other than letters, digits, hyphens and underscores"#,
             ),
-            ("partner", r#""partner" is not fully qualified: search domains are not used"#),
-            (&long, &format!("{long:?} is no host name: a label has 64 characters, and DNS allows 63")),
-            (&too_long, "this name has 255 characters, and DNS allows 253"),
+            ("partner", r#""partner" is not fully qualified; add its domain"#),
+            (&long, &format!("invalid host name {long:?}: a label has 64 characters; DNS allows 63")),
+            (&too_long, "the name has 255 characters; DNS allows 253"),
         ] {
             assert_eq!(host_name(text).as_ref().map_err(String::as_str), Err(why));
         }

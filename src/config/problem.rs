@@ -34,7 +34,7 @@ impl fmt::Display for ConfigError {
                 let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
                 f.write_str(&mistakes.join("\n"))
             }
-            Self::Unreadable { path, source } => write!(f, "{}: cannot be read: {source}", path.display()),
+            Self::Unreadable { path, source } => write!(f, "cannot read {}: {source}", path.display()),
         }
     }
 }

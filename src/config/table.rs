@@ -39,7 +39,7 @@ impl<'a> Table<'a> {
             let name: &str = key.get_ref();
             if !keys.known.contains(&name) {
                 let hint = did_you_mean(name, keys.known.iter().copied())
-                    .unwrap_or_else(|| format!("{} knows {}", keys.table, keys.known.join(", ")));
+                    .unwrap_or_else(|| format!("{} accepts {}", keys.table, keys.known.join(", ")));
                 problems.add(&key.span(), format!("unknown key {name:?}: {hint}"));
             }
         }
@@ -117,7 +117,7 @@ impl<'a> Value<'a> {
         };
         let port = u16::from_str_radix(number.as_str(), number.radix()).ok().filter(|port| *port != 0);
         if port.is_none() {
-            problems.add(&self.span, format!("{number} is no port: 1 to 65535"));
+            problems.add(&self.span, format!("invalid port {number} (expected 1 to 65535)"));
         }
         port
     }
@@ -135,7 +135,7 @@ impl<'a> Value<'a> {
             return self.refuse(expected, problems);
         };
         if items.len() > most {
-            let message = format!("{} may hold {most} entries at most, not {}", self.key, items.len());
+            let message = format!("{} has {} entries; at most {most} are allowed", self.key, items.len());
             problems.add(&self.span, message);
             return None;
         }
@@ -160,7 +160,7 @@ impl<'a> Value<'a> {
         for item in &items {
             match read(item, problems) {
                 Some(value) if all.contains(&value) => {
-                    problems.add(&item.span, format!("{} holds this twice", self.key));
+                    problems.add(&item.span, format!("duplicate entry in {}", self.key));
                 }
                 Some(value) => all.push(value),
                 None => {}
@@ -170,7 +170,7 @@ impl<'a> Value<'a> {
     }
 
     fn refuse<T>(&self, expected: &str, problems: &mut Problems<'_>) -> Option<T> {
-        let verb = if self.is_item { "hold" } else { "be" };
+        let verb = if self.is_item { "contain" } else { "be" };
         let found = match self.content {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",

@@ -43,7 +43,7 @@ pub fn ends_in_time(
     {
         let (wait, interval) = (written(wait), written(interval));
         let message = format!(
-            "{key} ({wait}) must be below interval ({interval}): an attempt has to end before the next begins"
+            "{key} ({wait}) must be less than interval ({interval}), so that a run ends before the next begins"
         );
         problems.add(&value.span, message);
     }

@@ -11,7 +11,7 @@ use super::table::Value;
 use crate::network::{Cidr, Network, Scope};
 use crate::observation::Proof;
 
-/// Below a second a check would be a load, above a day it would be an archive.
+/// Below a second a check would load the services it checks; above a day it would report the past.
 pub const INTERVALS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 /// Below 10 ms a busy machine looks like a broken path.
@@ -32,7 +32,8 @@ pub fn duration(
 ) -> Option<Duration> {
     let text = value.text("a string such as \"30s\"", problems)?;
     let Ok(duration) = humantime::parse_duration(text) else {
-        let message = format!("{text:?} is no duration: write it as \"500ms\", \"30s\" or \"1m30s\"");
+        let message =
+            format!("invalid duration {text:?}: add a unit, such as \"500ms\", \"30s\" or \"1m30s\"");
         problems.add(&value.span, message);
         return None;
     };
@@ -56,9 +57,9 @@ pub fn region(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> 
     }
     let region = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let message = if is_region(region) {
-        format!("{text:?} is a zone: write its region, {region:?}")
+        format!("{text:?} is an availability zone; set its region, {region:?}")
     } else {
-        format!("{text:?} is no region: write it as \"us-east-1\"")
+        format!("invalid region {text:?} (expected something like \"us-east-1\")")
     };
     problems.add(&value.span, message);
     None
@@ -76,41 +77,49 @@ fn is_region(text: &str) -> bool {
 
 pub fn cidr(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
     let text = value.text("strings such as \"10.50.0.0/16\"", problems)?;
-    let cidr: Result<Cidr, String> = text.parse().and_then(|cidr: Cidr| {
-        // Everything would be private, and no check could ever fail on a public answer.
-        if cidr.to_string().ends_with("/0") {
-            return Err(format!("{text:?} is the whole internet: name the ranges of your own"));
+    let cidr: Cidr = match text.parse() {
+        Ok(cidr) => cidr,
+        Err(error) => {
+            problems.add(&value.span, error.to_string());
+            return None;
         }
-        Ok(cidr)
-    });
-    cidr.inspect_err(|why| problems.add(&value.span, why)).ok()
+    };
+    // Every address would be private, and no check could ever fail on a public one.
+    if cidr.is_everything() {
+        problems.add(&value.span, format!("CIDR {text:?} covers every address; list your own ranges"));
+        return None;
+    }
+    Some(cidr)
 }
 
 /// A host of the internet by its literal, so that no name server is needed to find it.
 pub fn public_address(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<IpAddr> {
     let text = value.text("strings such as \"1.1.1.1\"", problems)?;
     let Ok(ip) = text.parse::<IpAddr>() else {
-        problems.add(&value.span, format!("{text:?} is no IP address: names belong in hosts"));
+        problems.add(&value.span, format!("invalid IP address {text:?}; put names in hosts"));
         return None;
     };
     if let IpAddr::V6(v6) = ip
         && let Some(v4) = v6.to_ipv4_mapped()
     {
-        problems.add(&value.span, format!("{text:?} would be sent over IPv4: write \"{v4}\""));
+        problems.add(&value.span, format!("{text:?} is an IPv4-mapped address; write \"{v4}\""));
         return None;
     }
     match Network::default().scope(ip) {
         Scope::Public => Some(ip),
         Scope::Private => {
-            let why = "is private: only an answer from the internet proves a way out";
-            problems.add(&value.span, format!("{text:?} {why}"));
+            let message = format!("{text:?} is private; egress targets must be on the internet");
+            problems.add(&value.span, message);
             None
         }
         Scope::Special => {
-            problems.add(&value.span, format!("{text:?} is no host of the internet"));
+            problems.add(
+                &value.span,
+                format!("{text:?} is a special-purpose address; egress targets must be on the internet"),
+            );
             None
         }
-        // Nobody vouches for anything in an empty network.
+        // An empty network has no ranges of its own.
         Scope::Vpc | Scope::Expected => None,
     }
 }
@@ -124,7 +133,7 @@ pub fn host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
 pub fn public_host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
     let text = value.text("strings such as \"www.amazon.com\"", problems)?;
     if text.parse::<IpAddr>().is_ok() {
-        problems.add(&value.span, format!("{text:?} is an IP address: it belongs in addresses"));
+        problems.add(&value.span, format!("{text:?} is an IP address; put it in addresses"));
         return None;
     }
     host_name(text).inspect_err(|why| problems.add(&value.span, why)).ok()
@@ -133,7 +142,7 @@ pub fn public_host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Str
 pub fn absolute_path(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
     let path = PathBuf::from(value.text("a string such as \"/etc/pki/corp.pem\"", problems)?);
     if !path.is_absolute() {
-        // A daemon's working directory is nobody's intention.
+        // A daemon's working directory is "/", which is never what a relative path means.
         problems.add(&value.span, format!("{} must be an absolute path", value.key));
         return None;
     }
@@ -143,14 +152,14 @@ pub fn absolute_path(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<P
 pub fn textfile(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<PathBuf> {
     let path = absolute_path(value, problems)?;
     if path.extension().is_none_or(|extension| extension != "prom") {
-        let message = format!("{} must end in .prom: node_exporter reads no other file", value.key);
+        let message = format!("{} must end in .prom; node_exporter ignores other files", value.key);
         problems.add(&value.span, message);
         return None;
     }
     Some(path)
 }
 
-/// As many as anybody has networks to be scraped from.
+/// More than enough for every network that a host is scraped from.
 const MOST_LISTENERS: usize = 16;
 
 /// One address, or a list of them.
@@ -159,8 +168,9 @@ pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<Sock
         let text = value.text("a string such as \"[::]:10042\"", problems)?;
         let listen = text.parse();
         if listen.is_err() {
-            let message =
-                format!("{text:?} is no address and port: write it as \"[::]:10042\" or \"127.0.0.1:10042\"");
+            let message = format!(
+                "invalid address {text:?} (expected something like \"[::]:10042\" or \"127.0.0.1:10042\")"
+            );
             problems.add(&value.span, message);
         }
         listen.ok()
@@ -170,7 +180,7 @@ pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<Sock
     }
     let all = value.list(MOST_LISTENERS, problems, one)?;
     if all.is_empty() {
-        problems.add(&value.span, "listen must hold an address: without one nobody can ask");
+        problems.add(&value.span, "listen must contain at least one address");
         return None;
     }
     Some(all)
@@ -183,7 +193,7 @@ pub fn proof(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Proof> {
     let text = value.text("\"aws:SourceVpce\" or \"aws:SourceVpc\"", problems)?;
     let known = Proof::ALL.into_iter().find(|proof| proof.key() == text);
     if known.is_none() {
-        problems.add(&value.span, format!("proof must be \"aws:SourceVpce\" or \"aws:SourceVpc\", the condition of the role's policy, not {text:?}"));
+        problems.add(&value.span, format!("invalid proof {text:?}; it must be \"aws:SourceVpce\" or \"aws:SourceVpc\", the condition in the role's policy"));
     }
     known
 }
@@ -194,7 +204,10 @@ pub fn namespace(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Strin
         && !text.starts_with(':')
         && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     if !is_namespace {
-        problems.add(&value.span, format!("{text:?} is no CloudWatch namespace: write it as \"AWS/EC2\""));
+        problems.add(
+            &value.span,
+            format!("invalid CloudWatch namespace {text:?} (expected something like \"AWS/EC2\")"),
+        );
         return None;
     }
     Some(text.to_owned())

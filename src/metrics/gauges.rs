@@ -6,7 +6,8 @@ use super::counters::exact;
 use super::family::Family;
 use crate::network::Scope;
 use crate::observation::{
-    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, Phase, QueryResult, Resolver, Status,
+    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, Phase, QueryResult, Resolver,
+    Status,
 };
 use crate::report::{CheckReport, Report};
 
@@ -24,10 +25,7 @@ pub fn families(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {
 
 fn checks(report: &Report) -> Vec<Family> {
     let gauge = |name, help| Family::gauge(name, help);
-    let mut success = gauge(
-        "linkproof_check_success",
-        "Whether the last run of the check passed.",
-    );
+    let mut success = gauge("linkproof_check_success", "Whether the last run of the check passed.");
     let mut state = gauge(
         "linkproof_check_state",
         "Outcome of the last run of the check: 1 for its state, 0 for the others.",
@@ -44,10 +42,7 @@ fn checks(report: &Report) -> Vec<Family> {
         "linkproof_check_last_success_timestamp_seconds",
         "Start of the last run of the check that passed, in Unix time.",
     );
-    let mut interval = gauge(
-        "linkproof_check_interval_seconds",
-        "Configured check interval in seconds.",
-    );
+    let mut interval = gauge("linkproof_check_interval_seconds", "Configured check interval in seconds.");
     let mut duration =
         gauge("linkproof_check_last_duration_seconds", "Duration of the last run of the check in seconds.");
     for check in &report.checks {
@@ -70,16 +65,15 @@ fn checks(report: &Report) -> Vec<Family> {
         last_success.set(&labels, unix(check.last_success_at));
         interval.set(&labels, check.interval.as_secs_f64());
     }
-    let mut overall = gauge("linkproof_success", "Whether the whole run passed: no check failed or is inconclusive.");
+    let mut overall =
+        gauge("linkproof_success", "Whether the whole run passed: no check failed or is inconclusive.");
     overall.set(&[], flag(report.state() == Status::Pass));
     vec![overall, success, state, duration, runs, failures, inconclusive, last_run, last_success, interval]
 }
 
 fn runs(report: &Report) -> Vec<Family> {
-    let mut phases = Family::gauge(
-        "linkproof_check_phase_seconds",
-        "Duration of a phase of the last run in seconds.",
-    );
+    let mut phases =
+        Family::gauge("linkproof_check_phase_seconds", "Duration of a phase of the last run in seconds.");
     let mut success = Family::gauge(
         "linkproof_address_success",
         "Whether the address passed the last run of the check; absent where that is not known.",
@@ -88,10 +82,8 @@ fn runs(report: &Report) -> Vec<Family> {
         "linkproof_address_inconclusive",
         "Addresses whose last run of the check was inconclusive.",
     );
-    let mut address_phases = Family::gauge(
-        "linkproof_address_phase_seconds",
-        "Duration of a phase at the address in seconds.",
-    );
+    let mut address_phases =
+        Family::gauge("linkproof_address_phase_seconds", "Duration of a phase at the address in seconds.");
     for (check, last) in last(report) {
         let id = check.id.to_string();
         let labels = [("check", id.as_str()), ("target", check.id.target())];
@@ -153,10 +145,7 @@ impl EvidenceFamilies {
     fn new() -> Self {
         let gauge = |name, help| Family::gauge(name, help);
         Self {
-            addresses: gauge(
-                "linkproof_dns_addresses",
-                "Addresses that the name resolved to, by scope.",
-            ),
+            addresses: gauge("linkproof_dns_addresses", "Addresses that the name resolved to, by scope."),
             ttl: gauge(
                 "linkproof_dns_ttl_seconds",
                 "Shortest TTL in the responses of the system resolvers in seconds.",
@@ -165,10 +154,7 @@ impl EvidenceFamilies {
                 "linkproof_egress_control_success",
                 "Whether the control probes of the last egress window succeeded.",
             ),
-            socket: gauge(
-                "linkproof_icmp_socket_info",
-                "Kind of ICMP socket in use: dgram, raw or none.",
-            ),
+            socket: gauge("linkproof_icmp_socket_info", "Kind of ICMP socket in use: dgram, raw or none."),
             status: gauge(
                 "linkproof_call_http_status",
                 "HTTP status of the last call to the address; 0 without an HTTP response.",
@@ -299,10 +285,7 @@ fn agent(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {
         "Whether the last reload of the configuration succeeded.",
     );
     reload.set(&[], flag(last_reload_succeeded));
-    let mut instance = Family::gauge(
-        "linkproof_instance_info",
-        "Instance as described by its metadata.",
-    );
+    let mut instance = Family::gauge("linkproof_instance_info", "Instance as described by its metadata.");
     if let Some(facts) = &report.instance {
         let labels = [
             ("instance_id", &facts.instance_id),

@@ -74,7 +74,8 @@ fn a_reason_falls_to_zero_when_it_is_over_and_an_address_vanishes() {
         r#"linkproof_check_reason{check="monitoring/dns",target="monitoring",reason="public_address"}"#;
     let address =
         r#"linkproof_address_success{check="monitoring/dns",target="monitoring",ip="203.0.113.20"}"#;
-    let diagnosis = r#"linkproof_diagnosis{cause="private_dns_off",check="monitoring/dns",severity="critical"}"#;
+    let diagnosis =
+        r#"linkproof_diagnosis{cause="private_dns_off",check="monitoring/dns",severity="critical"}"#;
     let before = page(&metrics, &broken, ExpositionFormat::Text);
     let after = page(&metrics, &healthy, ExpositionFormat::Text);
     let values = |page: &str| [reason, address, diagnosis].map(|series| value(page, series));
@@ -101,7 +102,8 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     let metrics = Metrics::of(&report);
     metrics.observe(report.checks[5].last.as_ref().unwrap());
     let sent = r#"linkproof_egress_sent_total{check="egress/ipv4",target="8.8.8.8",protocol="icmp"}"#;
-    let by_name = r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",protocol="tcp"}"#;
+    let by_name =
+        r#"linkproof_egress_sent_total{check="egress/ipv4",target="www.amazon.com",protocol="tcp"}"#;
     let text = page(&metrics, &report, ExpositionFormat::Text);
     assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
     let mut other = report.clone();
