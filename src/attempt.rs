@@ -78,6 +78,14 @@ pub struct CallRequest {
     pub namespace: String,
 }
 
+/// What became of the signed call in a run of an endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CallStep {
+    Made,
+    /// It was not due, or a prerequisite was missing.
+    Skipped,
+}
+
 /// Why a call could not be signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NotSigned {
@@ -112,14 +120,15 @@ impl<P: Probes> Runner<P> {
         Self { probes, known: watch::Sender::default(), sink }
     }
 
-    /// `with_call` says whether the signed step is due.
-    pub async fn run(&self, item: &Item, region: Option<&str>, with_call: bool) {
+    /// `with_call` says whether the signed call is due.
+    pub async fn run(&self, item: &Item, region: Option<&str>, with_call: bool) -> CallStep {
         match item {
             Item::Instance(timing) => self.instance(*timing).await,
             Item::Credentials(timing) => self.credentials(*timing, region).await,
-            Item::Endpoint(endpoint) => self.endpoint(endpoint, with_call).await,
+            Item::Endpoint(endpoint) => return self.endpoint(endpoint, with_call).await,
             Item::Egress(egress) => self.egress(egress).await,
         }
+        CallStep::Skipped
     }
 
     async fn instance(&self, timing: Timing) {

@@ -1,4 +1,4 @@
-//! Runs a plan on the clock: each item on its own interval, never beside itself, spread out.
+//! Runs a plan on the clock: each item at its own interval, never twice at a time, spread at random.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +8,20 @@ use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::attempt::{Probes, Runner};
+use crate::attempt::{CallStep, Probes, Runner};
 use crate::plan::{Item, Plan};
 
-/// Within this everything has begun for the first time.
+/// Everything starts for the first time within this time.
 const FIRST_ROUND: Duration = Duration::from_secs(5);
 
 /// Follows the plan until it can no longer change. An item that a new plan still has goes on
-/// undisturbed; one that is gone or different ends at once.
-pub async fn run<P: Probes>(runner: Arc<Runner<P>>, mut plan: watch::Receiver<Arc<Plan>>) {
+/// undisturbed; one that is gone or different ends at once. A change of `check_now` runs every
+/// check at once, calls included; the intervals stay as they are.
+pub async fn run<P: Probes>(
+    runner: Arc<Runner<P>>,
+    mut plan: watch::Receiver<Arc<Plan>>,
+    check_now: watch::Receiver<u64>,
+) {
     let mut tasks = JoinSet::new();
     let mut running: Vec<(Item, Option<String>, AbortHandle)> = Vec::new();
     loop {
@@ -33,7 +38,9 @@ pub async fn run<P: Probes>(runner: Arc<Runner<P>>, mut plan: watch::Receiver<Ar
                 continue;
             }
             let region = region_for(item, &wanted);
-            let repeated = repeat(Arc::clone(&runner), item.clone(), region.clone());
+            let mut check_now = check_now.clone();
+            check_now.mark_unchanged();
+            let repeated = repeat(Arc::clone(&runner), item.clone(), region.clone(), check_now);
             running.push((item.clone(), region, tasks.spawn(repeated)));
         }
         while tasks.try_join_next().is_some() {}
@@ -43,7 +50,7 @@ pub async fn run<P: Probes>(runner: Arc<Runner<P>>, mut plan: watch::Receiver<Ar
     }
 }
 
-/// Ladders carry theirs; nothing else is asked of a region.
+/// An endpoint carries its own region.
 fn region_for(item: &Item, plan: &Plan) -> Option<String> {
     match item {
         Item::Credentials(_) => plan.region.clone(),
@@ -51,14 +58,26 @@ fn region_for(item: &Item, plan: &Plan) -> Option<String> {
     }
 }
 
-async fn repeat<P: Probes>(runner: Arc<Runner<P>>, item: Item, region: Option<String>) {
+async fn repeat<P: Probes>(
+    runner: Arc<Runner<P>>,
+    item: Item,
+    region: Option<String>,
+    mut check_now: watch::Receiver<u64>,
+) {
     let interval = interval(&item);
     let mut ticks = interval_at(Instant::now() + offset(&item), interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut calls = Calls::of(&item);
     loop {
-        let at = ticks.tick().await;
-        runner.run(&item, region.as_deref(), calls.is_due(at)).await;
+        let (at, asked) = tokio::select! {
+            at = ticks.tick() => (at, false),
+            Ok(()) = check_now.changed() => (Instant::now(), true),
+        };
+        let with_call = calls.is_due(at) || asked;
+        let made = runner.run(&item, region.as_deref(), with_call).await;
+        if with_call {
+            calls.follow(made, at);
+        }
     }
 }
 
@@ -79,8 +98,9 @@ fn offset(item: &Item) -> Duration {
     }
 }
 
-/// When the signed step of an endpoint is due: on its own interval, which it keeps to the nearest
-/// attempt of the endpoint.
+/// When the signed call of an endpoint is due: at its own interval, to the nearest run of the
+/// endpoint. A call that was skipped for a prerequisite stays due, so that a repaired endpoint is
+/// called in its next run. The runs of a fleet are spread at random, and so are these calls.
 struct Calls {
     every: Option<Duration>,
     next: Option<Instant>,
@@ -96,13 +116,15 @@ impl Calls {
         Self { every, next: None, slack: interval(item) / 2 }
     }
 
-    fn is_due(&mut self, at: Instant) -> bool {
-        let Some(every) = self.every else { return false };
-        let due = self.next.is_none_or(|next| at + self.slack >= next);
-        if due {
-            self.next = Some(at + every);
-        }
-        due
+    fn is_due(&self, at: Instant) -> bool {
+        self.every.is_some() && self.next.is_none_or(|next| at + self.slack >= next)
+    }
+
+    fn follow(&mut self, call: CallStep, at: Instant) {
+        self.next = match call {
+            CallStep::Made => self.every.map(|every| at + every),
+            CallStep::Skipped => None,
+        };
     }
 }
 
@@ -119,6 +141,7 @@ mod tests {
 
     struct Running {
         plan: watch::Sender<Arc<Plan>>,
+        check_now: watch::Sender<u64>,
         observations: mpsc::Receiver<Observation>,
         began: Instant,
     }
@@ -129,9 +152,9 @@ mod tests {
 
     fn start(probes: Scripted) -> Running {
         let (sink, observations) = mpsc::channel(1024);
-        let plan = watch::Sender::new(Arc::new(plan()));
-        tokio::spawn(run(Arc::new(Runner::new(probes, sink)), plan.subscribe()));
-        Running { plan, observations, began: Instant::now() }
+        let (plan, check_now) = (watch::Sender::new(Arc::new(plan())), watch::Sender::new(0));
+        tokio::spawn(run(Arc::new(Runner::new(probes, sink)), plan.subscribe(), check_now.subscribe()));
+        Running { plan, check_now, observations, began: Instant::now() }
     }
 
     impl Running {
@@ -189,6 +212,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_check_can_be_asked_for_between_its_turns() {
+        let mut running = start(inside());
+        let before = running.result("monitoring/call", 100).await;
+        running.check_now.send_modify(|count| *count += 1);
+        let after = running.result("monitoring/call", 200).await;
+        assert_eq!((before.len(), after.len()), (1, 1));
+        assert!(after[0] < Duration::from_secs(101), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_skipped_call_is_made_in_the_next_run() {
+        let result = start(Scripted { unsigned_calls: Arc::new(3.into()), ..inside() })
+            .result("monitoring/call", 500)
+            .await;
+        // Three runs without credentials, 30 s apart, then the call's own interval.
+        assert_eq!(gaps(&result), [30, 30, 30, 300], "{result:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_new_plan_ends_what_is_gone_and_leaves_the_rest_alone() {
         let mut running = start(inside());
         let before = running.result("egress/ipv4", 200).await;
@@ -212,8 +254,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_ends_when_the_plan_can_no_longer_change() {
         let (sink, _observations) = mpsc::channel(1024);
-        let plan = watch::Sender::new(Arc::new(plan()));
-        let scheduled = tokio::spawn(run(Arc::new(Runner::new(inside(), sink)), plan.subscribe()));
+        let (plan, check_now) = (watch::Sender::new(Arc::new(plan())), watch::Sender::new(0));
+        let runner = Arc::new(Runner::new(inside(), sink));
+        let scheduled = tokio::spawn(run(runner, plan.subscribe(), check_now.subscribe()));
         drop(plan);
         assert!(timeout(Duration::from_secs(1), scheduled).await.is_ok());
     }

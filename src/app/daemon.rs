@@ -56,12 +56,16 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let reload = args.lifecycle.then_some(asked);
     let site = site(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
 
+    let check_now = watch::Sender::new(0);
     let mut tasks = JoinSet::new();
     let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
     let engine =
         engine::run(state, observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
     tasks.spawn(named("the engine", engine));
-    tasks.spawn(named("the schedule", schedule::run(Arc::clone(&runner), plan.subscribe())));
+    tasks.spawn(named(
+        "the schedule",
+        schedule::run(Arc::clone(&runner), plan.subscribe(), check_now.subscribe()),
+    ));
     tasks.spawn(named("the server", serve(listeners, Arc::new(site), stopped(stop.subscribe()))));
     if let Some(path) = config.web.textfile.clone() {
         let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use futures_util::future::join_all;
 
-use super::{CallRequest, Clock, NotSigned, Probes, Runner};
+use super::{CallRequest, CallStep, Clock, NotSigned, Probes, Runner};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
@@ -20,9 +20,10 @@ use crate::verdict::{self, Judgment};
 const MOST_CONNECTIONS: usize = 64;
 
 impl<P: Probes> Runner<P> {
-    pub(super) async fn endpoint(&self, endpoint: &Endpoint, with_call: bool) {
+    pub(super) async fn endpoint(&self, endpoint: &Endpoint, with_call: bool) -> CallStep {
         let Some(host) = &endpoint.host else {
-            return self.without_region(endpoint, with_call).await;
+            self.without_region(endpoint, with_call).await;
+            return CallStep::Skipped;
         };
         let local_addresses = self.probes.local_addresses();
         let (families, missing_families): (Vec<Family>, Vec<Family>) = Family::BOTH
@@ -31,8 +32,9 @@ impl<P: Probes> Runner<P> {
         let resolved = self.resolve(endpoint, host, &families, &missing_families).await;
         let connected = self.connect(endpoint, host, &resolved, &missing_families).await;
         if let (Some(call), true) = (&endpoint.call, with_call) {
-            self.call(endpoint, host, call, connected).await;
+            return self.call(endpoint, host, call, connected).await;
         }
+        CallStep::Skipped
     }
 
     async fn resolve(
@@ -91,7 +93,7 @@ impl<P: Probes> Runner<P> {
         connected
     }
 
-    async fn call(&self, endpoint: &Endpoint, host: &str, call: &Call, connected: Vec<Address>) {
+    async fn call(&self, endpoint: &Endpoint, host: &str, call: &Call, connected: Vec<Address>) -> CallStep {
         let clock = Clock::start();
         let verified: Vec<&Address> =
             connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
@@ -122,6 +124,7 @@ impl<P: Probes> Runner<P> {
         let proof = call.proof.map(|condition| verdict::proof(condition, &judgment));
         let evidence = Evidence::Call { host: host.to_owned(), calls, proof };
         self.publish(clock, id(endpoint, Step::Call), judgment, vec![], evidence).await;
+        CallStep::Made
     }
 
     async fn not_called(
@@ -130,9 +133,10 @@ impl<P: Probes> Runner<P> {
         endpoint: &Endpoint,
         connected: Vec<Address>,
         because: NotAttempted,
-    ) {
+    ) -> CallStep {
         let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
         self.no_call(clock, endpoint, connected, outcome, because).await;
+        CallStep::Skipped
     }
 
     async fn not_known(
@@ -141,9 +145,10 @@ impl<P: Probes> Runner<P> {
         endpoint: &Endpoint,
         connected: Vec<Address>,
         because: NotAttempted,
-    ) {
+    ) -> CallStep {
         let outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
         self.no_call(clock, endpoint, connected, outcome, because).await;
+        CallStep::Skipped
     }
 
     async fn no_call(

@@ -1,6 +1,8 @@
-//! Probes that say what a test tells them to, after as long as it tells them to.
+//! Probes with the answers and durations that a test sets.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,8 +22,10 @@ pub struct Scripted {
     pub addresses: Vec<IpAddr>,
     /// How long each look takes.
     pub takes: Duration,
-    /// What metadata tells.
+    /// The answer of instance metadata.
     pub instance: Option<Instance>,
+    /// How many calls find no credentials.
+    pub unsigned_calls: Arc<AtomicU32>,
     /// What the egress window of each family saw.
     pub probes: Vec<EgressProbe>,
 }
@@ -76,6 +80,10 @@ impl Probes for Scripted {
 
     async fn call(&self, call: CallRequest, _: Duration) -> Result<CallEvidence, NotSigned> {
         sleep(self.takes).await;
+        let unsigned = |left: u32| left.checked_sub(1);
+        if self.unsigned_calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unsigned).is_ok() {
+            return Err(NotSigned::NoCredentials);
+        }
         Ok(CallEvidence {
             ip: call.peer.ip(),
             peer: Some(call.peer),
