@@ -77,6 +77,34 @@ fn every_cause_has_a_scenario() {
     assert!(missing.is_empty(), "no scenario shows {missing:?}");
 }
 
+/// What an operator copies at night has to work.
+#[test]
+fn remedies_set_keys_of_the_configuration() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sample = std::fs::read_to_string(root.join("packaging/linkproof.toml")).unwrap();
+    let known: BTreeSet<&str> = sample
+        .lines()
+        .filter_map(|line| Some(line.trim_start_matches(['#', ' ']).split_once(" = ")?.0))
+        .collect();
+    let runbook = std::fs::read_to_string(root.join("packaging/runbook.md")).unwrap();
+    // Between the fences are commands and other programs' files.
+    let mut texts: Vec<String> = runbook.split("```").step_by(2).map(str::to_owned).collect();
+    for (_, scenario) in scenarios() {
+        texts.extend(diagnose_scenario(&scenario).into_iter().map(|diagnosis| diagnosis.remedy));
+    }
+    let set: BTreeSet<String> = texts.iter().flat_map(|text| keys_set(text)).collect();
+    let unknown: Vec<&String> = set.iter().filter(|key| !known.contains(key.as_str())).collect();
+    assert!(set.contains("type"), "too few to show anything: {set:?}");
+    assert!(unknown.is_empty(), "no such key: {unknown:?}");
+}
+
+/// What stands before ` = `. With a dot it is the kernel's.
+fn keys_set(text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().map(|word| word.trim_matches('`')).collect();
+    let keys = words.windows(3).filter(|words| words[1] == "=" && !words[0].contains('.'));
+    keys.map(|words| words[0].to_owned()).collect()
+}
+
 const IPS: [&str; 6] =
     ["10.0.1.57", "10.0.2.113", "203.0.113.20", "127.0.0.1", "2001:db8:1234::57", "64:ff9b::808:808"];
 

@@ -27,6 +27,11 @@ impl Report {
         text(&self.0["outcome"])
     }
 
+    /// Every check as the report has it.
+    pub fn list(&self) -> &[Value] {
+        list(&self.0["checks"])
+    }
+
     /// Every check in the order of the report, as `pass` or `fail connect_timeout`.
     pub fn checks(&self) -> Vec<(String, String)> {
         list(&self.0["checks"]).iter().map(|check| (text(&check["id"]).to_owned(), word(check))).collect()

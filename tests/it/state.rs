@@ -1,13 +1,12 @@
 //! One state of the subnet: what is broken in it, how the agent is run, and what it must say.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::lab::{Fault, Lab, Output, Reached};
 use crate::report::Report;
-use crate::{golden, pool, truth};
+use crate::{pool, projection, truth};
 
 pub const INSTANCE: &str = "instance";
 pub const CREDENTIALS: &str = "credentials";
@@ -40,7 +39,6 @@ pub struct State {
     as_configured: bool,
     varies: Vec<&'static str>,
     unread: bool,
-    in_turn: bool,
     slow: Vec<(&'static str, &'static str, &'static str, f64)>,
     trusted: Vec<IpAddr>,
 }
@@ -57,7 +55,6 @@ pub fn state(faults: impl IntoIterator<Item = Fault>) -> State {
         as_configured: false,
         varies: Vec::new(),
         unread: false,
-        in_turn: false,
         slow: Vec::new(),
         trusted: Vec::new(),
     }
@@ -158,19 +155,13 @@ impl State {
         self
     }
 
-    /// What happens once is to happen to each run: they are made one after the other.
-    pub fn in_turn(mut self) -> Self {
-        self.in_turn = true;
-        self
-    }
-
     /// This phase of an address took at least so long, and the report says so.
     pub fn slow(mut self, check: &'static str, ip: &'static str, phase: &'static str, seconds: f64) -> Self {
         self.slow.push((check, ip, phase, seconds));
         self
     }
 
-    /// Chance decides about the numbers in its text.
+    /// Chance decides about its evidence, such as how many probes got a reply.
     pub fn unread(mut self) -> Self {
         self.unread = true;
         self
@@ -182,20 +173,23 @@ impl State {
         self
     }
 
-    /// Brings the state about, runs the agent in it, and tells every difference at once.
-    pub fn judge(&self, name: &str) {
+    /// Brings the state about, runs the agent in it, and lists every difference at once.
+    pub fn judge(&self, module: &str, name: &str) {
+        let module = module.rsplit("::").next().unwrap_or(module);
         let lab = pool::lab();
         lab.set(self.faults.iter().copied());
         let before = lab.reached_internet();
-        let (output, read) = self.run(&lab);
-        let mut wrong = match Report::read(&output.stdout) {
-            Ok(report) => self.differences(&report, &output, &lab, before),
+        let output = lab.run(&self.agent.once("json"));
+        let wrong = match Report::read(&output.stdout) {
+            Ok(report) if self.is_random() => self.differences(&report, &output, &lab, before),
+            Ok(report) => [
+                self.differences(&report, &output, &lab, before),
+                projection::differences(module, name, &report),
+            ]
+            .concat(),
             Err(error) => vec![error],
         };
-        if let Some(text) = &read {
-            wrong.extend(golden::differences(name, text));
-        }
-        assert!(wrong.is_empty(), "{}", self.complaint(name, &wrong, &output, read.as_deref()));
+        assert!(wrong.is_empty(), "{}", self.complaint(name, &wrong, &output));
     }
 
     /// What must hold whatever is expected, and does not.
@@ -228,25 +222,6 @@ impl State {
         wrong.then(|| format!("the run passes in spite of {}", harmful.join(", "))).into_iter().collect()
     }
 
-    /// Once for the programs, and once for the eyes.
-    fn run(&self, lab: &Lab) -> (Output, Option<String>) {
-        let (json, text) = (self.agent.once("json"), self.agent.once("text"));
-        if self.is_random() {
-            return (lab.run(&json), None);
-        }
-        if self.in_turn {
-            let output = lab.run(&json);
-            // What has happened is forgotten.
-            lab.set([]);
-            lab.set(self.faults.iter().copied());
-            return (output, Some(lab.run(&text).stdout));
-        }
-        // Side by side: most of either run is waiting.
-        let read = lab.spawn(&text);
-        let output = lab.run(&json);
-        (output, Some(read.wait().stdout))
-    }
-
     fn is_random(&self) -> bool {
         self.unread || !self.varies.is_empty() || self.checks.iter().any(|(_, outcome)| outcome.contains('|'))
     }
@@ -257,7 +232,7 @@ impl State {
             report,
             exit: output.status.code(),
             requests: &requests,
-            agents: if self.is_random() { 1 } else { 2 },
+            agents: 1,
             trusted: &self.trusted,
             reached: let_out(lab.reached_internet(), before),
         };
@@ -362,15 +337,14 @@ impl State {
         vec![format!("it took {took:?}, expected {} s", self.seconds)]
     }
 
-    fn complaint(&self, name: &str, wrong: &[String], output: &Output, read: Option<&str>) -> String {
+    fn complaint(&self, name: &str, wrong: &[String], output: &Output) -> String {
         let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
-        let mut text = format!("{name} {faults:?}:\n  {}\n", wrong.join("\n  "));
-        for (what, said) in
-            [("it said", read.unwrap_or(&output.stdout)), ("and on standard error", &output.stderr)]
-        {
-            let _ = write!(text, "{what}:\n{said}\n");
-        }
-        text
+        format!(
+            "{name} {faults:?}:\n  {}\nthe report:\n{}\nstandard error:\n{}\n",
+            wrong.join("\n  "),
+            output.stdout,
+            output.stderr
+        )
     }
 }
 

@@ -1,16 +1,18 @@
 //! Every state of the subnet that is known to happen, and what the agent must say of it.
 //!
-//! Adding one is adding an entry to a table: its name is the test's, and that of the golden text.
+//! Adding one is adding an entry to a table: its name is the test's, and that of its facts in
+//! `states/MODULE.txt`.
 
 use crate::lab::Fault;
+use crate::projection;
+use crate::state::State;
 
 /// Makes a test of each state.
 macro_rules! states {
     ($($name:ident: $state:expr;)*) => {
-        $(#[test] fn $name() { $state.judge(stringify!($name)); })*
+        $(#[test] fn $name() { $state.judge(module_path!(), stringify!($name)); })*
 
-        #[allow(dead_code, reason = "a table of several faults shows none alone")]
-        pub const TABLE: &[fn() -> crate::state::State] = &[$(|| $state),*];
+        pub const TABLE: crate::states::Table = &[$((stringify!($name), || $state)),*];
     };
 }
 
@@ -24,21 +26,36 @@ mod pairs;
 mod path;
 mod proof;
 
+/// States by their names.
+type Table = &'static [(&'static str, fn() -> State)];
+
+const TABLES: [(&str, Table); 9] = [
+    ("call", call::TABLE),
+    ("changes", changes::TABLE),
+    ("egress", egress::TABLE),
+    ("endpoints", endpoints::TABLE),
+    ("instance", instance::TABLE),
+    ("names", names::TABLE),
+    ("pairs", pairs::TABLE),
+    ("path", path::TABLE),
+    ("proof", proof::TABLE),
+];
+
 #[test]
 fn every_fault_has_a_state_of_its_own() {
-    let tables = [
-        call::TABLE,
-        changes::TABLE,
-        egress::TABLE,
-        endpoints::TABLE,
-        instance::TABLE,
-        names::TABLE,
-        path::TABLE,
-        proof::TABLE,
-    ];
-    let alone: Vec<Vec<Fault>> =
-        tables.iter().flat_map(|table| table.iter()).map(|state| state().faults().to_vec()).collect();
+    let states = TABLES.iter().flat_map(|(_, table)| table.iter());
+    let alone: Vec<Vec<Fault>> = states.map(|(_, state)| state().faults().to_vec()).collect();
     let missing: Vec<&str> =
         Fault::ALL.iter().filter(|fault| !alone.contains(&vec![**fault])).map(|fault| fault.name()).collect();
     assert!(missing.is_empty(), "no state shows what these do alone: {missing:?}");
+}
+
+#[test]
+fn golden_facts_belong_to_a_state() {
+    for (module, table) in TABLES {
+        let known: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
+        let states = projection::states(module);
+        let gone: Vec<&String> = states.iter().filter(|state| !known.contains(&state.as_str())).collect();
+        assert!(gone.is_empty(), "states/{module}.txt has states that are gone: {gone:?}");
+    }
 }

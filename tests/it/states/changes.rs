@@ -14,7 +14,6 @@ const RETRANSMITTED: f64 = 1.0;
 states! {
     // The first connection is let in, and answered; the call is not.
     endpoint_shut_after_answer: state([EndpointShutAfterAnswer])
-        .in_turn()
         .fails(CALL, "connect_timeout")
         .address(CONNECT, A, "pass")
         .address(CONNECT, B, "pass")
@@ -33,7 +32,6 @@ states! {
         .slow(CALL, B, "tcp", RETRANSMITTED)
         .takes(2.1);
     dns_lost: state([DnsLost])
-        .in_turn()
         .slow(DNS, A, "query", 0.9)
         .slow(DNS, B, "query", 0.9)
         .takes(1.2);
