@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use super::{CheckReport, Report};
 use crate::check::{CheckId, Family, Step};
-use crate::diagnosis::{Cause, Diagnosis};
+use crate::diagnosis::diagnose;
 use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
@@ -90,7 +90,18 @@ pub fn skipped(check: CheckId, because: NotAttempted) -> Observation {
     skipped
 }
 
+/// With the diagnoses that these observations have.
 fn report(observations: Vec<Observation>) -> Report {
+    with_environment(observations, Some(instance()), vec![])
+}
+
+fn with_environment(
+    observations: Vec<Observation>,
+    instance: Option<Instance>,
+    proxy_variables: Vec<String>,
+) -> Report {
+    let seen: Vec<&Observation> = observations.iter().collect();
+    let diagnoses = diagnose(&seen, instance.as_ref(), &proxy_variables);
     let checks = observations.into_iter().map(|observation| CheckReport {
         id: observation.check.clone(),
         interval: Duration::from_secs(30),
@@ -104,11 +115,11 @@ fn report(observations: Vec<Observation>) -> Report {
         version: "0.0.0",
         started_at: at(0),
         finished_at: at(4),
-        instance: Some(instance()),
+        instance,
         checks: checks.collect(),
-        diagnoses: vec![],
+        diagnoses,
         episodes: vec![],
-        proxy_variables: vec![],
+        proxy_variables,
     }
 }
 
@@ -255,7 +266,8 @@ pub fn connect(evidence: Vec<(Address, Connection)>) -> Observation {
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
     let evidence = Evidence::Connect { host: HOST.into(), port: 443, connections };
     let mut observation = observed(step(Step::Connect), outcome, evidence);
-    observation.took = ms(3.5);
+    let longest = addresses.iter().map(|address| address.phases.iter().map(|(_, took)| *took).sum()).max();
+    observation.took = longest.unwrap_or_default();
     observation.phases.clone_from(&addresses[0].phases);
     observation.addresses = addresses;
     observation
@@ -377,77 +389,49 @@ pub fn no_ipv6() -> Observation {
     observation
 }
 
-fn diagnosis(cause: Cause, evidence: &str, remedy: &str, explains: &[CheckId]) -> Diagnosis {
-    Diagnosis { cause, evidence: evidence.into(), remedy: remedy.into(), explains: explains.to_vec() }
-}
-
 fn private_dns_off() -> Report {
     let public = Outcome::Fail(Reason::PublicAddress);
-    let mut outside =
-        broken("203.0.113.20", Reason::ConnectTimeout, vec![(Phase::Tcp, Duration::from_secs(3))], "elapsed");
+    let mut outside = broken(
+        "203.0.113.20",
+        Reason::ConnectTimeout,
+        vec![(Phase::Tcp, Duration::from_secs(3))],
+        "no answer within 3s",
+    );
     outside.0.scope = Scope::Public;
     outside.0.outcome = Outcome::Fail(Reason::AddressOutsideVpc);
-    let mut report = replaced(vec![
+    replaced(vec![
         dns(public, &[("203.0.113.20", Scope::Public)]),
         connect(vec![outside]),
         skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
         bent(egress(Outcome::Pass, silent_probes()), |evidence| {
             evidence.controls[1].passed = false;
         }),
-    ]);
-    report.diagnoses = vec![diagnosis(
-        Cause::PrivateDnsOff,
-        "monitoring.us-east-1.amazonaws.com resolved to 203.0.113.20 at 127.0.0.53 and at the VPC's own resolver \
-         169.254.169.253",
-        "Turn on Enable private DNS names on the interface endpoint of monitoring in vpc-0a1b2c3d4e5f60718 (create \
-         it if there is none), and enableDnsHostnames and enableDnsSupport on vpc-0a1b2c3d4e5f60718. Changes take \
-         minutes.",
-        &[step(Step::Dns), step(Step::Connect)],
-    )];
-    report
+    ])
 }
 
 fn endpoint_half_dead() -> Report {
-    let dead =
-        broken("10.0.2.113", Reason::ConnectTimeout, vec![(Phase::Tcp, Duration::from_secs(3))], "elapsed");
-    let mut report =
-        replaced(vec![connect(vec![answered("10.0.1.57"), dead]), call(vec![listed("10.0.1.57")])]);
-    report.diagnoses = vec![diagnosis(
-        Cause::EndpointInterfaceDown,
-        "10.0.2.113 does not answer, 10.0.1.57 does",
-        "Compare the security groups and the network ACL of 10.0.2.113 with those of the others.",
-        &[step(Step::Connect)],
-    )];
-    report
+    let dead = broken(
+        "10.0.2.113",
+        Reason::ConnectTimeout,
+        vec![(Phase::Tcp, Duration::from_secs(3))],
+        "no answer within 3s",
+    );
+    replaced(vec![connect(vec![answered("10.0.1.57"), dead]), call(vec![listed("10.0.1.57")])])
 }
 
 fn leak() -> Report {
     let mut probes = silent_probes();
     probes[1].result = ProbeResult::Reply { replies: 1, after: ms(12.3) };
     probes[9].result = ProbeResult::Reply { replies: 1, after: ms(13.1) };
-    let mut report = replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), probes)]);
-    report.diagnoses = vec![diagnosis(
-        Cause::InternetRouteOpen,
-        "tcp 1.1.1.1:443 connected after 12 ms",
-        "Remove 0.0.0.0/0 to nat-, igw- or tgw- from the route table of the subnet.",
-        &[CheckId::Egress(Family::Ipv4)],
-    )];
-    report
+    replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), probes)])
 }
 
 fn name_unknown() -> Report {
-    let mut report = replaced(vec![
+    replaced(vec![
         unresolved(Reason::NameNotFound, &QueryResult::Nxdomain),
         skipped(step(Step::Connect), NotAttempted::NoAddress),
         skipped(step(Step::Call), NotAttempted::NoVerifiedAddress),
-    ]);
-    report.diagnoses = vec![diagnosis(
-        Cause::Unexplained,
-        "monitoring/dns failed with name_not_found",
-        "Read the evidence of the check.",
-        &[step(Step::Dns)],
-    )];
-    report
+    ])
 }
 
 pub const DENIAL: &str = "User: arn:aws:sts::123456789012:assumed-role/EC2CloudWatchRole/i-0123456789abcdef0 is not \
@@ -505,9 +489,8 @@ fn throttled() -> Report {
 }
 
 fn nothing_but_skipped() -> Report {
-    let mut report = report(vec![skipped(step(Step::Call), NotAttempted::NoVerifiedAddress), no_ipv6()]);
-    report.instance = None;
-    report
+    let call = skipped(step(Step::Call), NotAttempted::NoVerifiedAddress);
+    with_environment(vec![call, no_ipv6()], None, vec![])
 }
 
 fn just_started() -> Report {
@@ -519,7 +502,6 @@ fn just_started() -> Report {
 }
 
 fn proxy_set() -> Report {
-    let mut report = healthy();
-    report.proxy_variables = vec!["HTTPS_PROXY".into(), "no_proxy".into()];
-    report
+    let variables = vec!["HTTPS_PROXY".into(), "no_proxy".into()];
+    with_environment(healthy_observations(), Some(instance()), variables)
 }

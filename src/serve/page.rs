@@ -265,7 +265,11 @@ mod tests {
         let mut report = fixture::named("intercepted");
         report.episodes = episodes(&report);
         let page = shown(&report);
-        assert_eq!(page.matches("&lt;b&gt;Inspection").count(), 4, "evidence and history, of two addresses");
+        assert_eq!(
+            page.matches("&lt;b&gt;Inspection").count(),
+            5,
+            "a diagnosis, and evidence and history of two addresses"
+        );
         assert!(page.contains("CN=Corp [2J &lt;b&gt;Inspection&lt;/b&gt; &quot;CA&quot; &amp; Sons"));
         assert!(!page.contains("<b>") && !page.contains('\u{1b}'));
     }
