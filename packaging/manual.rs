@@ -103,6 +103,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("/etc/linkproof/linkproof.toml", "The configuration. Every key is in it, with its default."),
     ("/usr/share/doc/linkproof/runbook.md", "What to do about each cause that a report names."),
+    ("/usr/share/linkproof/report.schema.json", "The JSON Schema of the JSON report."),
     (
         "/usr/share/linkproof/raw-sockets.conf",
         "A drop-in for the units where ping sockets are not allowed, or do not tell enough.",

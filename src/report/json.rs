@@ -1,5 +1,5 @@
-//! The report as JSON, for programs. This shape is a promise: a breaking change counts
-//! [`SCHEMA`] up. Durations are seconds, times RFC 3339.
+//! The report as JSON, for programs. This shape is a promise, which `packaging/report.schema.json`
+//! documents: a breaking change counts [`SCHEMA`] up. Durations are seconds, times RFC 3339.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -143,10 +143,142 @@ fn seconds(phases: &Phases) -> BTreeMap<&'static str, f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
+    use crate::diagnosis::Cause;
+    use crate::observation::{
+        EgressProbe, ProbeResult, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
+    };
     use crate::report::fixture;
+
+    const SCHEMA_FILE: &str = include_str!("../../packaging/report.schema.json");
+
+    fn schema() -> Value {
+        serde_json::from_str(SCHEMA_FILE).unwrap()
+    }
+
+    fn violations(report: &Report) -> Vec<String> {
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema()).unwrap();
+        let document = serde_json::from_str(&render(report).unwrap()).unwrap();
+        validator
+            .iter_errors(&document)
+            .map(|error| format!("{} at {}", error, error.instance_path()))
+            .collect()
+    }
+
+    #[test]
+    fn fixtures_follow_the_schema() {
+        for (name, report) in fixture::all() {
+            assert_eq!(violations(&report), [] as [String; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn every_query_result_follows_the_schema() {
+        let detail = || "detail".to_owned();
+        let results = [
+            QueryResult::Addresses {
+                addresses: vec!["::1".parse().unwrap()],
+                ttl: None,
+                aliases: vec!["a.example".into()],
+            },
+            QueryResult::Nxdomain,
+            QueryResult::Servfail,
+            QueryResult::Refused,
+            QueryResult::OtherCode { rcode: 9 },
+            QueryResult::Truncated { detail: detail() },
+            QueryResult::Timeout,
+            QueryResult::Unreachable { detail: detail() },
+            QueryResult::Invalid { detail: detail() },
+        ];
+        let queries: Vec<Query> =
+            results.map(|result| fixture::query(Resolver::Vpc, QueryType::Aaaa, result)).into();
+        let mut report = fixture::healthy();
+        let Some(Evidence::Dns(evidence)) = report.checks[2].last.as_mut().map(|last| &mut last.evidence)
+        else {
+            panic!("the third check is dns");
+        };
+        evidence.queries = queries;
+        evidence.hosts_file = vec!["10.0.1.57".parse().unwrap()];
+        assert_eq!(violations(&report), [] as [String; 0]);
+    }
+
+    #[test]
+    fn every_probe_result_follows_the_schema() {
+        let results = [
+            ProbeResult::Reply { replies: 1, after: fixture::ms(1.0) },
+            ProbeResult::NoReply,
+            ProbeResult::Rejected { by: None, how: "Connection refused".into() },
+            ProbeResult::Rejected { by: Some(fixture::ip("10.0.1.1")), how: "prohibited".into() },
+            ProbeResult::NotSent(SendError::NoRoute),
+            ProbeResult::NotSent(SendError::NotPermitted),
+            ProbeResult::NotSent(SendError::Blocked { errno: "Permission denied".into() }),
+        ];
+        let probes: Vec<EgressProbe> = Protocol::ALL
+            .into_iter()
+            .flat_map(|protocol| results.clone().map(|result| fixture::probe(protocol, "1.1.1.1", 1, result)))
+            .collect();
+        let mut report = fixture::healthy();
+        let Some(Evidence::Egress(evidence)) = report.checks[5].last.as_mut().map(|last| &mut last.evidence)
+        else {
+            panic!("the sixth check is egress");
+        };
+        evidence.probes = probes;
+        evidence.unresolved = vec!["www.amazon.com: NXDOMAIN".into()];
+        assert_eq!(violations(&report), [] as [String; 0]);
+    }
+
+    fn codes<T: Copy>(all: &[T], code: fn(T) -> &'static str) -> Vec<String> {
+        all.iter().map(|of| code(*of).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_schema_lists_every_code() {
+        let schema = schema();
+        let listed = |of: &str| {
+            let codes = schema["$defs"][of]["enum"].as_array().unwrap();
+            codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(listed("reason"), codes(Reason::ALL, Reason::code));
+        assert_eq!(listed("cause"), codes(Cause::ALL, Cause::code));
+        assert_eq!(listed("outcome"), codes(&Status::ALL, Status::code));
+        assert_eq!(listed("protocol"), codes(&Protocol::ALL, Protocol::code));
+        assert_eq!(listed("scope"), codes(&Scope::ALL, Scope::code));
+        assert_eq!(listed("family"), codes(&Family::BOTH, Family::code));
+    }
+
+    #[test]
+    fn the_schema_describes_every_key_and_admits_no_other() {
+        let mut wrong = BTreeSet::new();
+        undescribed("", &schema(), &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    /// Collects keys without a description, and objects that admit other keys.
+    fn undescribed(path: &str, schema: &Value, wrong: &mut BTreeSet<String>) {
+        let Some(object) = schema.as_object() else { return };
+        let of_keys = schema["properties"].as_object().into_iter().flatten();
+        let is_consequence = path.ends_with("/then");
+        for (key, value) in of_keys.filter(|_| !is_consequence) {
+            if !value["description"].is_string() {
+                wrong.insert(format!("{path}/{key} has no description"));
+            }
+        }
+        let is_closed = [&schema["additionalProperties"], &schema["unevaluatedProperties"]];
+        if schema["type"] == "object" && !is_closed.contains(&&Value::Bool(false)) {
+            wrong.insert(format!("{path} admits other keys"));
+        }
+        // A condition only looks.
+        for (key, value) in object.iter().filter(|(key, _)| *key != "if") {
+            undescribed(&format!("{path}/{key}"), value, wrong);
+            for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                undescribed(&format!("{path}/{key}/{index}"), item, wrong);
+            }
+        }
+    }
 
     #[test]
     fn a_healthy_and_a_broken_report_keep_their_shape() {

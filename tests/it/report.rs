@@ -1,26 +1,35 @@
 //! The JSON report as a program would read it.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use jsonschema::Validator;
 use serde_json::Value;
 
 /// A report whose shape was checked when it was read.
 #[derive(Clone, Debug)]
 pub struct Report(Value);
 
+/// `packaging/report.schema.json`, which admits no key that it does not describe.
+static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+    let schema = include_str!("../../packaging/report.schema.json");
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is valid")
+});
+
 impl Report {
     pub fn read(text: &str) -> Result<Self, String> {
         let report: Value =
-            serde_json::from_str(text).map_err(|error| format!("the report is no JSON: {error}"))?;
-        if report["schema"] != 1 {
-            return Err(format!("the report's schema is {}", report["schema"]));
+            serde_json::from_str(text).map_err(|error| format!("the report is not JSON: {error}"))?;
+        let wrong: Vec<String> = SCHEMA
+            .iter_errors(&report)
+            .map(|error| format!("{error} at {}", error.instance_path()))
+            .collect();
+        if wrong.is_empty() {
+            Ok(Self(report))
+        } else {
+            Err(format!("the report does not follow its schema:\n  {}", wrong.join("\n  ")))
         }
-        for list in ["checks", "diagnoses"] {
-            if !report[list].is_array() {
-                return Err(format!("the report has no {list}"));
-            }
-        }
-        Ok(Self(report))
     }
 
     pub fn outcome(&self) -> &str {
