@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::harness::BINARY;
 use crate::lab::Run;
-
-pub const BINARY: &str = env!("CARGO_BIN_EXE_linkproof");
 
 /// One way to run it. The default is what a package installs: no configuration, as root.
 #[derive(Clone, Debug)]

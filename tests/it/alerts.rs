@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::prometheus::{Scratch, packaged, program};
+use crate::harness::{Scratch, packaged, program};
 
 const FILES: [&str; 2] = ["alerts.yml", "recording.yml"];
 

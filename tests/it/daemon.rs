@@ -7,18 +7,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::agent;
-use crate::lab::{Fault, Host, Lab};
+use crate::harness::{BINARY, own_lab};
+use crate::lab::{Fault, Host};
 use crate::served::Daemon;
 
 const FAST: &str = "interval = \"1s\"\ntimeout = \"500ms\"\n[instance]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[credentials]\ninterval = \"2s\"\ntimeout = \"1s\"\n[egress]\ninterval = \"2s\"\nwindow = \"500ms\"\n";
 
-fn lab() -> Lab {
-    Lab::start().unwrap_or_else(|error| panic!("{error}"))
-}
-
 #[test]
 fn it_starts_while_everything_is_dead_and_picks_up_what_comes_back() {
-    let lab = lab();
+    let lab = own_lab();
     lab.set([Fault::DnsSilent, Fault::MetadataSilent, Fault::EndpointSgSilent]);
     let daemon = Daemon::start(&lab, FAST);
     daemon.until("metadata was looked for", |daemon| {
@@ -36,7 +33,7 @@ fn it_starts_while_everything_is_dead_and_picks_up_what_comes_back() {
 
 #[test]
 fn a_transition_is_told_once_with_its_evidence() {
-    let lab = lab();
+    let lab = own_lab();
     let daemon = Daemon::start(&lab, FAST);
     daemon.until("all is well", |daemon| daemon.passes("monitoring/call") && daemon.passes("egress/ipv4"));
     lab.inject(Fault::EndpointBSilent);
@@ -55,7 +52,7 @@ fn a_transition_is_told_once_with_its_evidence() {
 
 #[test]
 fn a_reload_is_read_as_a_whole_or_not_at_all() {
-    let lab = lab();
+    let lab = own_lab();
     let daemon = Daemon::start(&lab, FAST);
     daemon.until("it runs", |daemon| daemon.passes("monitoring/connect"));
     let reloaded = "linkproof_config_last_reload_successful";
@@ -80,7 +77,7 @@ fn a_reload_is_read_as_a_whole_or_not_at_all() {
 
 #[test]
 fn sigterm_ends_it_within_a_second() {
-    let lab = lab();
+    let lab = own_lab();
     let mut daemon = Daemon::start(&lab, FAST);
     daemon.until("it runs", |daemon| daemon.passes("monitoring/connect"));
     daemon.child.signal(Signal::SIGTERM);
@@ -94,9 +91,9 @@ fn sigterm_ends_it_within_a_second() {
 
 #[test]
 fn a_port_that_is_taken_is_said_with_what_to_do() {
-    let lab = lab();
+    let lab = own_lab();
     let first = Daemon::start(&lab, FAST);
-    let second = lab.run(&crate::lab::Run::new(crate::served::LINKPROOF).arg("--config").arg(&first.config));
+    let second = lab.run(&crate::lab::Run::new(BINARY).arg("--config").arg(&first.config));
     assert_eq!(second.status.code(), Some(1));
     for words in ["cannot listen on [::]:10042", "--web.listen-address"] {
         assert!(second.stderr.contains(words), "{}", second.stderr);
@@ -105,9 +102,9 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
 
 #[test]
 fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_color() {
-    let lab = lab();
+    let lab = own_lab();
     lab.set([Fault::DnsServfail]);
-    let line = format!("{} --once --wait 4s", crate::served::LINKPROOF);
+    let line = format!("{BINARY} --once --wait 4s");
     // `script` gives it a terminal of its own.
     let output = lab.run(&crate::lab::Run::new("script").args(["-qec", &line, "/dev/null"]));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -120,7 +117,7 @@ fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_color() {
 /// the process can tell then; systemd can, since nobody feeds the watchdog any more.
 #[test]
 fn what_holds_the_engine_starves_the_watchdog() {
-    let lab = lab();
+    let lab = own_lab();
     let path = agent::scratch("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();

@@ -6,8 +6,9 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::harness::{Scratch, own_lab, packaged};
 use crate::lab::Fault;
-use crate::prometheus::{DAEMON, HASTY, Prometheus, Scratch, daemon, lab, packaged, rules};
+use crate::prometheus::{DAEMON, HASTY, Prometheus, daemon, rules};
 
 fn dashboard() -> Value {
     serde_json::from_str(&fs::read_to_string(packaged("grafana/linkproof.json")).unwrap()).unwrap()
@@ -48,7 +49,7 @@ fn filled_in(query: &str) -> String {
 
 #[test]
 fn every_query_returns_data_from_an_instance_with_two_faults() {
-    let (lab, scratch) = (lab(), Scratch::new("dashboard"));
+    let (lab, scratch) = (own_lab(), Scratch::new("dashboard"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     lab.set([Fault::NatOpen, Fault::EndpointBSilent]);
     let jobs = format!(

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::harness::own_lab;
 use crate::lab::{Fault, Lab};
 use crate::served::Daemon;
 
@@ -60,7 +61,7 @@ struct Sample {
 
 #[test]
 fn no_broken_truth_is_reported_as_passing_for_longer_than_an_interval_and_its_timeouts() {
-    let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
+    let lab = own_lab();
     let daemon = Daemon::start(&lab, CONFIG);
     daemon.until("all is well", |daemon| FAULTS.iter().all(|(_, check)| daemon.passes(check)));
     let seconds =

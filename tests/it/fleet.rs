@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::harness::{Scratch, eventually, http, own_lab, program};
 use crate::lab::{Fault, Host, Lab, Run};
-use crate::prometheus::{
-    DAEMON, HASTY, PROMETHEUS, Prometheus, Scratch, daemon, eventually, http, job, lab, program, rules,
-};
+use crate::prometheus::{DAEMON, HASTY, PROMETHEUS, Prometheus, daemon, job, rules};
 
 const INSTANCES: usize = 500;
 /// Those with a way out: one in each zone.
@@ -90,7 +89,7 @@ fn cpu(process: u32) -> f64 {
 
 #[test]
 fn one_prometheus_holds_five_hundred_instances_and_finds_the_six_that_leak() {
-    let (lab, scratch) = (lab(), Scratch::new("fleet"));
+    let (lab, scratch) = (own_lab(), Scratch::new("fleet"));
     let pages = {
         let _daemon = daemon(&lab, &scratch, HASTY);
         let says = |words: &str| {
@@ -135,7 +134,7 @@ fn one_prometheus_holds_five_hundred_instances_and_finds_the_six_that_leak() {
 
 #[test]
 fn an_agent_inside_sends_what_a_prometheus_outside_alerts_on() {
-    let (lab, scratch) = (lab(), Scratch::new("agent"));
+    let (lab, scratch) = (own_lab(), Scratch::new("agent"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let outside = Prometheus::start(&lab, &scratch, "  []", &format!("rule_files: {}", rules(&scratch)));
 

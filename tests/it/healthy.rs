@@ -6,13 +6,13 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use crate::agent::Agent;
+use crate::harness;
 use crate::lab::{Door, Host, Protocol, Request, Signature};
-use crate::pool;
 use crate::report::Report;
 
 #[test]
 fn each_interface_gets_one_signed_call_and_one_unsigned_request_on_connections_of_their_own() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let before = lab.reached_internet();
     let output = lab.run(&Agent::default().once("json"));
     assert_eq!(output.status.code(), Some(0), "{}{}", output.stdout, output.stderr);
@@ -46,7 +46,7 @@ fn is_signed(request: &Request) -> bool {
 /// A proxy that answers would carry everything somewhere else, and all would look well.
 #[test]
 fn a_proxy_in_the_environment_is_told_and_never_spoken_to() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let proxy = lab.on(Host::Instance, || TcpListener::bind("127.0.0.1:0")).unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
 
-use crate::agent::{self, Agent, BINARY};
+use crate::agent::{self, Agent};
+use crate::harness::{self, BINARY};
 use crate::lab::Run;
-use crate::pool;
 use crate::report::Report;
 
 const USAGE: i32 = 64;
@@ -73,7 +73,7 @@ fn a_file_that_cannot_be_read_is_named() {
     }
     let secret = agent::file("toml", "region = 'us-east-1'\n");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    let lab = pool::lab();
+    let lab = harness::lab();
     let output = lab.run(&Run::new(BINARY).args(["--once", "--config"]).arg(&secret).unprivileged());
     assert_eq!(output.status.code(), Some(CONFIGURATION), "{output:?}");
     assert!(output.stderr.contains(secret.to_str().unwrap()), "{}", output.stderr);
@@ -125,7 +125,7 @@ fn help_and_version_are_answers() {
 
 #[test]
 fn a_report_is_put_in_place_as_a_whole() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let path = agent::scratch("json");
     fs::write(&path, "the old report").unwrap();
     let old = fs::metadata(&path).unwrap().ino();
@@ -145,7 +145,7 @@ fn a_report_is_put_in_place_as_a_whole() {
 
 #[test]
 fn where_the_report_cannot_be_put_the_old_one_stays() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let directory = agent::scratch("d");
     fs::create_dir(&directory).unwrap();
     let path = directory.join("report.json");
@@ -161,7 +161,7 @@ fn where_the_report_cannot_be_put_the_old_one_stays() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_trouble() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     // `true` is gone before there is anything to read.
     for (reader, shown) in [("head -1", "linkproof "), ("true", "")] {
         let line = format!("{BINARY} --once | {reader}; echo ${{PIPESTATUS[0]}}");

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::harness::own_lab;
 use crate::lab::{Door, Fault, Flaw, Host, Lab, Output, Protocol, Reached, Run, Signature, address};
 
 #[path = "lab_killed.rs"]
@@ -14,10 +15,6 @@ mod killed;
 
 const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
 const SHORT: Duration = Duration::from_millis(700);
-
-fn start() -> Lab {
-    Lab::start().unwrap_or_else(|error| panic!("{error}"))
-}
 
 /// Runs a shell line on the instance and gives what it said.
 fn shell(lab: &Lab, line: &str) -> String {
@@ -71,7 +68,7 @@ fn aws(lab: &Lab, secret: Option<&str>) -> Output {
 #[test]
 fn a_lab_comes_up_healthy_within_three_seconds() {
     let started = Instant::now();
-    let lab = start();
+    let lab = own_lab();
     let took = started.elapsed();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
 
@@ -90,7 +87,7 @@ fn a_lab_comes_up_healthy_within_three_seconds() {
 
 #[test]
 fn nothing_gets_out_of_a_healthy_lab() {
-    let lab = start();
+    let lab = own_lab();
     for target in ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"] {
         let address: IpAddr = target.parse().unwrap();
         assert_eq!(connects(&lab, address, 443).map(drop), Err(std::io::ErrorKind::TimedOut), "{target}");
@@ -104,7 +101,7 @@ fn nothing_gets_out_of_a_healthy_lab() {
 
 #[test]
 fn an_open_nat_lets_everything_out_until_it_is_closed() {
-    let lab = start();
+    let lab = own_lab();
     lab.inject(Fault::NatOpen);
     assert!(shell(&lab, "ping -c 1 -W 1 1.1.1.1").contains(" 0% packet loss"));
     assert!(dig(&lab, "@8.8.8.8 example.com").contains("203.0.113.10"));
@@ -121,7 +118,7 @@ fn an_open_nat_lets_everything_out_until_it_is_closed() {
 
 #[test]
 fn two_labs_stand_side_by_side() {
-    let (one, other) = (start(), start());
+    let (one, other) = (own_lab(), own_lab());
     one.inject(Fault::NatOpen);
     other.inject(Fault::NameNotFound);
     assert!(connects(&one, "1.1.1.1".parse::<IpAddr>().unwrap(), 443).is_ok());
@@ -132,7 +129,7 @@ fn two_labs_stand_side_by_side() {
 
 #[test]
 fn clearing_a_fault_restores_exactly_what_was() {
-    let lab = start();
+    let lab = own_lab();
     let healthy = portrait(&lab);
     for fault in Fault::ALL {
         lab.inject(*fault);
@@ -167,7 +164,7 @@ fn every_fault_has_a_name_of_its_own() {
 
 #[test]
 fn faults_of_the_endpoint_are_seen_from_the_instance() {
-    let lab = start();
+    let lab = own_lab();
     lab.set([Fault::EndpointASilent]);
     assert_eq!(connects(&lab, address::ENDPOINT_A, 443).map(drop), Err(std::io::ErrorKind::TimedOut));
     assert_eq!(curl(&lab, &at("10.0.2.113")), "403 10.0.2.113");
@@ -203,7 +200,7 @@ fn faults_of_the_endpoint_are_seen_from_the_instance() {
 
 #[test]
 fn faults_of_names_are_seen_from_the_instance() {
-    let lab = start();
+    let lab = own_lab();
     for (fault, status, addresses) in [
         (Fault::PrivateDnsOff, "NOERROR", vec!["203.0.113.20"]),
         (Fault::NameNotFound, "NXDOMAIN", vec![]),
@@ -232,7 +229,7 @@ fn faults_of_names_are_seen_from_the_instance() {
 
 #[test]
 fn rejections_come_from_where_they_should() {
-    let lab = start();
+    let lab = own_lab();
     lab.set([Fault::EgressRejectedInside]);
     let ping = shell(&lab, "ping -c 1 -W 1 1.1.1.1");
     assert!(ping.contains("From 10.0.1.1") && ping.contains("filtered"), "{ping}");
@@ -248,7 +245,7 @@ fn rejections_come_from_where_they_should() {
 
 #[test]
 fn the_aws_cli_finds_the_stand_in_fair() {
-    let lab = start();
+    let lab = own_lab();
     let granted = aws(&lab, None);
     assert!(granted.status.success() && granted.stdout.contains("CPUUtilization"), "{granted:?}");
     let [request] = lab.requests().try_into().expect("one request");
@@ -274,7 +271,7 @@ fn the_aws_cli_finds_the_stand_in_fair() {
 
 #[test]
 fn a_signature_by_another_key_or_at_another_time_is_refused() {
-    let lab = start();
+    let lab = own_lab();
     let forged = aws(&lab, Some("not/the/secret"));
     assert!(forged.stderr.contains("(SignatureDoesNotMatch)"), "{forged:?}");
     let requests = lab.requests();
@@ -293,7 +290,7 @@ fn a_signature_by_another_key_or_at_another_time_is_refused() {
 
 #[test]
 fn the_public_cloudwatch_is_the_same_service_outside() {
-    let lab = start();
+    let lab = own_lab();
     lab.set([Fault::PrivateDnsOff, Fault::NatOpen, Fault::CertificateExpired]);
     assert_eq!(curl(&lab, &format!("https://{CLOUDWATCH}/")), "403 203.0.113.20");
     let requests = lab.requests();
@@ -303,7 +300,7 @@ fn the_public_cloudwatch_is_the_same_service_outside() {
 #[test]
 fn programs_see_the_instance_and_nothing_of_the_machine() {
     let before = fs::read_to_string("/etc/resolv.conf").unwrap();
-    let lab = start();
+    let lab = own_lab();
     let run = Run::new("bash").args(["-c", "id -u; grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status; env"]);
     let output = lab.run(&run.unprivileged().env("MARK", "1"));
     let mut lines = output.stdout.lines();
@@ -323,7 +320,7 @@ fn programs_see_the_instance_and_nothing_of_the_machine() {
 
 #[test]
 fn a_program_that_hangs_is_stopped() {
-    let lab = start();
+    let lab = own_lab();
     let output = lab.run(&Run::new("sleep").arg("60").timeout(Duration::from_millis(200)));
     assert!(output.timed_out && output.took < Duration::from_secs(5), "{output:?}");
     assert!(output.peak_rss.is_some());

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::start;
+use crate::harness::own_lab;
 use crate::lab::{Fault, Run};
 
 #[test]
@@ -53,7 +53,7 @@ fn a_killed_process_leaves_nothing_behind() {
 #[test]
 #[ignore = "another test starts it in a process of its own, to kill it"]
 fn hold_a_lab_until_killed() {
-    let lab = start();
+    let lab = own_lab();
     lab.inject(Fault::SystemResolverDiffers);
     let _sleeper = lab.spawn(&Run::new("sleep").arg("600"));
     println!("the lab is up");

@@ -1,13 +1,12 @@
 //! How long it may take and how much it may hold: of the release build, which is what ships.
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::agent::Agent;
-use crate::lab::{Fault, Lab, Output};
-use crate::pool::{self, Borrowed};
+use crate::harness::{Borrowed, own_lab, quiet_lab, release_binary};
+use crate::lab::{Fault, Output};
 use crate::report::Report;
 use crate::state::{CALL, DNS};
 
@@ -17,16 +16,8 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Others use the machine as well: the best of these is what the program needs.
 const RUNS: usize = 5;
 
-fn release() -> PathBuf {
-    let path = std::env::var_os("LINKPROOF_RELEASE").map(PathBuf::from).unwrap_or_else(|| {
-        panic!("LINKPROOF_RELEASE is not set: `make test` builds the release binary and names it there")
-    });
-    assert!(path.is_file(), "LINKPROOF_RELEASE names {}, where there is no file", path.display());
-    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 fn once(lab: &Borrowed, agent: Agent) -> (Output, Report) {
-    let output = lab.run(&agent.binary(release()).once("json"));
+    let output = lab.run(&agent.binary(release_binary()).once("json"));
     let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output, report)
 }
@@ -39,7 +30,7 @@ fn best(mut measure: impl FnMut() -> Duration) -> (Duration, Vec<Duration>) {
 
 #[test]
 fn the_ladder_of_a_healthy_endpoint_is_climbed_within_100_ms() {
-    let lab = pool::quiet_lab();
+    let lab = quiet_lab();
     let (best, all) = best(|| {
         let (_, report) = once(&lab, Agent::default());
         assert!(report.says_pass(CALL));
@@ -51,7 +42,7 @@ fn the_ladder_of_a_healthy_endpoint_is_climbed_within_100_ms() {
 
 #[test]
 fn one_round_of_a_healthy_subnet_takes_its_window_and_at_most_300_ms() {
-    let lab = pool::quiet_lab();
+    let lab = quiet_lab();
     let (best, all) = best(|| {
         let (output, _) = once(&lab, Agent::default());
         assert_eq!(output.status.code(), Some(0));
@@ -63,7 +54,7 @@ fn one_round_of_a_healthy_subnet_takes_its_window_and_at_most_300_ms() {
 
 #[test]
 fn everything_silent_is_told_within_15_s() {
-    let lab = pool::quiet_lab();
+    let lab = quiet_lab();
     lab.set([Fault::DnsSilent, Fault::MetadataSilent, Fault::EndpointSgSilent, Fault::SystemResolverSilent]);
     let config = "region = 'us-east-1'\nexpected_cidrs = ['10.0.0.0/16']\n";
     let (output, report) = once(&lab, Agent::default().config(config));
@@ -77,7 +68,7 @@ fn a_dead_endpoint_delays_none_of_nineteen_others() {
     const OTHERS: u32 = 19;
     let name = |number: u32| format!("partner-{number}.us-east-1.amazonaws.com");
     let config: String = (1..=OTHERS + 1).map(|n| format!("[[endpoint]]\nhost = '{}'\n", name(n))).collect();
-    let lab = pool::quiet_lab();
+    let lab = quiet_lab();
     let (_, report) = once(&lab, Agent::default().config(&config));
     let check = |number: u32| format!("{}/connect", name(number));
     assert!(report.seconds(&check(OTHERS + 1)) >= 3.0, "it is not dead");
@@ -116,8 +107,8 @@ fn the_daemon_stays_below_12_mib_while_it_checks_every_second() {
         listen = '127.0.0.1:10042'
     ";
     // Of its own, since it takes a minute: nobody who measures time shall wait for it.
-    let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
-    let mut daemon = lab.spawn(&Agent::default().binary(release()).config(often).daemon());
+    let lab = own_lab();
+    let mut daemon = lab.spawn(&Agent::default().binary(release_binary()).config(often).daemon());
     let begun = Instant::now();
     let mut resident = Vec::new();
     while begun.elapsed() < MINUTE {

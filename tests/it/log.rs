@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::harness::{BINARY, Scratch, eventually, http, own_lab};
 use crate::lab::{Child, Fault, Lab, Run};
-use crate::prometheus::{DAEMON, HASTY, Scratch, eventually, http, lab};
+use crate::prometheus::{DAEMON, HASTY};
 
 /// What systemd tells a service whose standard error is the journal, and what is left of that in
 /// a program that the service started with another one.
@@ -14,7 +15,7 @@ const INHERITED: &str = "export JOURNAL_STREAM=8:1;";
 fn settled(lab: &Lab, scratch: &Scratch, options: &[&str], journal: &str) -> Child {
     let config = scratch.write("linkproof.toml", HASTY);
     let line = format!("{journal} exec \"$@\"");
-    let run = Run::new("bash").args(["-c", &line, "bash", env!("CARGO_BIN_EXE_linkproof"), "--config"]);
+    let run = Run::new("bash").args(["-c", &line, "bash", BINARY, "--config"]);
     let daemon = lab.spawn(&run.arg(config).args(options));
     says(lab, "PASS");
     daemon
@@ -44,7 +45,7 @@ fn json(line: &str) -> Value {
 
 #[test]
 fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
-    let (lab, scratch) = (lab(), Scratch::new("log-json"));
+    let (lab, scratch) = (own_lab(), Scratch::new("log-json"));
     let daemon = settled(&lab, &scratch, &["--log.format", "json"], JOURNAL);
     let settled = daemon.stderr();
     rounds(&lab, 3);
@@ -77,7 +78,7 @@ fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
 
 #[test]
 fn the_journal_gets_lines_with_their_severity_and_without_a_time() {
-    let (lab, scratch) = (lab(), Scratch::new("log-journal"));
+    let (lab, scratch) = (own_lab(), Scratch::new("log-journal"));
     let daemon = settled(&lab, &scratch, &[], JOURNAL);
     lab.inject(Fault::NatOpen);
     says(&lab, "FAIL");
@@ -94,7 +95,7 @@ fn the_journal_gets_lines_with_their_severity_and_without_a_time() {
 
 #[test]
 fn the_level_decides_how_much_is_said() {
-    let (lab, scratch) = (lab(), Scratch::new("log-level"));
+    let (lab, scratch) = (own_lab(), Scratch::new("log-level"));
     let daemon = settled(&lab, &scratch, &["--log.level", "warn"], INHERITED);
     assert_eq!(daemon.stderr(), "", "all is well");
     lab.inject(Fault::NatOpen);

@@ -9,10 +9,9 @@ use std::thread;
 
 use flate2::read::GzDecoder;
 
+use crate::harness::{Scratch, eventually, http, own_lab, packaged, program};
 use crate::lab::{Fault, Host, Lab};
-use crate::prometheus::{
-    DAEMON, HASTY, Prometheus, Scratch, daemon, eventually, http, lab, packaged, program,
-};
+use crate::prometheus::{DAEMON, HASTY, Prometheus, daemon};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -51,7 +50,7 @@ pub fn assert_clean(page: &str) {
 
 #[test]
 fn prometheus_reads_the_same_series_out_of_either_format() {
-    let (lab, scratch) = (lab(), Scratch::new("formats"));
+    let (lab, scratch) = (own_lab(), Scratch::new("formats"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     // What is broken has more series than what is well.
     lab.set([Fault::NatOpen, Fault::EndpointBSilent]);
@@ -120,7 +119,7 @@ fn moves(series: &str) -> bool {
 
 #[test]
 fn it_comes_compressed_to_whoever_asks_and_only_then() {
-    let (lab, scratch) = (lab(), Scratch::new("gzip"));
+    let (lab, scratch) = (own_lab(), Scratch::new("gzip"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let plain = page(&lab, "");
     assert!(!plain.head.contains("content-encoding"));

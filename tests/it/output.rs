@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use crate::agent::{Agent, BINARY};
+use crate::agent::Agent;
+use crate::harness::{BINARY, Scratch, own_lab};
 use crate::lab::{Lab, Output, Run};
-use crate::prometheus::{Scratch, lab};
 
 fn once(lab: &Lab, output: &Path) -> Output {
     let quick = Agent::default().config("egress.enabled = false\n[[endpoint]]\nservice = 'monitoring'\n");
@@ -48,7 +48,7 @@ fn assert_no_temporary_file(directory: &Path) {
 
 #[test]
 fn a_device_is_written_through_and_stays_a_device() {
-    let (lab, scratch) = (lab(), Scratch::new("output-device"));
+    let (lab, scratch) = (own_lab(), Scratch::new("output-device"));
     let null = scratch.0.join("null");
     make("mknod", &["c", "1", "3"], &null);
     assert_written(&once(&lab, &null));
@@ -70,7 +70,7 @@ fn a_device_is_written_through_and_stays_a_device() {
 
 #[test]
 fn a_fifo_and_a_socket_receive_the_report() {
-    let (lab, scratch) = (lab(), Scratch::new("output-fifo"));
+    let (lab, scratch) = (own_lab(), Scratch::new("output-fifo"));
     let fifo = scratch.0.join("fifo");
     make("mkfifo", &[], &fifo);
     let reader = thread::spawn({
@@ -96,7 +96,7 @@ fn a_fifo_and_a_socket_receive_the_report() {
 
 #[test]
 fn a_symlink_is_followed_and_stays_a_symlink() {
-    let (lab, scratch) = (lab(), Scratch::new("output-symlink"));
+    let (lab, scratch) = (own_lab(), Scratch::new("output-symlink"));
     let (link, target) = (scratch.0.join("link"), scratch.0.join("report.json"));
     symlink("report.json", &link).unwrap();
     // First it leads nowhere, then to a file whose mode is kept.
@@ -123,7 +123,7 @@ fn a_symlink_is_followed_and_stays_a_symlink() {
 /// Another user owns the directory and places symlinks: root must not be led to a file by them.
 #[test]
 fn symlinks_of_another_user_choose_no_file() {
-    let (lab, scratch) = (lab(), Scratch::new("output-hostile"));
+    let (lab, scratch) = (own_lab(), Scratch::new("output-hostile"));
     let victim = scratch.write("victim", "precious");
     fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
     let directory = scratch.0.join("theirs");
@@ -139,7 +139,7 @@ fn symlinks_of_another_user_choose_no_file() {
 
 #[test]
 fn standard_output_keeps_what_the_shell_wrote_before() {
-    let (lab, scratch) = (lab(), Scratch::new("output-stdout"));
+    let (lab, scratch) = (own_lab(), Scratch::new("output-stdout"));
     let file = scratch.0.join("log");
     let config = scratch.write("c.toml", "egress.enabled = false\n[[endpoint]]\nservice = 'monitoring'\n");
     for device in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/dev/fd/3", "/dev/stderr"] {

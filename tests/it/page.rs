@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::harness::{Scratch, eventually, http, own_lab, program};
 use crate::lab::{Fault, Lab, Run};
-use crate::prometheus::{DAEMON, HASTY, Scratch, daemon, eventually, http, lab, program};
+use crate::prometheus::{DAEMON, HASTY, daemon};
 
 const LAPTOP: &str = "1100,1700";
 const PHONE: &str = "400,2400";
@@ -54,7 +55,7 @@ fn says(lab: &Lab, words: &str) {
 
 #[test]
 fn a_person_with_a_browser_sees_what_is_wrong_what_to_do_and_what_was() {
-    let (lab, scratch) = (lab(), Scratch::new("page"));
+    let (lab, scratch) = (own_lab(), Scratch::new("page"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let browser = Browser { lab: &lab, scratch: &scratch };
     says(&lab, "<strong>PASS</strong>");

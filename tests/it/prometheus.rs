@@ -1,24 +1,20 @@
 //! linkproof under the real Prometheus and Alertmanager, all on one instance of the lab: from a
 //! NAT gateway that somebody opens to the alert in the receiver's hands, and back.
 
-pub mod http;
-
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use serde_json::Value;
 
+use crate::harness::{BINARY, PATIENCE, Scratch, eventually, http, own_lab, packaged, program};
 use crate::lab::{Child, Fault, Host, Lab, Run};
 
 /// In a namespace of its own a port is nobody else's.
 pub const DAEMON: SocketAddr = loopback(10042);
 pub const PROMETHEUS: SocketAddr = loopback(9090);
 const ALERTMANAGER: SocketAddr = loopback(9093);
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
@@ -43,57 +39,6 @@ call = "list-metrics"
 call_interval = "1s"
 "#;
 
-pub fn lab() -> Lab {
-    Lab::start().unwrap_or_else(|error| panic!("{error}"))
-}
-
-pub fn packaged(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(file)
-}
-
-/// Fails where the program is missing, with what to install.
-pub fn program(name: &str, package: &str) -> PathBuf {
-    let path = Path::new("/usr/bin").join(name);
-    assert!(path.exists(), "{name} is missing: apt-get install {package}");
-    path
-}
-
-/// A directory that is gone afterwards.
-pub struct Scratch(pub PathBuf);
-
-impl Scratch {
-    pub fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left lies in the build directory and harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Asks until there is an answer.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// The shipped configuration's job, with targets that the lab has instead of EC2's.
 pub fn job(file: &str, target: impl std::fmt::Display) -> String {
     let shipped = fs::read_to_string(packaged("prometheus").join(file)).unwrap();
@@ -111,7 +56,7 @@ pub fn job(file: &str, target: impl std::fmt::Display) -> String {
 /// The daemon on the instance, with its first round done.
 pub fn daemon(lab: &Lab, scratch: &Scratch, config: &str) -> Child {
     let config = scratch.write("linkproof.toml", config);
-    let mut daemon = lab.spawn(&Run::new(env!("CARGO_BIN_EXE_linkproof")).arg("--config").arg(config));
+    let mut daemon = lab.spawn(&Run::new(BINARY).arg("--config").arg(config));
     eventually("the first round of every check", || {
         assert!(daemon.is_running(), "{}", daemon.stderr());
         let page = http::get(lab, DAEMON, "/metrics", "")?.text();
@@ -253,7 +198,7 @@ pub fn rules(scratch: &Scratch) -> String {
 
 #[test]
 fn an_open_nat_is_in_the_receivers_hands_within_seconds_and_resolves_when_it_is_closed() {
-    let (lab, scratch) = (lab(), Scratch::new("pager"));
+    let (lab, scratch) = (own_lab(), Scratch::new("pager"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let receiver = Receiver::open(&lab);
     let _alertmanager = alertmanager(&lab, &scratch, &receiver);

@@ -1,17 +1,11 @@
 //! The daemon on the lab's instance, and what it serves there.
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::lab::{Child, Host, Lab, Run};
-
-pub const LINKPROOF: &str = env!("CARGO_BIN_EXE_linkproof");
-const PORT: u16 = 10042;
-
-/// Generous: what is waited for comes in milliseconds, and a loaded machine must not decide.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::harness::{BINARY, eventually_or, http};
+use crate::lab::{Child, Lab, Run};
+use crate::prometheus::DAEMON;
 
 pub struct Daemon<'a> {
     pub lab: &'a Lab,
@@ -32,7 +26,7 @@ impl<'a> Daemon<'a> {
             fastrand::u64(..)
         ));
         std::fs::write(&file, config).unwrap();
-        let run = set(Run::new(LINKPROOF).arg("--config").arg(&file).arg("--web.enable-lifecycle"));
+        let run = set(Run::new(BINARY).arg("--config").arg(&file).arg("--web.enable-lifecycle"));
         let daemon = Self { lab, child: lab.spawn(&run.timeout(Duration::from_secs(900))), config: file };
         daemon
             .until("it is ready", |daemon| daemon.get("/-/ready").is_some_and(|answer| answer.status == 200));
@@ -49,15 +43,8 @@ impl<'a> Daemon<'a> {
 
     /// `None` when nobody answered.
     pub fn request(&self, method: &str, path: &str) -> Option<Answer> {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: instance\r\nConnection: close\r\n\r\n");
-        self.lab.on(Host::Instance, move || {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).ok()?;
-            stream.set_read_timeout(Some(PATIENCE)).ok()?;
-            stream.write_all(request.as_bytes()).ok()?;
-            let mut text = String::new();
-            stream.read_to_string(&mut text).ok()?;
-            Answer::read(&text)
-        })
+        let answer = http::send(self.lab, DAEMON, method, path, "")?;
+        Some(Answer { status: answer.status, body: answer.text() })
     }
 
     /// The value of one series, by its name and labels as they stand on the page.
@@ -70,11 +57,7 @@ impl<'a> Daemon<'a> {
     }
 
     pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let begun = Instant::now();
-        while !holds(self) {
-            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}\n{}", self.child.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually_or(what, || holds(self).then_some(()), || self.child.stderr());
     }
 
     pub fn log_lines(&self, words: &[&str]) -> usize {
@@ -95,12 +78,6 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn read(text: &str) -> Option<Self> {
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Self { status, body: body.to_owned() })
-    }
-
     pub fn series(&self, series: &str) -> Option<f64> {
         let line = self.body.lines().find_map(|line| line.strip_prefix(series))?;
         line.trim().parse().ok()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::lab::{Fault, Lab, Output, Reached};
 use crate::report::Report;
-use crate::{pool, projection, truth};
+use crate::{harness, projection, truth};
 
 pub const INSTANCE: &str = "instance";
 pub const CREDENTIALS: &str = "credentials";
@@ -176,7 +176,7 @@ impl State {
     /// Brings the state about, runs the agent in it, and lists every difference at once.
     pub fn judge(&self, module: &str, name: &str) {
         let module = module.rsplit("::").next().unwrap_or(module);
-        let lab = pool::lab();
+        let lab = harness::lab();
         lab.set(self.faults.iter().copied());
         let before = lab.reached_internet();
         let output = lab.run(&self.agent.once("json"));
@@ -194,7 +194,7 @@ impl State {
 
     /// What must hold whatever is expected, and does not.
     pub fn violations(&self) -> Vec<String> {
-        let lab = pool::lab();
+        let lab = harness::lab();
         lab.set(self.faults.iter().copied());
         let before = lab.reached_internet();
         let output = lab.run(&self.agent.once("json"));

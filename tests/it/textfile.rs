@@ -6,16 +6,17 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use nix::sys::signal::Signal;
 
+use crate::harness::{BINARY, Scratch, eventually, http, own_lab, program};
 use crate::lab::{Fault, Run};
 use crate::log::rounds;
 use crate::metrics::assert_clean;
-use crate::prometheus::{HASTY, Prometheus, Scratch, daemon, eventually, http, job, lab, program, rules};
+use crate::prometheus::{HASTY, Prometheus, daemon, job, rules};
 
 const NODE_EXPORTER: &str = "127.0.0.1:9100";
 
 #[test]
 fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
-    let (lab, scratch) = (lab(), Scratch::new("textfile"));
+    let (lab, scratch) = (own_lab(), Scratch::new("textfile"));
     let file = scratch.0.join("linkproof.prom");
     let daemon = daemon(&lab, &scratch, &format!("{HASTY}[web]\ntextfile = \"{}\"\n", file.display()));
     let run = Run::new(program("prometheus-node-exporter", "prometheus-node-exporter"))
@@ -54,10 +55,9 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
 
 #[test]
 fn one_run_writes_it_for_a_timer() {
-    let (lab, scratch) = (lab(), Scratch::new("once-prom"));
+    let (lab, scratch) = (own_lab(), Scratch::new("once-prom"));
     let file = scratch.0.join("once.prom");
-    let run =
-        Run::new(env!("CARGO_BIN_EXE_linkproof")).args(["--once", "--format", "prometheus", "--output"]);
+    let run = Run::new(BINARY).args(["--once", "--format", "prometheus", "--output"]);
     let output = lab.run(&run.arg(&file));
     assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
     let page = fs::read_to_string(&file).unwrap();
@@ -68,7 +68,7 @@ fn one_run_writes_it_for_a_timer() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_told_once() {
-    let (lab, scratch) = (lab(), Scratch::new("no-textfile"));
+    let (lab, scratch) = (own_lab(), Scratch::new("no-textfile"));
     let config = format!("{HASTY}[web]\ntextfile = \"{}/absent/linkproof.prom\"\n", scratch.0.display());
     let daemon = daemon(&lab, &scratch, &config);
     // It is tried again after five seconds.

@@ -1,27 +1,23 @@
 //! `--wait`: rounds until one passes as a whole, and no longer.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::harness::{self, Borrowed, eventually};
 use crate::lab::{Child, Fault, Output};
-use crate::pool::{self, Borrowed};
 use crate::report::Report;
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn start(lab: &Borrowed, wait: &'static str) -> Child {
     lab.spawn(&Agent::default().args(&["--wait", wait]).once("json"))
 }
 
-/// It tells of each round that did not pass.
+/// It logs each round that did not pass.
 fn until_a_round_is_over(child: &mut Child) {
-    let begun = Instant::now();
-    while !child.stderr().contains("seconds_left") {
-        assert!(child.is_running() && begun.elapsed() < PATIENCE, "no round ended: {}", child.stderr());
-        thread::sleep(Duration::from_millis(5));
-    }
+    eventually("the end of a round", || {
+        let said = child.stderr();
+        assert!(child.is_running(), "it ended: {said}");
+        said.contains("seconds_left").then_some(())
+    });
 }
 
 fn outcome(output: &Output) -> (Option<i32>, String) {
@@ -30,7 +26,7 @@ fn outcome(output: &Output) -> (Option<i32>, String) {
 }
 
 fn healed(fault: Fault) -> Output {
-    let lab = pool::lab();
+    let lab = harness::lab();
     lab.set([fault]);
     let mut child = start(&lab, "60s");
     until_a_round_is_over(&mut child);
@@ -56,7 +52,7 @@ fn a_role_that_appears_is_waited_for() {
 #[test]
 fn a_leak_is_final_at_once() {
     for fault in [Fault::NatOpen, Fault::NatOpenLossy, Fault::Ipv6EgressOpen] {
-        let lab = pool::lab();
+        let lab = harness::lab();
         lab.set([fault]);
         let output = start(&lab, "60s").wait();
         assert_eq!(outcome(&output), (Some(1), "fail".to_owned()), "{}", fault.name());
@@ -67,7 +63,7 @@ fn a_leak_is_final_at_once() {
 
 #[test]
 fn what_does_not_heal_ends_with_the_wait_and_the_last_round() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     lab.set([Fault::RoleDenied]);
     let output = start(&lab, "4s").wait();
     assert_eq!(outcome(&output), (Some(1), "fail".to_owned()));

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
+use crate::harness::{BINARY, Scratch, eventually, own_lab, packaged};
 use crate::lab::{Child, Lab, Output, Run};
-use crate::prometheus::{DAEMON, HASTY, Prometheus, Scratch, eventually, lab, packaged};
-
-const LINKPROOF: &str = env!("CARGO_BIN_EXE_linkproof");
+use crate::prometheus::{DAEMON, HASTY, Prometheus};
 
 /// By htpasswd, of `proof-of-links` and of `colon:and ünicode`.
 const USERS: &str = "basic_auth_users:
@@ -62,7 +61,7 @@ impl<'a> Guarded<'a> {
     fn start(lab: &'a Lab, scratch: &'a Scratch, web: &str, options: &[&str]) -> Self {
         let config = scratch.write("linkproof.toml", HASTY);
         let web = scratch.write("web.yml", web);
-        let run = Run::new(LINKPROOF).arg("--config").arg(config).arg("--web.config.file").arg(web);
+        let run = Run::new(BINARY).arg("--config").arg(config).arg("--web.config.file").arg(web);
         let mut guarded = Self { lab, scratch, child: lab.spawn(&run.args(options)) };
         eventually("the daemon to listen", || {
             assert!(guarded.child.is_running(), "{}", guarded.child.stderr());
@@ -84,7 +83,7 @@ impl<'a> Guarded<'a> {
 
 #[test]
 fn behind_tls_the_port_speaks_nothing_else() {
-    let (lab, scratch) = (lab(), Scratch::new("web-tls"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-tls"));
     Authority::new(&scratch, "ca").sign("server", "localhost");
     let server = Guarded::start(&lab, &scratch, &format!("{TLS}  min_version: TLS13\n"), &[]);
     let metrics = server.curl(&format!("--cacert ca.pem {HTTPS}/metrics")).stdout;
@@ -101,7 +100,7 @@ fn behind_tls_the_port_speaks_nothing_else() {
 
 #[test]
 fn users_show_their_password_and_health_may_be_left_open() {
-    let (lab, scratch) = (lab(), Scratch::new("web-users"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-users"));
     let server = Guarded::start(&lab, &scratch, USERS, &["--web.open-health", "--web.enable-lifecycle"]);
     let at = |path: &str| format!("http://127.0.0.1:10042{path}");
     for (credentials, status) in [
@@ -129,7 +128,7 @@ fn users_show_their_password_and_health_may_be_left_open() {
 
 #[test]
 fn only_certificates_of_the_right_authority_and_name_are_let_in() {
-    let (lab, scratch) = (lab(), Scratch::new("web-clients"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-clients"));
     let authority = Authority::new(&scratch, "ca");
     authority.sign("server", "localhost");
     authority.sign("prometheus", "prometheus.example");
@@ -161,7 +160,7 @@ fn only_certificates_of_the_right_authority_and_name_are_let_in() {
 
 #[test]
 fn the_file_is_followed_and_a_broken_one_changes_nothing() {
-    let (lab, scratch) = (lab(), Scratch::new("web-follow"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-follow"));
     let authority = Authority::new(&scratch, "ca");
     authority.sign("server", "localhost");
     let server = Guarded::start(&lab, &scratch, TLS, &["--web.enable-lifecycle"]);
@@ -190,7 +189,7 @@ fn the_file_is_followed_and_a_broken_one_changes_nothing() {
 
 #[test]
 fn headers_are_added_and_a_rate_is_kept() {
-    let (lab, scratch) = (lab(), Scratch::new("web-headers"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-headers"));
     let web = "http_server_config:
   headers:
     X-Frame-Options: deny
@@ -208,7 +207,7 @@ rate_limit:
 
 #[test]
 fn it_listens_on_every_address_that_is_given() {
-    let (lab, scratch) = (lab(), Scratch::new("web-listen"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-listen"));
     let addresses: [SocketAddr; 3] =
         ["127.0.0.1:10042", "127.0.0.2:10043", "[::1]:10044"].map(|a| a.parse().unwrap());
     let options: Vec<String> =
@@ -224,11 +223,11 @@ fn it_listens_on_every_address_that_is_given() {
 
 #[test]
 fn a_file_that_cannot_be_used_is_said_before_anything_starts() {
-    let (lab, scratch) = (lab(), Scratch::new("web-refused"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-refused"));
     let web = scratch.write("web.yml", TLS);
     let config = scratch.write("linkproof.toml", &format!("web.config_file = '{}'", web.display()));
     for last in [&["--check-config"][..], &[]] {
-        let output = lab.run(&Run::new(LINKPROOF).arg("--config").arg(&config).args(last));
+        let output = lab.run(&Run::new(BINARY).arg("--config").arg(&config).args(last));
         assert_eq!(output.status.code(), Some(78), "{output:?}");
         let (file, key) = (web.display(), scratch.0.join("server.pem"));
         let said = format!("{file}: tls_server_config: cert_file {}: cannot be read", key.display());
@@ -238,7 +237,7 @@ fn a_file_that_cannot_be_used_is_said_before_anything_starts() {
 
 #[test]
 fn prometheus_scrapes_it_with_password_and_certificate_and_not_without() {
-    let (lab, scratch) = (lab(), Scratch::new("web-prometheus"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-prometheus"));
     let authority = Authority::new(&scratch, "ca");
     authority.sign("server", "localhost");
     authority.sign("prometheus", "prometheus.example");
@@ -266,7 +265,7 @@ fn prometheus_scrapes_it_with_password_and_certificate_and_not_without() {
 
 #[test]
 fn the_example_that_ships_is_taken() {
-    let (lab, scratch) = (lab(), Scratch::new("web-example"));
+    let (lab, scratch) = (own_lab(), Scratch::new("web-example"));
     let authority = Authority::new(&scratch, "ca");
     authority.sign("server", "localhost");
     authority.sign("prometheus", "prometheus.example");

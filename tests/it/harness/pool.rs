@@ -22,7 +22,7 @@ enum Share {
     Alone { _lock: RwLockWriteGuard<'static, ()> },
 }
 
-/// Beside other tests.
+/// One that is up already, beside other tests.
 pub fn lab() -> Borrowed {
     borrow(Share::Beside { _lock: MACHINE.read().unwrap_or_else(PoisonError::into_inner) })
 }
@@ -32,9 +32,15 @@ pub fn quiet_lab() -> Borrowed {
     borrow(Share::Alone { _lock: MACHINE.write().unwrap_or_else(PoisonError::into_inner) })
 }
 
+/// One that nothing else uses, for daemons and for tests that take long: measurements do not wait
+/// for it.
+pub fn own_lab() -> Lab {
+    Lab::start().unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn borrow(share: Share) -> Borrowed {
     let idle = idle().pop();
-    let lab = idle.unwrap_or_else(|| Lab::start().unwrap_or_else(|error| panic!("{error}")));
+    let lab = idle.unwrap_or_else(own_lab);
     lab.set([]);
     lab.clear_requests();
     Borrowed { lab: Some(lab), _machine: share }

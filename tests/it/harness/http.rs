@@ -2,11 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
+use super::PATIENCE;
 use crate::lab::{Host, Lab};
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub struct Answer {
@@ -24,12 +22,17 @@ impl Answer {
 
 /// From the instance. `None` where nobody listens.
 pub fn get(lab: &Lab, address: SocketAddr, path: &str, headers: &str) -> Option<Answer> {
+    send(lab, address, "GET", path, headers)
+}
+
+/// The same with any method.
+pub fn send(lab: &Lab, address: SocketAddr, method: &str, path: &str, headers: &str) -> Option<Answer> {
     let stream = lab.on(Host::Instance, move || TcpStream::connect_timeout(&address, PATIENCE)).ok()?;
-    converse(stream, &format!("GET {path} HTTP/1.0\r\nHost: lab\r\n{headers}\r\n"))
+    converse(stream, &format!("{method} {path} HTTP/1.0\r\nHost: lab\r\n{headers}\r\n"))
 }
 
 /// HTTP 1.0, so that the answer ends with the connection and comes in no chunks.
-pub fn converse(mut stream: TcpStream, request: &str) -> Option<Answer> {
+fn converse(mut stream: TcpStream, request: &str) -> Option<Answer> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     stream.write_all(request.as_bytes()).ok()?;
     let mut bytes = Vec::new();
