@@ -39,7 +39,7 @@ const LAYERS: &[(&str, &[Module])] = &[
         &[
             ("attempt", &["plan", "verdict"]),
             ("schedule", &["attempt", "plan"]),
-            ("engine", &["attempt", "diagnosis", "plan", "report"]),
+            ("engine", &["attempt", "diagnosis", "plan", "report", "verdict"]),
             ("once", &["attempt", "config", "engine", "plan", "report"]),
         ],
     ),

@@ -112,23 +112,23 @@ states! {
         .takes(3.0);
     // It is reached either way, and nobody can tell by which.
     gateway_endpoint_while_nat_is_open: gateway([NatOpen])
-        .inconclusive(S3, "prerequisite_failed")
+        .inconclusive(S3, "egress_not_closed")
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[S3, IPV4]);
     gateway_missing_while_nat_is_open: gateway([GatewayMissing, NatOpen])
-        .inconclusive(S3, "prerequisite_failed")
+        .inconclusive(S3, "egress_not_closed")
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[S3, IPV4]);
     gateway_endpoint_while_egress_is_unknown: gateway([PingForbidden])
         .unprivileged()
-        .inconclusive(S3, "prerequisite_failed")
+        .inconclusive(S3, "egress_not_closed")
         .inconclusive(IPV4, "not_permitted")
         .inconclusive(IPV6, "not_permitted")
         .because("ping_not_permitted", &[S3, IPV4, IPV6]);
     gateway_endpoint_without_an_egress_check: state([])
         .config(&format!("{GATEWAY}[egress]\nenabled = false\n"))
         .checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3])
-        .inconclusive(S3, "prerequisite_failed")
+        .inconclusive(S3, "egress_not_closed")
         .because("unexplained", &[S3]);
     gateway_endpoint_taken_for_an_interface: state([])
         .config("[[endpoint]]\nservice = 's3'\n")
