@@ -4,6 +4,7 @@ mod daemon;
 mod live_probes;
 mod log;
 mod output;
+mod services;
 mod textfile;
 
 use std::env;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, WebError};
 use crate::attempt::Runner;
-use crate::cli::{self, Args, ReportFormat};
+use crate::cli::{self, Args, Command, ReportFormat};
 use crate::config::{Config, ConfigError, WebConfig};
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
@@ -58,6 +59,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_command(args: &Args) -> Result<u8, StartError> {
+    if let Some(Command::Services { word, region, format }) = &args.command {
+        return services::run(word.as_deref(), region.as_deref(), *format);
+    }
     let config = load_config(args)?;
     if args.check_config {
         access(&config.web)?;
@@ -165,6 +169,7 @@ fn print_error(error: &StartError) {
 #[derive(Debug)]
 pub enum StartError {
     Config(ConfigError),
+    Catalogue(String),
     Web(WebError),
     Trust(TrustError),
     NoRegion,
@@ -180,7 +185,12 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
-            Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Json(_) | Self::Ended(_) => 1,
+            Self::Listen { .. }
+            | Self::Thread(_)
+            | Self::Runtime(_)
+            | Self::Json(_)
+            | Self::Ended(_)
+            | Self::Catalogue(_) => 1,
             Self::Output(_) => cli::IO_ERROR,
         }
     }
@@ -191,6 +201,7 @@ impl fmt::Display for StartError {
         match self {
             // It speaks for itself: file, line, column, message.
             Self::Config(error) => write!(f, "{error}"),
+            Self::Catalogue(error) => write!(f, "linkproof: {error}"),
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
             Self::NoRegion => f.write_str(

@@ -1,238 +1,192 @@
-//! What AWS's endpoint services are called in DNS: the private names that AWS documents or that
-//! were observed. A service that is not here can still be checked, by its host.
+//! What AWS's endpoint services are called in DNS: the private names that AWS documents, that were
+//! observed, or that the SDKs ask. A service that is not here can still be checked, by its host.
+//!
+//! The data is `catalogue/services.tsv`, which is read line by line at each lookup: nothing is
+//! kept in memory.
+
+pub mod listing;
+mod name;
+pub mod partition;
+mod row;
+mod wrong_name;
+
+pub use name::{Coverage, Kind, Name};
+pub use row::{PrivateDns, Protocol};
+pub use wrong_name::suggestions;
+
+use partition::{Partition, is_region};
+use row::Row;
+
+const DATA: &str = include_str!("catalogue/services.tsv");
 
 /// An endpoint service, as PrivateLink names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Entry {
-    /// `ecr.api`: what follows `com.amazonaws.<region>.` in the endpoint service's name.
-    pub service: &'static str,
-    pub name: Name,
-    /// Whether there is also, or only, a gateway endpoint for it.
-    pub gateway: bool,
+    row: Row,
+    /// The endpoint service of its own that has the FIPS names of the row.
+    is_fips: bool,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Name {
-    One(Template),
-    /// Any label in front of this: which one, only the user knows.
-    Wildcard(Template),
-    /// There is a name, but nothing behind it answers HTTPS.
-    NotHttps,
-}
-
-/// A name without its partition's suffix, `{region}` standing for the region.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Template {
-    /// Below `amazonaws.com` and its like.
-    Classic(&'static str),
-    /// Below `api.aws` and its like.
-    DualStack(&'static str),
+/// The name that is checked where only the service is given.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Host {
+    Name(String),
+    /// Any label before this: which one, only the user knows.
+    BelowLabel(String),
+    Unknown,
 }
 
 pub fn lookup(service: &str) -> Option<Entry> {
-    ENTRIES.iter().find(|entry| entry.service == service).copied()
+    let has = |line: &&str, column| line.split('\t').nth(column) == Some(service);
+    let plain = lines().find(|line| has(line, row::SERVICE)).map(|line| (line, false));
+    // Columns after the first say `-` for nothing, which is the name of no service.
+    let found = plain.or_else(|| lines().find(|line| has(line, row::FIPS_SERVICE)).map(|line| (line, true)));
+    let (line, is_fips) = found.filter(|_| service != row::NOTHING)?;
+    Row::parse(line).ok().map(|row| Entry { row, is_fips })
 }
 
-pub fn services() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|entry| entry.service)
+/// By the name of the endpoint service: `com.amazonaws.eu-west-1.ecr.api`.
+pub fn lookup_endpoint_service(name: &str) -> Option<Entry> {
+    let labels = name.match_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]));
+    let is_place = |label: &str| is_region(label) || label == "global";
+    let mut after_place = labels.filter(|(before, _)| before.rsplit('.').next().is_some_and(is_place));
+    let (prefix, service) = match after_place.next() {
+        Some((before, service)) => (before, service),
+        None => ("com.amazonaws", name.strip_prefix("com.amazonaws.")?),
+    };
+    // `cn.com.amazonaws.cn-north-1.transcribe.cn`
+    let short = service.strip_suffix(".cn").filter(|_| prefix.starts_with("cn."));
+    lookup(service).or_else(|| lookup(short?))
 }
 
-/// The private DNS name of a service that has a single one.
+/// Every service, and after it its FIPS service where it has one.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    rows().flat_map(|row| {
+        let fips = row.fips_service.map(|_| Entry { row, is_fips: true });
+        std::iter::once(Entry { row, is_fips: false }).chain(fips)
+    })
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    // A test holds that every line is a row.
+    lines().filter_map(|line| Row::parse(line).ok())
+}
+
+fn lines() -> impl Iterator<Item = &'static str> {
+    DATA.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// The name of a service that has a single one to check: private, or behind a gateway endpoint.
 pub fn host_of(service: &str, region: &str) -> Option<String> {
-    match lookup(service)?.name {
-        Name::One(template) => Some(template.in_region(region)),
-        Name::Wildcard(_) | Name::NotHttps => None,
+    let entry = lookup(service)?;
+    match entry.host(region) {
+        Host::Name(name) if entry.has_private_dns() || entry.has_gateway() => Some(name),
+        _ => None,
     }
 }
 
-impl Template {
-    pub fn in_region(self, region: &str) -> String {
-        let partition = partition(region);
-        let (name, suffix) = match self {
-            Self::Classic(name) => (name, partition.suffix),
-            Self::DualStack(name) => (name, partition.dual_stack_suffix),
+impl Entry {
+    pub fn service(&self) -> &'static str {
+        let fips = if self.is_fips { self.row.fips_service } else { None };
+        fips.unwrap_or(self.row.service)
+    }
+
+    /// Without it the names are public in every VPC: an interface endpoint is then reached by its
+    /// own names (`vpce-..`) alone.
+    pub fn has_private_dns(&self) -> bool {
+        self.private_dns() != PrivateDns::None
+    }
+
+    pub fn private_dns(&self) -> PrivateDns {
+        match self.row.private_dns {
+            // What is known of the plain service says nothing of its FIPS twin.
+            PrivateDns::Documented if self.is_fips => PrivateDns::Inferred,
+            other => other,
+        }
+    }
+
+    /// The endpoint service of its own that has this one's FIPS names.
+    pub fn fips_service(&self) -> Option<&'static str> {
+        self.row.fips_service.filter(|_| !self.is_fips)
+    }
+
+    /// What SDKs, the console or people call it.
+    pub fn also_called(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.row.also_called().filter({
+            let is_fips = self.is_fips;
+            move |_| !is_fips
+        })
+    }
+
+    pub fn has_gateway(&self) -> bool {
+        self.row.gateway && !self.is_fips
+    }
+
+    pub fn has_interface(&self) -> bool {
+        self.row.interface
+    }
+
+    pub fn port(&self) -> u16 {
+        self.row.port
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.row.protocol
+    }
+
+    /// Whether SDKs know the service elsewhere, and not in the region's partition.
+    pub fn is_absent_from(&self, region: &str) -> bool {
+        self.row.is_absent_from(Partition::of(region))
+    }
+
+    pub fn host(&self, region: &str) -> Host {
+        let names = self.names(region);
+        match names.into_iter().find(|name| matches!(name.coverage, Coverage::Endpoint | Coverage::Public)) {
+            Some(Name { is_wildcard: false, host, .. }) => Host::Name(host),
+            Some(Name { host, .. }) => Host::BelowLabel(host),
+            None => Host::Unknown,
+        }
+    }
+
+    /// Every name by which the service is asked in a region, those asked most often first.
+    pub fn names(&self, region: &str) -> Vec<Name> {
+        let names = Kind::ALL.into_iter().flat_map(|kind| names_of(&self.row, kind, region));
+        if !self.is_fips {
+            return names.collect();
+        }
+        names.filter(|name| name.kind.is_fips()).map(Name::of_fips_service).collect()
+    }
+}
+
+fn names_of(row: &Row, kind: Kind, region: &str) -> Vec<Name> {
+    name::in_region(row.names(kind), region)
+        .map(|template| Name {
+            kind,
+            coverage: coverage(row, kind, template.is_covered),
+            host: template.host(region),
+            is_wildcard: template.is_wildcard,
+        })
+        .collect()
+}
+
+fn coverage(row: &Row, kind: Kind, is_covered: bool) -> Coverage {
+    match row.private_dns {
+        PrivateDns::None => Coverage::Public,
+        _ if !is_covered => Coverage::Unknown,
+        _ if kind.is_fips() && row.fips_service.is_some() => Coverage::FipsEndpoint,
+        _ => Coverage::Endpoint,
+    }
+}
+
+impl Name {
+    fn of_fips_service(self) -> Self {
+        let coverage = match self.coverage {
+            Coverage::FipsEndpoint => Coverage::Endpoint,
+            other => other,
         };
-        format!("{}.{suffix}", name.replace("{region}", region))
+        Self { coverage, ..self }
     }
 }
-
-const fn classic(service: &'static str, name: &'static str) -> Entry {
-    Entry { service, name: Name::One(Template::Classic(name)), gateway: false }
-}
-
-const fn wildcard(service: &'static str, name: &'static str) -> Entry {
-    Entry { service, name: Name::Wildcard(Template::Classic(name)), gateway: false }
-}
-
-const fn gateway(entry: Entry) -> Entry {
-    Entry { gateway: true, ..entry }
-}
-
-const fn not_https(service: &'static str) -> Entry {
-    Entry { service, name: Name::NotHttps, gateway: false }
-}
-
-const ENTRIES: &[Entry] = &[
-    wildcard("appsync-api", "appsync-api.{region}"),
-    classic("appstream.api", "appstream2.{region}"),
-    not_https("cassandra"),
-    classic("codeartifact.api", "codeartifact.{region}"),
-    wildcard("codeartifact.repositories", "d.codeartifact.{region}"),
-    classic("detective", "api.detective.{region}"),
-    gateway(classic("dynamodb", "dynamodb.{region}")),
-    classic("ec2messages", "ec2messages.{region}"),
-    classic("ecr.api", "api.ecr.{region}"),
-    wildcard("ecr.dkr", "dkr.ecr.{region}"),
-    classic("ecs-agent", "ecs-a.{region}"),
-    classic("ecs-telemetry", "ecs-t.{region}"),
-    Entry { service: "eks-auth", name: Name::One(Template::DualStack("eks-auth.{region}")), gateway: false },
-    not_https("email-smtp"),
-    wildcard("execute-api", "execute-api.{region}"),
-    wildcard("grafana-workspace", "grafana-workspace.{region}"),
-    classic("kinesis-firehose", "firehose.{region}"),
-    classic("kinesis-streams", "kinesis.{region}"),
-    classic("kms", "kms.{region}"),
-    classic("logs", "logs.{region}"),
-    classic("monitoring", "monitoring.{region}"),
-    classic("pinpoint-sms-voice-v2", "sms-voice.{region}"),
-    classic("rum-dataplane", "dataplane.rum.{region}"),
-    gateway(classic("s3", "s3.{region}")),
-    classic("sagemaker.api", "api.sagemaker.{region}"),
-    classic("sagemaker.runtime", "runtime.sagemaker.{region}"),
-    classic("ssm", "ssm.{region}"),
-    classic("ssmmessages", "ssmmessages.{region}"),
-    classic("sts", "sts.{region}"),
-];
-
-#[derive(Clone, Copy, Debug)]
-struct Partition {
-    region_prefix: &'static str,
-    suffix: &'static str,
-    dual_stack_suffix: &'static str,
-}
-
-fn partition(region: &str) -> Partition {
-    PARTITIONS.into_iter().find(|partition| region.starts_with(partition.region_prefix)).unwrap_or(AWS)
-}
-
-/// The commercial regions, by no prefix of their own: new ones must not need a new release.
-const AWS: Partition = Partition { region_prefix: "", suffix: "amazonaws.com", dual_stack_suffix: "api.aws" };
-
-/// After botocore's `partitions.json`. GovCloud is absent because its suffixes are the commercial ones.
-const PARTITIONS: [Partition; 6] = [
-    Partition {
-        region_prefix: "cn-",
-        suffix: "amazonaws.com.cn",
-        dual_stack_suffix: "api.amazonwebservices.com.cn",
-    },
-    Partition {
-        region_prefix: "eusc-",
-        suffix: "amazonaws.eu",
-        dual_stack_suffix: "api.amazonwebservices.eu",
-    },
-    Partition { region_prefix: "us-iso-", suffix: "c2s.ic.gov", dual_stack_suffix: "api.aws.ic.gov" },
-    Partition { region_prefix: "us-isob-", suffix: "sc2s.sgov.gov", dual_stack_suffix: "api.aws.scloud" },
-    Partition {
-        region_prefix: "eu-isoe-",
-        suffix: "cloud.adc-e.uk",
-        dual_stack_suffix: "api.cloud-aws.adc-e.uk",
-    },
-    Partition {
-        region_prefix: "us-isof-",
-        suffix: "csp.hci.ic.gov",
-        dual_stack_suffix: "api.aws.hci.ic.gov",
-    },
-];
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_partition_has_its_own_suffixes() {
-        for (region, monitoring, eks_auth) in [
-            ("us-east-1", "monitoring.us-east-1.amazonaws.com", "eks-auth.us-east-1.api.aws"),
-            ("mx-central-1", "monitoring.mx-central-1.amazonaws.com", "eks-auth.mx-central-1.api.aws"),
-            ("us-gov-west-1", "monitoring.us-gov-west-1.amazonaws.com", "eks-auth.us-gov-west-1.api.aws"),
-            (
-                "cn-north-1",
-                "monitoring.cn-north-1.amazonaws.com.cn",
-                "eks-auth.cn-north-1.api.amazonwebservices.com.cn",
-            ),
-            (
-                "eusc-de-east-1",
-                "monitoring.eusc-de-east-1.amazonaws.eu",
-                "eks-auth.eusc-de-east-1.api.amazonwebservices.eu",
-            ),
-            ("us-iso-east-1", "monitoring.us-iso-east-1.c2s.ic.gov", "eks-auth.us-iso-east-1.api.aws.ic.gov"),
-            (
-                "us-isob-east-1",
-                "monitoring.us-isob-east-1.sc2s.sgov.gov",
-                "eks-auth.us-isob-east-1.api.aws.scloud",
-            ),
-            (
-                "eu-isoe-west-1",
-                "monitoring.eu-isoe-west-1.cloud.adc-e.uk",
-                "eks-auth.eu-isoe-west-1.api.cloud-aws.adc-e.uk",
-            ),
-            (
-                "us-isof-south-1",
-                "monitoring.us-isof-south-1.csp.hci.ic.gov",
-                "eks-auth.us-isof-south-1.api.aws.hci.ic.gov",
-            ),
-        ] {
-            assert_eq!(host_of("monitoring", region).as_deref(), Some(monitoring));
-            assert_eq!(host_of("eks-auth", region).as_deref(), Some(eks_auth));
-        }
-    }
-
-    #[test]
-    fn names_that_differ_from_their_service_are_known() {
-        for (service, host) in [
-            ("appstream.api", "appstream2.eu-west-1.amazonaws.com"),
-            ("codeartifact.api", "codeartifact.eu-west-1.amazonaws.com"),
-            ("detective", "api.detective.eu-west-1.amazonaws.com"),
-            ("ecr.api", "api.ecr.eu-west-1.amazonaws.com"),
-            ("ecs-agent", "ecs-a.eu-west-1.amazonaws.com"),
-            ("ecs-telemetry", "ecs-t.eu-west-1.amazonaws.com"),
-            ("kinesis-firehose", "firehose.eu-west-1.amazonaws.com"),
-            ("kinesis-streams", "kinesis.eu-west-1.amazonaws.com"),
-            ("pinpoint-sms-voice-v2", "sms-voice.eu-west-1.amazonaws.com"),
-            ("rum-dataplane", "dataplane.rum.eu-west-1.amazonaws.com"),
-            ("sagemaker.api", "api.sagemaker.eu-west-1.amazonaws.com"),
-            ("sagemaker.runtime", "runtime.sagemaker.eu-west-1.amazonaws.com"),
-        ] {
-            assert_eq!(host_of(service, "eu-west-1").as_deref(), Some(host));
-        }
-        for service in ["ec2messages", "kms", "logs", "s3", "ssm", "ssmmessages", "sts", "dynamodb"] {
-            let host = format!("{service}.eu-west-1.amazonaws.com");
-            assert_eq!(host_of(service, "eu-west-1"), Some(host));
-        }
-    }
-
-    #[test]
-    fn nobody_guesses_a_name() {
-        for service in ["ecr.dkr", "execute-api", "email-smtp", "cassandra", "lambda", "ecr", ""] {
-            assert_eq!(host_of(service, "us-east-1"), None, "{service}");
-        }
-        let gateways: Vec<&str> =
-            ENTRIES.iter().filter(|entry| entry.gateway).map(|entry| entry.service).collect();
-        assert_eq!(gateways, ["dynamodb", "s3"]);
-    }
-
-    #[test]
-    fn a_service_stands_once_and_every_single_name_is_a_host_name() {
-        let mut services: Vec<&str> = services().collect();
-        services.sort_unstable();
-        services.dedup();
-        assert_eq!(services.len(), ENTRIES.len());
-        for entry in ENTRIES {
-            let template = match entry.name {
-                Name::One(template) | Name::Wildcard(template) => template.in_region("us-east-1"),
-                Name::NotHttps => continue,
-            };
-            assert!(template.contains(".us-east-1."), "{template}");
-            assert!(!template.contains(['{', '*']), "{template}");
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// Exit codes, after sysexits(3) where it has one.
 pub const USAGE: u8 = 64;
@@ -27,8 +27,11 @@ Exit codes of --once:
 /// Prometheus.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-#[command(name = "linkproof", version, after_help = EXIT_CODES)]
+#[command(name = "linkproof", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Configuration file. Without it /etc/linkproof/linkproof.toml is read if there is one.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -88,6 +91,32 @@ pub enum ReportFormat {
     Prometheus,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List AWS's endpoint services and their DNS names.
+    ///
+    /// With a word, show every name of the services that match it: by service, by what the SDKs
+    /// call it, or by part of a DNS name.
+    Services {
+        /// What to search for, such as ecr, cloudwatch or kms-fips.
+        word: Option<String>,
+
+        /// Region of the names. Without it REGION stands in its place.
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
+
+        /// Output format.
+        #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+        format: ListFormat,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ListFormat {
+    Text,
+    Json,
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Level {
     Debug,
@@ -141,6 +170,18 @@ mod tests {
         assert_eq!(args.listen, ["[::]:1", "127.0.0.1:2"].map(|address| address.parse().unwrap()));
         let args = read("--once --wait 5m --format json --output report.json").unwrap();
         assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), ReportFormat::Json));
+    }
+
+    #[test]
+    fn commands_take_their_own_options() {
+        let args = read("services ecr --region eu-west-1 --format json").unwrap();
+        let Some(Command::Services { word, region, format }) = args.command else { panic!("{args:?}") };
+        assert_eq!((word.as_deref(), region.as_deref()), (Some("ecr"), Some("eu-west-1")));
+        assert_eq!(format, ListFormat::Json);
+        assert!(read("").unwrap().command.is_none());
+        for line in ["--once services", "services --once", "services --format junit", "services a b"] {
+            assert!(read(line).is_err(), "{line}");
+        }
     }
 
     #[test]

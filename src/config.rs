@@ -5,7 +5,6 @@ mod egress;
 mod endpoint;
 mod file;
 mod name;
-mod near;
 mod problem;
 mod table;
 #[cfg(test)]

@@ -30,7 +30,7 @@
 //!
 //! | layer | modules | what they may know |
 //! |---|---|---|
-//! | words | [`check`], [`network`], [`observation`] | data, and how it is written |
+//! | words | [`check`], [`network`], [`observation`], [`suggestion`] | data, and how it is written |
 //! | decisions | [`catalogue`], [`config`], [`plan`], [`verdict`], [`diagnosis`], [`report`] | pure: no clock, socket or client |
 //! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
@@ -44,7 +44,7 @@
 //!   section in `packaging/runbook.md`; tests hold the last two.
 //! - A new state of the world: a fault of the lab (`tests/lab`) and its line in the table of
 //!   states (`tests/it`).
-//! - A new service: a line in [`catalogue`].
+//! - A new service: a line in `catalogue/services.tsv`.
 //! - A new kind of check: evidence and outcome first, then a probe, and its step in [`attempt`].
 
 #![allow(
@@ -71,6 +71,7 @@ mod probe;
 mod report;
 mod schedule;
 mod serve;
+mod suggestion;
 mod verdict;
 mod wire;
 mod wording;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::defaults;
-use super::near::did_you_mean;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
 use super::value::{host, interval, namespace, proof, written};
 use super::{CallConfig, EndpointConfig, HostConfig};
-use crate::catalogue::{self, Name};
+use crate::catalogue::{self, Host, Protocol};
+use crate::suggestion;
 
 pub static KEYS: Keys = Keys {
     table: "[[endpoint]]",
@@ -61,6 +61,7 @@ fn endpoint(
     let gateway = gateway(table, subject.as_ref(), problems);
     let timing = timing(table, inherited, problems);
     let call = call(table, timing, problems);
+    check_private_dns(table, subject.as_ref(), gateway, problems);
     check_call(table, subject.as_ref(), gateway, problems);
     let require_agreement = table.read("require_agreement", Some(false), problems, Value::flag);
     let Subject { name, host, .. } = subject?;
@@ -111,7 +112,7 @@ fn subject(table: &Table<'_>, lines: &mut Lines, problems: &mut Problems<'_>) ->
         }
     }
     let entry = service.as_deref().and_then(catalogue::lookup);
-    if entry.is_some_and(|entry| entry.name == Name::NotHttps) {
+    if entry.is_some_and(|entry| entry.protocol() != Protocol::Https) {
         problems.add(&named_by.span, format!("{name:?} does not speak HTTPS: it cannot be checked"));
         return None;
     }
@@ -144,24 +145,27 @@ fn service(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
 /// Why the catalogue alone cannot say which name the service has.
 fn without_a_name(service: &str) -> Option<String> {
     let Some(entry) = catalogue::lookup(service) else {
-        let short = service.split_once("com.amazonaws.").and_then(|(_, rest)| rest.split_once('.'));
-        if let Some((_, short)) = short
-            && catalogue::lookup(short).is_some()
-        {
-            return Some(format!("write {short:?}: the prefix follows from the region"));
-        }
-        let hint = did_you_mean(service, catalogue::services())
-            .map_or_else(|| "add its host".to_owned(), |hint| format!("{hint} If not, add its host"));
-        return Some(format!("{service:?} is not in the catalogue, so its name is unknown: {hint}"));
+        return Some(unknown(service));
     };
-    match entry.name {
-        Name::One(_) => None,
-        Name::Wildcard(template) => {
-            let name = template.in_region("<region>");
+    match entry.host("<region>") {
+        _ if !entry.has_private_dns() && !entry.has_gateway() => Some(format!(
+            "{service:?} has no private DNS, so its name is public in every VPC; add the endpoint's own name (vpce-..) as host"
+        )),
+        Host::Name(_) => None,
+        Host::BelowLabel(name) => {
             Some(format!("{service:?} has only the wildcard name *.{name}: add the host that is used here"))
         }
-        Name::NotHttps => None,
+        Host::Unknown => Some(format!("the name of {service:?} is unknown; add its host")),
     }
+}
+
+fn unknown(service: &str) -> String {
+    if let Some(entry) = catalogue::lookup_endpoint_service(service) {
+        return format!("write {:?}: the prefix follows from the region", entry.service());
+    }
+    let hint = suggestion::question(&catalogue::suggestions(service))
+        .map_or_else(|| "add its host".to_owned(), |hint| format!("{hint} If not, add its host"));
+    format!("{service:?} is not in the catalogue, so its name is unknown: {hint}")
 }
 
 /// `type`: whether it is a gateway endpoint.
@@ -178,15 +182,41 @@ fn gateway(table: &Table<'_>, subject: Option<&Subject>, problems: &mut Problems
         }
     })?;
     // Public addresses pass behind a gateway: this must not be had for any other name.
-    let has_gateway = |subject: &Subject| subject.entry().is_some_and(|entry| entry.gateway);
+    let has_gateway = |subject: &Subject| subject.entry().is_some_and(|entry| entry.has_gateway());
     if gateway
         && let Some(value) = table.value("type")
         && subject.is_some_and(|subject| !has_gateway(subject))
     {
-        problems.add(&value.span, "only the services s3 and dynamodb have gateway endpoints");
+        problems.add(&value.span, "only the services s3, s3express and dynamodb have gateway endpoints");
         return None;
     }
     Some(gateway)
+}
+
+/// Without private DNS the name of the service is public in every VPC, so a check of an interface
+/// endpoint by that name could only fail.
+fn check_private_dns(
+    table: &Table<'_>,
+    subject: Option<&Subject>,
+    gateway: Option<bool>,
+    problems: &mut Problems<'_>,
+) {
+    let Some(Subject { name, host: HostConfig::OfService(_), .. }) = subject else { return };
+    let Some(entry) = subject.and_then(Subject::entry).filter(|entry| !entry.has_private_dns()) else {
+        return;
+    };
+    if gateway == Some(false)
+        && let Some(value) = table.value("service")
+    {
+        let instead = if entry.has_interface() {
+            format!(
+                "{name:?} has no private DNS, so its name is public in every VPC; set type = \"gateway\", or add the interface endpoint's own name (vpce-..) as host"
+            )
+        } else {
+            format!("{name:?} has only a gateway endpoint; set type = \"gateway\"")
+        };
+        problems.add(&value.span, instead);
+    }
 }
 
 fn call(table: &Table<'_>, timing: Timing, problems: &mut Problems<'_>) -> Option<Option<CallConfig>> {
@@ -233,10 +263,10 @@ fn check_call(
     if gateway == Some(true) {
         problems.add(&call.span, "call needs an interface endpoint, and this is a gateway");
     } else if let Some(entry) = subject.and_then(Subject::entry)
-        && entry.service != "monitoring"
+        && entry.service() != "monitoring"
     {
         let message =
-            format!("{:?} does not answer ListMetrics: call belongs to \"monitoring\"", entry.service);
+            format!("{:?} does not answer ListMetrics: call belongs to \"monitoring\"", entry.service());
         problems.add(&call.span, message);
     }
 }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::near::did_you_mean;
 use super::problem::Problems;
+use crate::suggestion;
 
 /// A table as written, and all that may stand in it.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl<'a> Table<'a> {
         for key in entries.keys() {
             let name: &str = key.get_ref();
             if !keys.known.contains(&name) {
-                let hint = did_you_mean(name, keys.known.iter().copied())
+                let hint = suggestion::did_you_mean(name, keys.known.iter().copied())
                     .unwrap_or_else(|| format!("{} accepts {}", keys.table, keys.known.join(", ")));
                 problems.add(&key.span(), format!("unknown key {name:?}: {hint}"));
             }

@@ -1,20 +1,8 @@
 //! What a host's name gives away: AWS or not, its region, a spelling that is known to be wrong.
 
-/// Where AWS serves with certificates of its own public authority.
-const COMMERCIAL: &[&str] = &[".amazonaws.com", ".api.aws"];
+pub use crate::catalogue::partition::{is_aws, is_commercial_aws};
 
-const ELSEWHERE: &[&str] = &[
-    ".amazonaws.com.cn",
-    ".api.amazonwebservices.com.cn",
-    ".amazonaws.eu",
-    ".api.amazonwebservices.eu",
-    ".c2s.ic.gov",
-    ".api.aws.ic.gov",
-    ".sc2s.sgov.gov",
-    ".api.aws.scloud",
-    ".cloud.adc-e.uk",
-    ".csp.hci.ic.gov",
-];
+use crate::catalogue::partition::is_region;
 
 /// Names made of the endpoint service's name that do not exist, and what does.
 const MISNAMED: &[(&str, &str)] = &[
@@ -27,14 +15,6 @@ const MISNAMED: &[(&str, &str)] = &[
     ("sagemaker.runtime.", "runtime.sagemaker."),
     ("detective.", "api.detective."),
 ];
-
-pub fn is_aws(host: &str) -> bool {
-    COMMERCIAL.iter().chain(ELSEWHERE).any(|suffix| host.ends_with(suffix))
-}
-
-pub fn is_commercial_aws(host: &str) -> bool {
-    COMMERCIAL.iter().any(|suffix| host.ends_with(suffix))
-}
 
 /// A name of one endpoint (`vpce-..`), which private DNS has nothing to do with.
 pub fn is_of_one_endpoint(host: &str) -> bool {
@@ -51,15 +31,7 @@ pub fn region(host: &str) -> Option<&str> {
     if !is_aws(host) {
         return None;
     }
-    host.split('.').find(|label| {
-        let parts: Vec<&str> = label.split('-').collect();
-        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return false };
-        (3..=4).contains(&parts.len())
-            && (2..=4).contains(&first.len())
-            && last.len() <= 2
-            && last.bytes().all(|b| b.is_ascii_digit())
-            && parts[..parts.len() - 1].iter().all(|part| part.bytes().all(|b| b.is_ascii_lowercase()))
-    })
+    host.split('.').find(|label| is_region(label))
 }
 
 /// The name that was probably meant.
@@ -92,6 +64,8 @@ mod tests {
     fn aws_is_a_suffix_at_a_dot() {
         assert!(is_aws("monitoring.us-east-1.amazonaws.com"));
         assert!(is_aws("monitoring.cn-north-1.amazonaws.com.cn"));
+        assert!(is_aws("eks-auth.eu-isoe-west-1.api.cloud-aws.adc-e.uk"));
+        assert!(is_aws("eks-auth.us-isof-south-1.api.aws.hci.ic.gov"));
         assert!(!is_aws("monitoring.notamazonaws.com"));
         assert!(is_commercial_aws("eks-auth.eu-west-1.api.aws"));
         assert!(!is_commercial_aws("monitoring.cn-north-1.amazonaws.com.cn"));
