@@ -54,6 +54,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut rest = Roff::new();
+    list(&mut rest, "COMMANDS", commands(command));
     list(&mut rest, "EXIT STATUS", exit_codes(command));
     list(&mut rest, "SIGNALS", owned(SIGNALS));
     list(&mut rest, "ENVIRONMENT", owned(ENVIRONMENT));
@@ -70,6 +71,25 @@ fn list(roff: &mut Roff, title: &str, entries: Vec<(String, String)>) {
         let term: Inline = if term.starts_with('/') { italic(term) } else { bold(term) };
         roff.control("TP", []).text([term]).text([roman(meaning)]);
     }
+}
+
+/// Each with its arguments, then its options.
+fn commands(command: &Command) -> Vec<(String, String)> {
+    let mut entries = Vec::new();
+    for command in command.get_subcommands() {
+        let words =
+            command.get_positionals().flat_map(|argument| argument.get_value_names().unwrap_or_default());
+        let words: String = words.map(|word| format!(" [{word}]")).collect();
+        let about = command.get_long_about().or(command.get_about());
+        let about = about.map(|about| about.to_string().split_whitespace().collect::<Vec<_>>().join(" "));
+        entries.push((format!("{}{words}", command.get_name()), about.unwrap_or_default()));
+        for option in command.get_opts() {
+            let value = option.get_value_names().and_then(<[_]>::first).map(|value| format!(" {value}"));
+            let term = format!("--{}{}", option.get_long().unwrap_or_default(), value.unwrap_or_default());
+            entries.push((term, option.get_help().map(ToString::to_string).unwrap_or_default()));
+        }
+    }
+    entries
 }
 
 /// They stand below `--help`, one a line, indented.

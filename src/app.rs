@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, WebError};
 use crate::attempt::Runner;
+use crate::catalogue::listing::ListingError;
 use crate::cli::{self, Args, Command, ReportFormat};
 use crate::config::{Config, ConfigError, WebConfig};
 use crate::metrics::Metrics;
@@ -169,7 +170,7 @@ fn print_error(error: &StartError) {
 #[derive(Debug)]
 pub enum StartError {
     Config(ConfigError),
-    Catalogue(String),
+    Listing(ListingError),
     Web(WebError),
     Trust(TrustError),
     NoRegion,
@@ -185,12 +186,9 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
-            Self::Listen { .. }
-            | Self::Thread(_)
-            | Self::Runtime(_)
-            | Self::Json(_)
-            | Self::Ended(_)
-            | Self::Catalogue(_) => 1,
+            Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Json(_) | Self::Ended(_) => 1,
+            Self::Listing(ListingError::Region(_)) => cli::USAGE,
+            Self::Listing(ListingError::NoMatch { .. }) => 1,
             Self::Output(_) => cli::IO_ERROR,
         }
     }
@@ -201,7 +199,7 @@ impl fmt::Display for StartError {
         match self {
             // It speaks for itself: file, line, column, message.
             Self::Config(error) => write!(f, "{error}"),
-            Self::Catalogue(error) => write!(f, "linkproof: {error}"),
+            Self::Listing(error) => write!(f, "linkproof: {error}"),
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
             Self::NoRegion => f.write_str(

@@ -5,7 +5,7 @@ use crate::catalogue::listing::Listing;
 use crate::cli::ListFormat;
 
 pub fn run(word: Option<&str>, region: Option<&str>, format: ListFormat) -> Result<u8, StartError> {
-    let listing = Listing::new(word, region).map_err(StartError::Catalogue)?;
+    let listing = Listing::new(word, region).map_err(StartError::Listing)?;
     let page = match format {
         ListFormat::Text => listing.text(),
         ListFormat::Json => listing.json().map_err(StartError::Json)?,

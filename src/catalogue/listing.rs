@@ -1,5 +1,7 @@
 //! The catalogue for people and programs: `linkproof services`.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::name::{Coverage, Kind, Name};
@@ -24,11 +26,33 @@ pub struct Listing {
     left_out: usize,
 }
 
+/// Why there is nothing to list.
+#[derive(Debug)]
+pub enum ListingError {
+    Region(String),
+    NoMatch { word: String, suggestions: Vec<&'static str> },
+}
+
+impl fmt::Display for ListingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Region(region) => {
+                write!(f, "invalid region {region:?} (expected something like \"us-east-1\")")
+            }
+            Self::NoMatch { word, suggestions } => {
+                write!(f, "no service matches {word:?}")?;
+                suggestion::question(suggestions).map_or(Ok(()), |hint| write!(f, "; {hint}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListingError {}
+
 impl Listing {
-    /// The error says what to write instead.
-    pub fn new(word: Option<&str>, region: Option<&str>) -> Result<Self, String> {
+    pub fn new(word: Option<&str>, region: Option<&str>) -> Result<Self, ListingError> {
         if let Some(region) = region.filter(|region| !is_region(region)) {
-            return Err(format!("invalid region {region:?} (expected something like \"us-east-1\")"));
+            return Err(ListingError::Region(region.to_owned()));
         }
         let mut found = match word {
             Some(word) => search(word, region.unwrap_or(PLACEHOLDER))?,
@@ -102,7 +126,7 @@ impl Listing {
 
 /// Those that are called so, then those with a part of a name that begins so; where there is
 /// neither, those with the word anywhere in a name.
-fn search(word: &str, region: &str) -> Result<Vec<Entry>, String> {
+fn search(word: &str, region: &str) -> Result<Vec<Entry>, ListingError> {
     let word = word.trim().to_lowercase();
     let is_called = |entry: &Entry| entry.service() == word || entry.also_called().any(|name| name == word);
     let (mut found, others): (Vec<Entry>, Vec<Entry>) = entries().partition(is_called);
@@ -111,9 +135,8 @@ fn search(word: &str, region: &str) -> Result<Vec<Entry>, String> {
         found.extend(entries().filter(|entry| any_name(entry, region, |name| name.contains(&word))));
     }
     if found.is_empty() || word.is_empty() {
-        let hint =
-            suggestion::question(&suggestions(&word)).map_or_else(String::new, |hint| format!("; {hint}"));
-        return Err(format!("no service matches {word:?}{hint}"));
+        let suggestions = suggestions(&word);
+        return Err(ListingError::NoMatch { word, suggestions });
     }
     Ok(found)
 }
@@ -176,7 +199,7 @@ fn name_lines(names: &[Name]) -> Vec<(String, String)> {
 fn summary(entry: &Entry) -> String {
     let private_dns = match entry.private_dns() {
         PrivateDns::Documented => "private DNS",
-        PrivateDns::Inferred => "private DNS (name inferred from the SDKs)",
+        PrivateDns::Inferred => "private DNS (name inferred)",
         PrivateDns::None => "no private DNS",
     };
     let protocol = protocol_word(entry.protocol());
@@ -352,7 +375,7 @@ ecr.dkr: interface, private DNS, port 443 (https)
 
     #[test]
     fn what_matches_nothing_says_what_may_be_meant() {
-        let refused = |word, region| Listing::new(word, region).unwrap_err();
+        let refused = |word, region| Listing::new(word, region).unwrap_err().to_string();
         assert_eq!(refused(Some("lamda"), None), "no service matches \"lamda\"; did you mean \"lambda\"?");
         assert_eq!(refused(Some("quantum"), None), "no service matches \"quantum\"");
         assert_eq!(refused(Some(""), None), "no service matches \"\"");

@@ -49,6 +49,9 @@ impl fmt::Display for Name {
     }
 }
 
+/// Says of a place that the service has no such name there.
+const NONE: &str = "-";
+
 /// One name of a column, its marks taken off.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Template {
@@ -83,7 +86,7 @@ impl Template {
 
     /// A suffix that is written out is known for `amazonaws.com` alone.
     fn exists_in(self, partition: Partition) -> bool {
-        self.host.ends_with('}') || partition.is_commercial()
+        self.host != NONE && (self.host.ends_with('}') || partition.is_commercial())
     }
 }
 
@@ -115,7 +118,8 @@ fn is_valid(text: &'static str) -> bool {
     let template = Template::parse(text);
     let is_place = |place: &str| is_region(place) || PARTITIONS.iter().any(|partition| partition.id == place);
     let are_places = !text.contains(':') || template.places.split(',').all(is_place);
-    are_places && is_host(&template.host("us-east-1"))
+    let is_none = template.host == NONE && !template.places.is_empty();
+    are_places && (is_none || is_host(&template.host("us-east-1")))
 }
 
 fn is_host(host: &str) -> bool {
@@ -143,6 +147,7 @@ mod tests {
         let marked = in_region(column, "us-east-2").next().unwrap();
         assert!(marked.is_wildcard && !marked.is_covered);
         assert_eq!(hosts("", "us-east-1"), Vec::<String>::new());
+        assert_eq!(hosts("a.{region}.{dns} aws-cn:-", "cn-north-1"), Vec::<String>::new());
     }
 
     #[test]
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn malformed_names_are_refused() {
-        assert_eq!(check("kms.{region}.{dns} aws-cn,us-east-1:?*.kms.{dual}"), Ok(()));
+        assert_eq!(check("kms.{region}.{dns} aws-cn,us-east-1:?*.kms.{dual} aws-iso:-"), Ok(()));
         for name in [
             "kms",
             "KMS.{dns}",

@@ -12,9 +12,9 @@ pub const NOTHING: &str = "-";
 /// How the private DNS name of a service is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PrivateDns {
-    /// AWS documents it, or it was recorded in a VPC.
+    /// AWS documents it or has it in its own tools, or it was recorded in a VPC.
     Documented,
-    /// It is what the SDKs ask.
+    /// It is what the SDKs ask, or independent lists agree on it.
     Inferred,
     /// There is none: the names stay public, whether there is an endpoint or not.
     None,
