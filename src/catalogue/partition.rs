@@ -105,6 +105,11 @@ pub fn is_commercial_aws(host: &str) -> bool {
     suffixes.iter().chain(&COMMERCIAL_SERVICES).any(|suffix| is_below(host, suffix))
 }
 
+/// Whether a host is below a suffix of names that have IPv6 addresses too.
+pub fn is_dual_stack(host: &str) -> bool {
+    PARTITIONS.iter().any(|partition| is_below(host, partition.dual_stack_suffix))
+}
+
 fn is_below(host: &str, suffix: &str) -> bool {
     host.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
 }

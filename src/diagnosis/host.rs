@@ -2,7 +2,7 @@
 
 pub use crate::catalogue::partition::{is_aws, is_commercial_aws};
 
-use crate::catalogue::partition::is_region;
+use crate::catalogue::partition::{is_dual_stack, is_region};
 
 /// Names made of the endpoint service's name that do not exist, and what does.
 const MISNAMED: &[(&str, &str)] = &[
@@ -21,9 +21,9 @@ pub fn is_of_one_endpoint(host: &str) -> bool {
     host.contains(".vpce.")
 }
 
-/// S3 and DynamoDB, which most VPCs reach through a gateway endpoint.
+/// S3, S3 Express and DynamoDB, which most VPCs reach through a gateway endpoint.
 pub fn may_be_gateway(host: &str) -> bool {
-    host.split('.').any(|label| label == "s3" || label == "dynamodb")
+    host.split('.').any(|label| matches!(label, "s3" | "dynamodb" | "ddb") || label.starts_with("s3express-"))
 }
 
 /// The region in an AWS name: the label that looks like `us-east-1`, `us-gov-west-1`.
@@ -37,7 +37,8 @@ pub fn region(host: &str) -> Option<&str> {
 /// The name that was probably meant.
 pub fn suggestion(host: &str) -> Option<String> {
     let (wrong, right) = MISNAMED.iter().find(|(wrong, _)| host.starts_with(wrong))?;
-    is_aws(host).then(|| format!("{right}{}", &host[wrong.len()..]))
+    // Dual-stack names follow other rules: `detective.REGION.api.aws` is right.
+    (is_aws(host) && !is_dual_stack(host)).then(|| format!("{right}{}", &host[wrong.len()..]))
 }
 
 #[cfg(test)]
@@ -77,5 +78,20 @@ mod tests {
         assert_eq!(right.as_deref(), Some("api.ecr.us-east-1.amazonaws.com"));
         assert_eq!(suggestion("api.ecr.us-east-1.amazonaws.com"), None);
         assert_eq!(suggestion("detective.example.com"), None);
+        assert_eq!(suggestion("detective.us-east-1.api.aws"), None);
+    }
+
+    #[test]
+    fn services_behind_gateways_are_told_by_a_label() {
+        for host in [
+            "s3.us-east-1.amazonaws.com",
+            "bucket.s3.us-east-1.amazonaws.com",
+            "dynamodb.us-east-1.amazonaws.com",
+            "111122223333.ddb.us-east-1.amazonaws.com",
+            "s3express-control.us-east-1.amazonaws.com",
+        ] {
+            assert!(may_be_gateway(host), "{host}");
+        }
+        assert!(!may_be_gateway("s3vectors.us-east-1.api.aws"));
     }
 }
