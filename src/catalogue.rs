@@ -118,6 +118,10 @@ impl Entry {
         })
     }
 
+    pub fn note(&self) -> Option<&'static str> {
+        self.row.note.filter(|_| !self.is_fips)
+    }
+
     pub fn has_gateway(&self) -> bool {
         self.row.gateway && !self.is_fips
     }

@@ -167,7 +167,7 @@ fn details(entry: &Entry, region: &str) -> String {
     if let Some(fips) = entry.fips_service() {
         lines.push(("FIPS endpoint".to_owned(), fips.to_owned()));
     }
-    if let Some(note) = entry.row.note {
+    if let Some(note) = entry.note() {
         lines.push(("note".to_owned(), note.to_owned()));
     }
     let width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
@@ -285,7 +285,7 @@ impl ServiceJson {
             fips_service: entry.fips_service(),
             also_called: entry.also_called().collect(),
             names: entry.names(region).iter().map(NameJson::new).collect(),
-            note: entry.row.note,
+            note: entry.note(),
         }
     }
 }
