@@ -9,7 +9,10 @@ type Module = (&'static str, &'static [&'static str]);
 
 /// From the bottom up. All may use the words, which are the first layer.
 const LAYERS: &[(&str, &[Module])] = &[
-    ("words", &[("check", &[]), ("network", &[]), ("observation", &[]), ("suggestion", &[]), ("wording", &[])]),
+    (
+        "words",
+        &[("check", &[]), ("network", &[]), ("observation", &[]), ("suggestion", &[]), ("wording", &[])],
+    ),
     (
         "decisions",
         &[
