@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::agent::BINARY;
+use crate::harness::BINARY;
 
 /// Two of each partition that has two, and of the commercial one those that are treated apart.
 const REGIONS: [&str; 16] = [
