@@ -11,7 +11,7 @@ use crate::lab::{Door, Host, Protocol, Request, Signature};
 use crate::report::Report;
 
 #[test]
-fn each_interface_gets_one_signed_call_and_one_unsigned_request_on_connections_of_their_own() {
+fn each_interface_gets_one_call_and_one_request() {
     let lab = harness::lab();
     let before = lab.reached_internet();
     let output = lab.run(&Agent::default().once("json"));
@@ -45,7 +45,7 @@ fn is_signed(request: &Request) -> bool {
 
 /// A proxy that answers would carry everything somewhere else, and all would look well.
 #[test]
-fn a_proxy_in_the_environment_is_told_and_never_spoken_to() {
+fn proxy_variables_are_reported_and_never_used() {
     let lab = harness::lab();
     let proxy = lab.on(Host::Instance, || TcpListener::bind("127.0.0.1:0")).unwrap();
     proxy.set_nonblocking(true).unwrap();

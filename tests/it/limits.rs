@@ -29,7 +29,7 @@ fn best(mut measure: impl FnMut() -> Duration) -> (Duration, Vec<Duration>) {
 }
 
 #[test]
-fn the_ladder_of_a_healthy_endpoint_is_climbed_within_100_ms() {
+fn healthy_endpoint_takes_at_most_100_ms() {
     let lab = quiet_lab();
     let (best, all) = best(|| {
         let (_, report) = once(&lab, Agent::default());
@@ -41,7 +41,7 @@ fn the_ladder_of_a_healthy_endpoint_is_climbed_within_100_ms() {
 }
 
 #[test]
-fn one_round_of_a_healthy_subnet_takes_its_window_and_at_most_300_ms() {
+fn healthy_round_takes_300_ms_beyond_its_window() {
     let lab = quiet_lab();
     let (best, all) = best(|| {
         let (output, _) = once(&lab, Agent::default());
@@ -53,7 +53,7 @@ fn one_round_of_a_healthy_subnet_takes_its_window_and_at_most_300_ms() {
 }
 
 #[test]
-fn everything_silent_is_told_within_15_s() {
+fn silent_subnet_is_reported_within_15_s() {
     let lab = quiet_lab();
     lab.set([Fault::DnsSilent, Fault::MetadataSilent, Fault::EndpointSgSilent, Fault::SystemResolverSilent]);
     let config = "region = 'us-east-1'\nexpected_cidrs = ['10.0.0.0/16']\n";
@@ -64,7 +64,7 @@ fn everything_silent_is_told_within_15_s() {
 
 /// A dead one takes its three seconds, and the nineteen others the time that they always take.
 #[test]
-fn a_dead_endpoint_delays_none_of_nineteen_others() {
+fn dead_endpoint_delays_no_other() {
     const OTHERS: u32 = 19;
     let name = |number: u32| format!("partner-{number}.us-east-1.amazonaws.com");
     let config: String = (1..=OTHERS + 1).map(|n| format!("[[endpoint]]\nhost = '{}'\n", name(n))).collect();

@@ -44,7 +44,7 @@ fn json(line: &str) -> Value {
 }
 
 #[test]
-fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
+fn json_log_has_one_line_per_change() {
     let (lab, scratch) = (own_lab(), Scratch::new("log-json"));
     let daemon = settled(&lab, &scratch, &["--log.format", "json"], JOURNAL);
     let settled = daemon.stderr();
@@ -77,7 +77,7 @@ fn json_has_a_line_with_fields_for_each_change_and_none_for_each_round() {
 }
 
 #[test]
-fn the_journal_gets_lines_with_their_severity_and_without_a_time() {
+fn journal_lines_carry_severity_and_no_time() {
     let (lab, scratch) = (own_lab(), Scratch::new("log-journal"));
     let daemon = settled(&lab, &scratch, &[], JOURNAL);
     lab.inject(Fault::NatOpen);
@@ -94,7 +94,7 @@ fn the_journal_gets_lines_with_their_severity_and_without_a_time() {
 }
 
 #[test]
-fn the_level_decides_how_much_is_said() {
+fn log_level_filters_lines() {
     let (lab, scratch) = (own_lab(), Scratch::new("log-level"));
     let daemon = settled(&lab, &scratch, &["--log.level", "warn"], INHERITED);
     assert_eq!(daemon.stderr(), "", "all is well");

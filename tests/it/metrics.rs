@@ -49,7 +49,7 @@ pub fn assert_clean(page: &str) {
 }
 
 #[test]
-fn prometheus_reads_the_same_series_out_of_either_format() {
+fn both_formats_have_the_same_series() {
     let (lab, scratch) = (own_lab(), Scratch::new("formats"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     // What is broken has more series than what is well.

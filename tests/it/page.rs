@@ -54,7 +54,7 @@ fn says(lab: &Lab, words: &str) {
 }
 
 #[test]
-fn a_person_with_a_browser_sees_what_is_wrong_what_to_do_and_what_was() {
+fn page_shows_cause_remedy_and_history() {
     let (lab, scratch) = (own_lab(), Scratch::new("page"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let browser = Browser { lab: &lab, scratch: &scratch };

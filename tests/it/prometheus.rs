@@ -197,7 +197,7 @@ pub fn rules(scratch: &Scratch) -> String {
 }
 
 #[test]
-fn an_open_nat_is_in_the_receivers_hands_within_seconds_and_resolves_when_it_is_closed() {
+fn open_nat_alert_fires_and_resolves() {
     let (lab, scratch) = (own_lab(), Scratch::new("pager"));
     let _daemon = daemon(&lab, &scratch, HASTY);
     let receiver = Receiver::open(&lab);

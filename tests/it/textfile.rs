@@ -15,7 +15,7 @@ use crate::prometheus::{HASTY, Prometheus, daemon, job, rules};
 const NODE_EXPORTER: &str = "127.0.0.1:9100";
 
 #[test]
-fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
+fn node_exporter_serves_the_textfile() {
     let (lab, scratch) = (own_lab(), Scratch::new("textfile"));
     let file = scratch.0.join("linkproof.prom");
     let daemon = daemon(&lab, &scratch, &format!("{HASTY}[web]\ntextfile = \"{}\"\n", file.display()));
@@ -54,7 +54,7 @@ fn node_exporter_serves_it_and_every_rule_holds_as_it_is() {
 }
 
 #[test]
-fn one_run_writes_it_for_a_timer() {
+fn once_writes_the_textfile() {
     let (lab, scratch) = (own_lab(), Scratch::new("once-prom"));
     let file = scratch.0.join("once.prom");
     let run = Run::new(BINARY).args(["--once", "--format", "prometheus", "--output"]);
@@ -67,7 +67,7 @@ fn one_run_writes_it_for_a_timer() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_told_once() {
+fn unwritable_textfile_is_logged_once() {
     let (lab, scratch) = (own_lab(), Scratch::new("no-textfile"));
     let config = format!("{HASTY}[web]\ntextfile = \"{}/absent/linkproof.prom\"\n", scratch.0.display());
     let daemon = daemon(&lab, &scratch, &config);

@@ -35,7 +35,7 @@ fn healed(fault: Fault) -> Output {
 }
 
 #[test]
-fn a_fault_that_goes_away_is_waited_for() {
+fn wait_outlasts_a_fault() {
     for fault in [Fault::EndpointSgRefused, Fault::PrivateDnsOff, Fault::MetadataRefused] {
         let output = healed(fault);
         assert_eq!(outcome(&output), (Some(0), "pass".to_owned()), "{}: {}", fault.name(), output.stderr);
@@ -43,7 +43,7 @@ fn a_fault_that_goes_away_is_waited_for() {
 }
 
 #[test]
-fn a_role_that_appears_is_waited_for() {
+fn wait_outlasts_a_missing_role() {
     let output = healed(Fault::RoleMissing);
     assert_eq!(outcome(&output), (Some(0), "pass".to_owned()), "{}", output.stderr);
 }
@@ -62,7 +62,7 @@ fn a_leak_is_final_at_once() {
 }
 
 #[test]
-fn what_does_not_heal_ends_with_the_wait_and_the_last_round() {
+fn wait_ends_with_its_last_round() {
     let lab = harness::lab();
     lab.set([Fault::RoleDenied]);
     let output = start(&lab, "4s").wait();
