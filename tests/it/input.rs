@@ -42,7 +42,7 @@ fn a_mistake_in_the_file_is_told_with_file_line_and_column() {
         ("[[endpoint]]\nhost = 'no_such name'\n", "FILE:2:8", "no_such name"),
         ("[[endpoint]]\nhost = 'api..example'\n", "FILE:2:8", "api..example"),
         ("[egress]\naddresses = ['10.0.0.1']\n", "FILE:2:14", "private"),
-        ("expected_cidrs = ['0.0.0.0/0']\n", "FILE:1:19", "whole internet"),
+        ("expected_cidrs = ['0.0.0.0/0']\n", "FILE:1:19", "every address"),
         ("region = 'us-east-1\n", "FILE:1:", ""),
     ] {
         let (code, message) = checked(toml);

@@ -62,8 +62,8 @@ fn page_shows_cause_remedy_and_history() {
     browser.photographs("healthy", LAPTOP, &[]);
     for (fault, verdict, title, seen) in [
         (Fault::PrivateDnsOff, "monitoring/dns", "Private DNS is off", "203.0.113.20"),
-        (Fault::EndpointBSilent, "monitoring/connect", "A network interface of the endpoint", "10.0.2.113"),
-        (Fault::NatOpen, "egress/ipv4", "There is a way out to the internet", "1.1.1.1"),
+        (Fault::EndpointBSilent, "monitoring/connect", "One network interface of the endpoint", "10.0.2.113"),
+        (Fault::NatOpen, "egress/ipv4", "The subnet has internet egress over IPv4", "1.1.1.1"),
     ] {
         lab.set([fault]);
         says(&lab, title);

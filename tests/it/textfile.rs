@@ -63,7 +63,7 @@ fn once_writes_the_textfile() {
     let page = fs::read_to_string(&file).unwrap();
     assert_clean(&page);
     assert!(page.contains("linkproof_check_success{check=\"egress/ipv4\",target=\"ipv4\"} 1"));
-    assert!(page.contains("linkproof_check_duration_seconds_count{check=\"egress/ipv4\",target=\"ipv4\"} 1"));
+    assert!(page.contains("linkproof_check_duration_seconds_count{kind=\"egress\"} 2"));
 }
 
 #[test]
