@@ -20,10 +20,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::catalogue::Protocol;
 use crate::network::Cidr;
 use crate::observation::Proof;
+pub use name::host_name;
 use problem::Problems;
 pub use problem::{ConfigError, Mistake};
+pub use value::{is_label, is_region, is_service};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -95,8 +98,15 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 pub struct EndpointConfig {
     pub name: String,
     pub host: HostConfig,
+    /// The endpoint's own DNS names, the regional one first: `vpce-...vpce.amazonaws.com`.
+    pub vpce_hosts: Vec<String>,
     pub port: u16,
+    pub protocol: Protocol,
     pub gateway: bool,
+    /// Where the negative control of a gateway is sent. `None`: a region is chosen.
+    pub control_region: Option<String>,
+    /// Beside those of the whole configuration.
+    pub expected_cidrs: Vec<Cidr>,
     pub call: Option<CallConfig>,
     pub require_agreement: bool,
     pub interval: Duration,

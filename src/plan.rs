@@ -66,6 +66,8 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         proof: *proof,
         interval: *interval,
     });
+    let mut network = network.clone();
+    network.expected.extend(&config.expected_cidrs);
     Endpoint {
         name: config.name.clone(),
         host,
@@ -73,7 +75,7 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         gateway: config.gateway,
         require_agreement: config.require_agreement,
         call,
-        network: network.clone(),
+        network,
         timing: Timing { interval: config.interval, timeout: config.timeout },
     }
 }
@@ -314,6 +316,7 @@ mod tests {
             require_agreement = true
             call = "list-metrics"
             namespace = "Partner"
+            expected_cidrs = ["10.60.0.0/16"]
             "#,
         );
         let network = Network {
@@ -348,6 +351,10 @@ mod tests {
                 port: 8443,
                 require_agreement: true,
                 call: Some(partner),
+                network: Network {
+                    expected: vec!["10.50.0.0/16".parse().unwrap(), "10.60.0.0/16".parse().unwrap()],
+                    ..network.clone()
+                },
                 ..endpoint("api.partner.example", "api.partner.example")
             }),
         ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     CallConfig, Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig,
-    WebConfig,
+    Protocol, WebConfig,
 };
 
 /// A lost endpoint is seen within a minute, by two rounds.
@@ -91,8 +91,12 @@ pub fn monitoring(interval: Duration, timeout: Duration) -> EndpointConfig {
     EndpointConfig {
         name: "monitoring".to_owned(),
         host: HostConfig::OfService("monitoring".to_owned()),
+        vpce_hosts: Vec::new(),
         port: HTTPS_PORT,
+        protocol: Protocol::Https,
         gateway: false,
+        control_region: None,
+        expected_cidrs: Vec::new(),
         call: Some(CallConfig {
             namespace: NAMESPACE.to_owned(),
             proof: None,

@@ -7,9 +7,10 @@ use super::defaults;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
-use super::value::{host, interval, namespace, proof, written};
+use super::value::{cidr, host, interval, is_service, label, namespace, proof, region, written};
 use super::{CallConfig, EndpointConfig, HostConfig};
 use crate::catalogue::{self, Host, Protocol};
+use crate::network::Cidr;
 use crate::suggestion;
 
 pub static KEYS: Keys = Keys {
@@ -17,8 +18,14 @@ pub static KEYS: Keys = Keys {
     known: &[
         "service",
         "host",
+        "hosts",
+        "vpce_hosts",
+        "name",
         "port",
+        "protocol",
         "type",
+        "control_region",
+        "expected_cidrs",
         "call",
         "namespace",
         "proof",
@@ -29,8 +36,16 @@ pub static KEYS: Keys = Keys {
     ],
 };
 
-/// Every address of every endpoint is connected to in each round.
+/// Every address of every name is connected to in each round.
 const MOST: usize = 200;
+
+/// More than any AWS service has private names.
+const MOST_HOSTS: usize = 32;
+
+/// A regional name, and one for each zone of the largest region.
+const MOST_VPCE_HOSTS: usize = 16;
+
+const MOST_CIDRS: usize = 64;
 
 pub fn endpoints(
     value: &Value<'_>,
@@ -39,48 +54,81 @@ pub fn endpoints(
 ) -> Option<Vec<EndpointConfig>> {
     let items = value.items("a list of tables, each written [[endpoint]]", MOST, problems)?;
     let mut lines = Lines::new();
+    let mut count = 0;
     let read = |item: &Value<'_>| {
         let table = item.table(&KEYS, problems)?;
-        endpoint(&table, inherited, &mut lines, problems)
+        let expanded = endpoint(&table, inherited, &mut lines, problems)?;
+        // Said once, at the table that goes beyond it.
+        if count <= MOST && count + expanded.len() > MOST {
+            let message = format!("too many names to check; all endpoints together may have {MOST}");
+            problems.add(&item.span, message);
+        }
+        count += expanded.len();
+        Some(expanded)
     };
-    let endpoints: Vec<Option<EndpointConfig>> = items.iter().map(read).collect();
-    endpoints.into_iter().collect()
+    let endpoints: Vec<Option<Vec<EndpointConfig>>> = items.iter().map(read).collect();
+    endpoints.into_iter().collect::<Option<Vec<_>>>().map(|expanded| expanded.into_iter().flatten().collect())
 }
 
 /// The line in which each name was given first.
 type Lines = HashMap<String, usize>;
 
+/// One table, as one endpoint for each of its names.
 fn endpoint(
     table: &Table<'_>,
     inherited: Timing,
     lines: &mut Lines,
     problems: &mut Problems<'_>,
-) -> Option<EndpointConfig> {
+) -> Option<Vec<EndpointConfig>> {
+    let entry = table.value("service").and_then(|value| catalogue::lookup(value.as_text()?));
+    let usual = entry.map_or(Protocol::Https, |entry| entry.protocol());
+    let protocol = table.read("protocol", Some(usual), problems, protocol);
     let subject = subject(table, lines, problems);
-    let port = table.read("port", Some(defaults::HTTPS_PORT), problems, Value::port);
+    let port = port(table, protocol, entry, problems);
     let gateway = gateway(table, subject.as_ref(), problems);
+    check_kind(table, gateway, problems);
+    let vpce_hosts = table.read("vpce_hosts", Some(Vec::new()), problems, |value, problems| {
+        value.list(MOST_VPCE_HOSTS, problems, host)
+    });
+    let expected_cidrs = table.read("expected_cidrs", Some(Vec::new()), problems, cidrs);
+    let control_region = table.read_optional("control_region", problems, region);
     let timing = timing(table, inherited, problems);
     let call = call(table, timing, problems);
     check_private_dns(table, subject.as_ref(), gateway, problems);
-    check_call(table, subject.as_ref(), gateway, problems);
+    check_call(table, subject.as_ref(), gateway, protocol, problems);
     let require_agreement = table.read("require_agreement", Some(false), problems, Value::flag);
-    let Subject { name, host, .. } = subject?;
-    Some(EndpointConfig {
+    let Subject { name, host, others, .. } = subject?;
+    let first = EndpointConfig {
         name,
         host,
+        vpce_hosts: vpce_hosts?,
         port: port?,
+        protocol: protocol?,
         gateway: gateway?,
+        control_region: control_region?,
+        expected_cidrs: expected_cidrs?,
         call: call?,
         require_agreement: require_agreement?,
         interval: timing.interval?,
         timeout: timing.timeout?,
-    })
+    };
+    let others: Vec<EndpointConfig> = others.into_iter().map(|host| first.with_host(host)).collect();
+    Some(std::iter::once(first).chain(others).collect())
 }
 
-/// What an endpoint is for, by its service, its host, or both.
+impl EndpointConfig {
+    /// The same endpoint by another of its names. The call is made once, by the first name.
+    fn with_host(&self, host: String) -> Self {
+        Self { name: host.clone(), host: HostConfig::Given(host), call: None, ..self.clone() }
+    }
+}
+
+/// What an endpoint is for, by its service, its hosts, or both.
 struct Subject {
     name: String,
     host: HostConfig,
+    /// The further names of the same endpoint.
+    others: Vec<String>,
     service: Option<String>,
 }
 
@@ -92,54 +140,120 @@ impl Subject {
 
 fn subject(table: &Table<'_>, lines: &mut Lines, problems: &mut Problems<'_>) -> Option<Subject> {
     let service = table.read_optional("service", problems, service);
-    let host = table.read_optional("host", problems, host);
-    let (service, host) = (service?, host?);
-    let Some(name) = service.clone().or_else(|| host.clone()) else {
+    let hosts = hosts(table, problems);
+    let label = table.read_optional("name", problems, label);
+    let (service, hosts, label) = (service?, hosts?, label?);
+    let mut hosts = hosts.into_iter();
+    let first = hosts.next();
+    let others: Vec<String> = hosts.collect();
+    let Some(name) = label.or_else(|| service.clone()).or_else(|| first.clone()) else {
         problems.add(&table.span, "an endpoint needs a service or a host");
         return None;
     };
-    let named_by = table.value("service").or_else(|| table.value("host"))?;
-    match lines.entry(name.clone()) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(problems.line(&named_by.span));
-        }
-        Entry::Occupied(first) => {
-            let line = first.get();
-            let message = format!(
-                "{name:?} is in line {line} already: an endpoint is known by its service, or without one by its host"
-            );
-            problems.add(&named_by.span, message);
-        }
+    let given = |key| table.value(key);
+    let named_by =
+        given("name").or_else(|| given("service")).or_else(|| given("host")).or_else(|| given("hosts"))?;
+    check_unique(&name, &named_by, lines, problems);
+    for other in &others {
+        check_unique(other, &given("hosts")?, lines, problems);
     }
-    let entry = service.as_deref().and_then(catalogue::lookup);
-    if entry.is_some_and(|entry| entry.protocol() != Protocol::Https) {
-        problems.add(&named_by.span, format!("{name:?} does not speak HTTPS: it cannot be checked"));
-        return None;
-    }
-    let host = match (host, &service) {
+    let of_service = given("service").unwrap_or(named_by);
+    let host = match (first, &service) {
         (Some(host), _) => HostConfig::Given(host),
         (None, Some(service)) => {
             if let Some(why) = without_a_name(service) {
-                problems.add(&named_by.span, why);
+                problems.add(&of_service.span, why);
                 return None;
             }
             HostConfig::OfService(service.clone())
         }
         (None, None) => return None,
     };
-    Some(Subject { name, host, service })
+    Some(Subject { name, host, others, service })
+}
+
+/// `host` or `hosts`, in the order given.
+fn hosts(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Vec<String>> {
+    let one = table.read_optional("host", problems, host);
+    let several = table.read_optional("hosts", problems, |value, problems| {
+        let hosts = value.list(MOST_HOSTS, problems, host)?;
+        if hosts.is_empty() {
+            problems.add(&value.span, "hosts must contain at least one name");
+            return None;
+        }
+        Some(hosts)
+    });
+    if table.value("host").is_some()
+        && let Some(value) = table.value("hosts")
+    {
+        problems.add(&value.span, "host and hosts are mutually exclusive");
+        return None;
+    }
+    let (one, several) = (one?, several?);
+    Some(several.unwrap_or_else(|| one.into_iter().collect()))
+}
+
+fn check_unique(name: &str, value: &Value<'_>, lines: &mut Lines, problems: &mut Problems<'_>) {
+    match lines.entry(name.to_owned()) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(problems.line(&value.span));
+        }
+        Entry::Occupied(first) => {
+            let line = first.get();
+            let message = format!(
+                "duplicate endpoint {name:?} (first defined on line {line}); give one of them a name of its own"
+            );
+            problems.add(&value.span, message);
+        }
+    }
 }
 
 fn service(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
     let text = value.text("a string such as \"monitoring\"", problems)?;
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    // It becomes part of a check's id and of a metric's label.
-    if text.is_empty() || text.len() > 128 || !text.bytes().all(is_allowed) {
-        let message = format!("{text:?} is no service: write it as \"monitoring\" or \"ecr.api\"");
+    if !is_service(text) {
+        let message =
+            format!("invalid service {text:?} (expected something like \"monitoring\" or \"ecr.api\")");
         problems.add(&value.span, message);
         return None;
     }
     Some(text.to_owned())
+}
+
+fn protocol(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Protocol> {
+    match value.text("\"https\", \"tls\" or \"tcp\"", problems)? {
+        "https" => Some(Protocol::Https),
+        "tls" => Some(Protocol::Tls),
+        "tcp" => Some(Protocol::Tcp),
+        other => {
+            let message = format!("invalid protocol {other:?}; it must be \"https\", \"tls\" or \"tcp\"");
+            problems.add(&value.span, message);
+            None
+        }
+    }
+}
+
+/// HTTPS has a usual port, and so has a service of the catalogue.
+fn port(
+    table: &Table<'_>,
+    protocol: Option<Protocol>,
+    entry: Option<catalogue::Entry>,
+    problems: &mut Problems<'_>,
+) -> Option<u16> {
+    let of_service = entry.filter(|entry| Some(entry.protocol()) == protocol).map(|entry| entry.port());
+    let usual = of_service.or(protocol.filter(|of| *of == Protocol::Https).map(|_| defaults::HTTPS_PORT));
+    if usual.is_none()
+        && protocol.is_some()
+        && table.value("port").is_none()
+        && let Some(value) = table.value("protocol")
+    {
+        problems.add(&value.span, "this protocol has no default port; add port");
+        return None;
+    }
+    table.read("port", usual.or(Some(defaults::HTTPS_PORT)), problems, Value::port)
+}
+
+fn cidrs(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<Cidr>> {
+    value.list(MOST_CIDRS, problems, cidr)
 }
 
 /// Why the catalogue alone cannot say which name the service has.
@@ -187,7 +301,7 @@ fn gateway(table: &Table<'_>, subject: Option<&Subject>, problems: &mut Problems
         && let Some(value) = table.value("type")
         && subject.is_some_and(|subject| !has_gateway(subject))
     {
-        problems.add(&value.span, "only the services s3, s3express and dynamodb have gateway endpoints");
+        problems.add(&value.span, "only s3, dynamodb and s3express have gateway endpoints");
         return None;
     }
     Some(gateway)
@@ -216,6 +330,24 @@ fn check_private_dns(
             format!("{name:?} has only a gateway endpoint; set type = \"gateway\"")
         };
         problems.add(&value.span, instead);
+    }
+}
+
+/// Keys that mean something for a gateway endpoint only, or for an interface endpoint only.
+fn check_kind(table: &Table<'_>, gateway: Option<bool>, problems: &mut Problems<'_>) {
+    let pointless: &[(&'static str, &str)] = match gateway {
+        Some(true) => &[
+            ("vpce_hosts", "vpce_hosts has no effect on a gateway: it has no DNS names of its own"),
+            ("expected_cidrs", "expected_cidrs has no effect on a gateway: its addresses are public"),
+            ("protocol", "protocol has no effect on a gateway: its services speak HTTPS"),
+        ],
+        Some(false) => &[("control_region", "control_region has no effect without type = \"gateway\"")],
+        None => &[],
+    };
+    for (key, message) in pointless {
+        if let Some(value) = table.value(key) {
+            problems.add(&value.span, *message);
+        }
     }
 }
 
@@ -257,11 +389,14 @@ fn check_call(
     table: &Table<'_>,
     subject: Option<&Subject>,
     gateway: Option<bool>,
+    protocol: Option<Protocol>,
     problems: &mut Problems<'_>,
 ) {
     let Some(call) = table.value("call") else { return };
     if gateway == Some(true) {
         problems.add(&call.span, "call needs an interface endpoint, and this is a gateway");
+    } else if matches!(protocol, Some(Protocol::Tls | Protocol::Tcp)) {
+        problems.add(&call.span, "call needs protocol = \"https\"");
     } else if let Some(entry) = subject.and_then(Subject::entry)
         && entry.service() != "monitoring"
     {

@@ -100,6 +100,11 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
+    /// The string, where it is one.
+    pub fn as_text(&self) -> Option<&'a str> {
+        if let DeValue::String(text) = self.content { Some(text) } else { None }
+    }
+
     pub fn is_list(&self) -> bool {
         matches!(self.content, DeValue::Array(_))
     }

@@ -65,7 +65,8 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     assert_eq!(call.proof.take(), Some(Proof::SourceVpce));
     let examples = config.endpoints.split_off(1);
     let examples: Vec<&str> = examples.iter().map(|endpoint| endpoint.name.as_str()).collect();
-    assert_eq!(examples, ["ecr.dkr", "s3", "api.partner.example"]);
+    let ecr_by_its_other_name = "123456789012.dkr-ecr.us-east-1.on.aws";
+    assert_eq!(examples, ["ecr.dkr", ecr_by_its_other_name, "s3", "partner-db"]);
     assert_eq!(config, Config::default());
 }
 
@@ -128,6 +129,16 @@ fn every_key_reaches_the_configuration() {
         [[endpoint]]
         service = "s3"
         type = "gateway"
+        control_region = "eu-west-1"
+
+        [[endpoint]]
+        service = "cassandra"
+        hosts = ["Cassandra.eu-central-1.amazonaws.com", "cassandra.eu-central-1.api.aws"]
+        vpce_hosts = ["vpce-0a-1.cassandra.eu-central-1.vpce.amazonaws.com", "vpce-0a-1-eu-central-1a.cassandra.eu-central-1.vpce.amazonaws.com."]
+        name = "keyspaces.blue-1"
+        protocol = "tls"
+        port = 9142
+        expected_cidrs = ["10.60.0.0/16"]
 
         [egress]
         hosts = []
@@ -168,15 +179,32 @@ fn every_key_reaches_the_configuration() {
     };
     let s3 = EndpointConfig {
         gateway: true,
+        control_region: Some("eu-west-1".into()),
         interval: seconds(20),
         timeout: Duration::from_millis(1500),
         ..endpoint("s3", HostConfig::OfService("s3".into()))
     };
+    let cassandra = |name: &str, host: &str| EndpointConfig {
+        vpce_hosts: vec![
+            "vpce-0a-1.cassandra.eu-central-1.vpce.amazonaws.com".into(),
+            "vpce-0a-1-eu-central-1a.cassandra.eu-central-1.vpce.amazonaws.com".into(),
+        ],
+        protocol: Protocol::Tls,
+        port: 9142,
+        expected_cidrs: vec!["10.60.0.0/16".parse().unwrap()],
+        interval: seconds(20),
+        timeout: Duration::from_millis(1500),
+        ..endpoint(name, HostConfig::Given(host.into()))
+    };
+    let cassandra = [
+        cassandra("keyspaces.blue-1", "cassandra.eu-central-1.amazonaws.com"),
+        cassandra("cassandra.eu-central-1.api.aws", "cassandra.eu-central-1.api.aws"),
+    ];
     let expected = Config {
         region: Some("eu-central-1".into()),
         ca_file: Some("/etc/pki/corp.pem".into()),
         expected_cidrs: vec!["10.50.0.0/16".parse().unwrap(), "2001:db8::/56".parse().unwrap()],
-        endpoints: vec![monitoring, s3],
+        endpoints: [monitoring, s3].into_iter().chain(cassandra).collect(),
         egress: Some(EgressConfig {
             hosts: vec![],
             addresses: ["203.0.113.1", "198.51.100.1"].map(|ip| ip.parse().unwrap()).to_vec(),
@@ -237,6 +265,25 @@ fn two_hundred_endpoints_are_the_most() {
     assert_eq!(parse(&file(200)).endpoints.len(), 200);
     let expected = "x.toml:1:1: endpoint has 201 entries; at most 200 are allowed\n  [[endpoint]]";
     assert_eq!(refusal(&file(201)), expected);
+}
+
+#[test]
+fn every_name_of_an_endpoint_counts_and_only_the_first_is_called() {
+    let file = |hosts: usize| -> String {
+        let hosts: Vec<String> = (0..hosts).map(|n| format!("'h{n}.partner.example'")).collect();
+        let of_each = hosts.chunks(20).map(|hosts| format!("[[endpoint]]\nhosts = [{}]\n", hosts.join(", ")));
+        of_each.collect()
+    };
+    assert_eq!(parse(&file(200)).endpoints.len(), 200);
+    let expected =
+        "x.toml:21:1: too many names to check; all endpoints together may have 200\n  [[endpoint]]";
+    assert_eq!(refusal(&file(202)), expected);
+    let config = parse(
+        "[[endpoint]]\nservice = 'monitoring'\nhosts = ['a.example', 'b.example']\ncall = 'list-metrics'",
+    );
+    let [first, second] = config.endpoints.as_slice() else { panic!("{config:?}") };
+    assert_eq!((first.name.as_str(), second.name.as_str()), ("monitoring", "b.example"));
+    assert!(first.call.is_some() && second.call.is_none());
 }
 
 #[test]

@@ -66,13 +66,37 @@ pub fn region(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> 
 }
 
 /// `us-east-1`, `us-gov-west-1`: lower-case words, then a digit.
-fn is_region(text: &str) -> bool {
+pub fn is_region(text: &str) -> bool {
     let mut parts = text.split('-');
     let is_word = |part: &str, least| part.len() >= least && part.bytes().all(|b| b.is_ascii_lowercase());
     let first = parts.next().is_some_and(|part| is_word(part, 2));
     let last = parts.next_back().is_some_and(|part| matches!(part.as_bytes(), [b'1'..=b'9']));
     let words: Vec<&str> = parts.collect();
     first && last && !words.is_empty() && words.iter().all(|part| is_word(part, 1))
+}
+
+const LONGEST_LABEL: usize = 128;
+
+/// An endpoint's own name. It becomes part of a check's id and of a metric's label.
+pub fn label(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let text = value.text("a string such as \"s3.interface\"", problems)?;
+    if !is_label(text) {
+        let message = format!("invalid name {text:?}; use lower-case letters, digits, \"-\" and \".\"");
+        problems.add(&value.span, message);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+pub fn is_label(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
+    (1..=LONGEST_LABEL).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+/// What can be written as a service: it becomes part of a check's id and of a metric's label.
+pub fn is_service(text: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    (1..=LONGEST_LABEL).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 pub fn cidr(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
