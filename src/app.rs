@@ -1,6 +1,7 @@
 //! The wiring: clients, tasks, signals, readiness. Nothing here knows about connectivity.
 
 mod daemon;
+mod import;
 mod live_probes;
 mod log;
 mod output;
@@ -25,6 +26,7 @@ use crate::attempt::Runner;
 use crate::catalogue::listing::ListingError;
 use crate::cli::{self, Args, Command, ReportFormat};
 use crate::config::{Config, ConfigError, WebConfig};
+use crate::estate::ImportError;
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
@@ -60,8 +62,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_command(args: &Args) -> Result<u8, StartError> {
-    if let Some(Command::Services { word, region, format }) = &args.command {
-        return services::run(word.as_deref(), region.as_deref(), *format);
+    match &args.command {
+        Some(Command::Import(args)) => return import::run(args),
+        Some(Command::Services { word, region, format }) => {
+            return services::run(word.as_deref(), region.as_deref(), *format);
+        }
+        None => {}
     }
     let config = load_config(args)?;
     if args.check_config {
@@ -179,6 +185,8 @@ pub enum StartError {
     Runtime(io::Error),
     Json(serde_json::Error),
     Output(io::Error),
+    Input(io::Error),
+    Import(ImportError),
     Ended(&'static str),
 }
 
@@ -190,6 +198,14 @@ impl StartError {
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
             Self::Output(_) => cli::IO_ERROR,
+            Self::Input(_) => cli::NO_INPUT,
+            Self::Import(error) => {
+                if error.is_usage() {
+                    cli::USAGE
+                } else {
+                    cli::DATA
+                }
+            }
         }
     }
 }
@@ -213,6 +229,8 @@ impl fmt::Display for StartError {
             Self::Runtime(error) => write!(f, "linkproof: cannot start: {error}"),
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
+            Self::Input(error) => write!(f, "linkproof: {error}"),
+            Self::Import(error) => write!(f, "linkproof: {error}"),
             Self::Ended(task) => write!(f, "linkproof: {task} ended; nothing can be checked without it"),
         }
     }

@@ -5,10 +5,13 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Exit codes, after sysexits(3) where it has one.
 pub const USAGE: u8 = 64;
+pub const DATA: u8 = 65;
+pub const NO_INPUT: u8 = 66;
 pub const IO_ERROR: u8 = 74;
 pub const CONFIGURATION: u8 = 78;
 
@@ -82,17 +85,10 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum ReportFormat {
-    Text,
-    Json,
-    Junit,
-    /// Metrics, for node_exporter's textfile collector.
-    Prometheus,
-}
-
+/// What is done instead of checking.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Import(ImportArgs),
     /// List AWS's endpoint services and their DNS names.
     ///
     /// With a word, show every name of the services that match it: by service, by what the SDKs
@@ -109,6 +105,42 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = ListFormat::Text)]
         format: ListFormat,
     },
+}
+
+/// Write a configuration from the output of AWS's or Terraform's tools.
+///
+/// FILE is what one of these printed: `aws ec2 describe-vpc-endpoints`, `terraform show -json`.
+/// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be given beside them.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// Files to read, as JSON. `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The VPC whose endpoints are meant, where the files have several.
+    #[arg(long, value_name = "VPC")]
+    pub vpc: Option<String>,
+
+    /// The region of the VPC, where the files do not say it.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// The label in front of a service's wildcard name: execute-api=a1b2c3. May be repeated.
+    #[arg(id = "label", long, value_name = "SERVICE=NAME", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+
+    /// Write the configuration to this file, which is replaced as a whole, instead of standard output.
+    #[arg(id = "import_output", long = "output", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+    Junit,
+    /// Metrics, for node_exporter's textfile collector.
+    Prometheus,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -134,8 +166,18 @@ pub enum LogFormat {
 impl Args {
     /// Help and version are `Err` too; clap knows where each is printed.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(arguments)
+        let args = Self::try_parse_from(arguments)?;
+        if args.command.is_some() && (args.once || args.check_config) {
+            let message = "--once and --check-config cannot be used with a command";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(args)
     }
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (service, name) = text.split_once('=').ok_or("write it as SERVICE=NAME")?;
+    Ok((service.to_owned(), name.to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -180,6 +222,20 @@ mod tests {
         assert_eq!(format, ListFormat::Json);
         assert!(read("").unwrap().command.is_none());
         for line in ["--once services", "services --once", "services --format junit", "services a b"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_import_has_files_and_labels() {
+        let args = read("import a.json - --label execute-api=abc --label x=y=z --output l.toml").unwrap();
+        let Some(Command::Import(import)) = args.command else { panic!("{args:?}") };
+        assert_eq!(import.files, [PathBuf::from("a.json"), PathBuf::from("-")]);
+        assert_eq!(import.labels, [("execute-api", "abc"), ("x", "y=z")].map(|(a, b)| (a.into(), b.into())));
+        assert_eq!((import.output, args.output), (Some(PathBuf::from("l.toml")), None));
+        for line in
+            ["import", "import a.json --label execute-api", "--once import a.json", "import --once a.json"]
+        {
             assert!(read(line).is_err(), "{line}");
         }
     }

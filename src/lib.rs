@@ -30,8 +30,8 @@
 //!
 //! | layer | modules | what they may know |
 //! |---|---|---|
-//! | words | [`check`], [`network`], [`observation`], [`suggestion`] | data, and how it is written |
-//! | decisions | [`catalogue`], [`config`], [`plan`], [`verdict`], [`diagnosis`], [`report`] | pure: no clock, socket or client |
+//! | words | [`check`], [`network`], [`observation`], [`suggestion`], [`wording`] | data, and how it is written |
+//! | decisions | [`catalogue`], [`config`], [`estate`], [`plan`], [`verdict`], [`diagnosis`], [`report`] | pure: no clock, socket or client |
 //! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
 //! | assembly | [`cli`], [`app`] | all |
@@ -61,6 +61,7 @@ mod cli;
 mod config;
 mod diagnosis;
 mod engine;
+mod estate;
 mod metrics;
 mod network;
 mod notify;

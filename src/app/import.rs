@@ -1,0 +1,74 @@
+//! `linkproof import`: reads files, hands them to the estate, writes what comes of them.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use super::{StartError, output};
+use crate::cli::ImportArgs;
+use crate::estate::{Estate, Options};
+
+/// Several times what the largest region prints about all its services.
+const LONGEST_FILE: u64 = 64 << 20;
+
+const STDIN: &str = "-";
+
+pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
+    let mut estate = Estate::default();
+    for path in &args.files {
+        let (name, bytes) = read(path).map_err(StartError::Input)?;
+        // One file at a time is held in memory.
+        estate.read(&name, &bytes).map_err(StartError::Import)?;
+    }
+    let options = Options {
+        vpc: args.vpc.as_deref(),
+        own_vpc: None,
+        region: args.region.as_deref(),
+        labels: &args.labels,
+    };
+    let imported = estate.configuration(&options).map_err(StartError::Import)?;
+    for warning in &imported.warnings {
+        // Without standard error nobody reads it.
+        let _ = writeln!(io::stderr(), "linkproof: warning: {warning}");
+    }
+    let written = match &args.output {
+        Some(path) => output::write(path, &imported.text),
+        None => output::print(&imported.text),
+    };
+    written.map(|()| 0).map_err(StartError::Output)
+}
+
+/// The name for messages and the content.
+fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
+    if path == Path::new(STDIN) {
+        let name = "standard input".to_owned();
+        let bytes = bounded(io::stdin().lock(), &name)?;
+        return Ok((name, bytes));
+    }
+    let name = path.display().to_string();
+    let unreadable = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    // A FIFO without a writer must not block before it is known to be one.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let file = options.open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        let message = format!("{name} is not a regular file; pipe its content and give - as FILE");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let bytes = bounded(file, &name)?;
+    Ok((name, bytes))
+}
+
+fn bounded(from: impl Read, name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = from.take(LONGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+    if bytes.len() as u64 > LONGEST_FILE {
+        let message = format!("{name} is longer than 64 MiB; give only the endpoints of one region");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,199 @@
+//! The endpoints of an account, read from what AWS's and Terraform's tools print, and the
+//! configuration that checks them. Pure: the caller reads the files.
+//!
+//! Nothing in a file is trusted. A name is written only if it is a host name, every other text
+//! only in a comment and escaped, and what was written is parsed before it is handed out.
+
+mod aws;
+mod decide;
+mod error;
+mod input;
+mod json;
+mod label;
+mod model;
+mod name;
+mod place;
+mod quote;
+mod select;
+mod terraform;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+
+use aws::Output;
+pub use error::ImportError;
+use input::{Document, Fault, FileError, Problem};
+use json::Keys;
+use model::{Endpoint, Origin, Service, Subnet};
+use terraform::Show;
+
+/// What the files said, read one by one.
+#[derive(Debug, Default)]
+pub struct Estate {
+    files: Vec<String>,
+    endpoints: Vec<Endpoint>,
+    /// The place of an endpoint in the list, and the file that it was read from.
+    places: HashMap<String, (usize, String)>,
+    subnets: HashMap<String, Subnet>,
+    services: HashMap<String, Service>,
+    /// Files that are one page of several.
+    incomplete: Vec<String>,
+    /// Addresses of Terraform, and why they were left out.
+    left_out: Vec<(String, String)>,
+    /// Whether any file had a list of endpoints, if only an empty one.
+    lists_endpoints: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The VPC chosen on the command line.
+    pub vpc: Option<&'a str>,
+    /// The VPC that this instance is in, where it is known.
+    pub own_vpc: Option<&'a str>,
+    pub region: Option<&'a str>,
+    /// The label in front of a wildcard name, by service.
+    pub labels: &'a [(String, String)],
+}
+
+/// A configuration, and what its reader should hear at once.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Imported {
+    pub text: String,
+    pub warnings: Vec<String>,
+}
+
+impl Estate {
+    /// `file` is what it is called in messages.
+    pub fn read(&mut self, file: &str, bytes: &[u8]) -> Result<(), ImportError> {
+        self.files.push(file.to_owned());
+        self.documents(file, bytes).map_err(|(place, problem)| {
+            ImportError::File(FileError { file: file.to_owned(), place, problem })
+        })
+    }
+
+    /// The configuration of one VPC, as TOML.
+    pub fn configuration(&self, options: &Options<'_>) -> Result<Imported, ImportError> {
+        write::configuration(self, options)
+    }
+
+    fn documents(&mut self, file: &str, bytes: &[u8]) -> Result<(), Fault> {
+        let text = input::decode(bytes)?;
+        for document in input::documents(&text)? {
+            if document.raw.get().starts_with('[') {
+                self.list(file, document)?;
+            } else {
+                self.object(file, document)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `--query VpcEndpoints`, or pages that jq put into a list.
+    fn list(&mut self, file: &str, document: Document<'_>) -> Result<(), Fault> {
+        let items = document.items()?;
+        // An empty list is most likely one of endpoints.
+        self.lists_endpoints |= items.is_empty();
+        for item in items {
+            match item.raw.get().as_bytes().first() {
+                Some(b'{') => self.object(file, item)?,
+                Some(b'[') => return Err((Some(item.place()), Problem::NestedList)),
+                _ => return Err((Some(item.place()), Problem::ListOfValues)),
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, file: &str, document: Document<'_>) -> Result<(), Fault> {
+        let keys: Keys = document.parse()?;
+        let has = |key: &str| keys.has(key);
+        let fail = |problem| Err((Some(document.place()), problem));
+        if ["VpcEndpoints", "VpcEndpoint", "ServiceDetails", "ServiceNames", "Subnets"].into_iter().any(has) {
+            self.output(file, document.parse()?, document)
+        } else if has("VpcEndpointId") {
+            let endpoint: aws::VpcEndpoint = document.parse()?;
+            self.output(file, Output { vpc_endpoints: Some(vec![endpoint]), ..Output::default() }, document)
+        } else if has("ServiceType") && has("ServiceName") {
+            let detail: aws::ServiceDetail = document.parse()?;
+            self.output(file, Output { service_details: Some(vec![detail]), ..Output::default() }, document)
+        } else if has("SubnetId") && has("AvailabilityZone") {
+            let subnet: aws::SubnetDetail = document.parse()?;
+            self.output(file, Output { subnets: Some(vec![subnet]), ..Output::default() }, document)
+        } else if has("values") || has("planned_values") || has("format_version") {
+            self.terraform(file, document)
+        } else if has("VpcEndpointAssociations") {
+            fail(Problem::Associations)
+        } else if has("DnsName") || has("DnsEntries") {
+            fail(Problem::PartsOfEndpoints)
+        } else if has("terraform_version") || has("serial") && has("lineage") {
+            fail(Problem::RawState)
+        } else if has("@level") || has("@message") {
+            fail(Problem::TerraformLog)
+        } else if has("AWSTemplateFormatVersion") || has("Resources") {
+            fail(Problem::Template)
+        } else {
+            fail(Problem::Unknown(keys.0.into_iter().take(5).collect()))
+        }
+    }
+
+    fn output(&mut self, file: &str, output: Output, document: Document<'_>) -> Result<(), Fault> {
+        let has_more = output.next_token.is_some_and(|token| !token.is_empty());
+        if has_more && self.incomplete.last().is_none_or(|last| last != file) {
+            self.incomplete.push(file.to_owned());
+        }
+        self.lists_endpoints |= output.vpc_endpoints.is_some();
+        let endpoints = output.vpc_endpoints.unwrap_or_default().into_iter().chain(output.vpc_endpoint);
+        for (number, endpoint) in endpoints.enumerate() {
+            let missing = (Some(document.place()), Problem::MissingId(number + 1));
+            self.add(file, endpoint.into_endpoint().ok_or(missing)?)?;
+        }
+        let services = output.service_details.unwrap_or_default();
+        self.services.extend(services.into_iter().filter_map(aws::ServiceDetail::into_service));
+        let subnets = output.subnets.unwrap_or_default();
+        self.subnets.extend(subnets.into_iter().filter_map(aws::SubnetDetail::into_subnet));
+        Ok(())
+    }
+
+    fn terraform(&mut self, file: &str, document: Document<'_>) -> Result<(), Fault> {
+        let show: Show<'_> = document.parse()?;
+        let reading = terraform::read(show).map_err(|problem| (None, problem))?;
+        self.lists_endpoints |= !reading.left_out.is_empty();
+        for endpoint in reading.endpoints {
+            self.add(file, endpoint)?;
+        }
+        self.subnets.extend(reading.subnets);
+        self.services.extend(reading.services);
+        self.left_out.extend(reading.left_out);
+        Ok(())
+    }
+
+    /// An endpoint that several files or modules describe is taken once, from the best source.
+    fn add(&mut self, file: &str, endpoint: Endpoint) -> Result<(), Fault> {
+        let Some((place, first)) = self.places.get(&endpoint.id) else {
+            self.places.insert(endpoint.id.clone(), (self.endpoints.len(), file.to_owned()));
+            self.endpoints.push(endpoint);
+            return Ok(());
+        };
+        let known = &mut self.endpoints[*place];
+        let rank = |origin: &Origin| match origin {
+            Origin::Cli => 0,
+            Origin::Managed(_) => 1,
+            Origin::Data(_) => 2,
+        };
+        match rank(&endpoint.origin).cmp(&rank(&known.origin)) {
+            std::cmp::Ordering::Less => {
+                let worse = std::mem::replace(known, endpoint);
+                known.complete_from(worse);
+            }
+            std::cmp::Ordering::Greater => known.complete_from(endpoint),
+            // Data sources are read at different times, and each is as good.
+            std::cmp::Ordering::Equal if rank(&endpoint.origin) == 2 => known.complete_from(endpoint),
+            std::cmp::Ordering::Equal if known.agrees_with(&endpoint) => known.complete_from(endpoint),
+            std::cmp::Ordering::Equal => {
+                return Err((None, Problem::Conflict { id: endpoint.id, first: first.clone() }));
+            }
+        }
+        Ok(())
+    }
+}
