@@ -183,44 +183,41 @@ impl<'a> Interface<'a> {
     }
 
     fn sort_names(&mut self) {
-        let (mut known, mut pending, mut unusable) = (HashSet::new(), Vec::new(), Vec::new());
-        let mut off = Vec::new();
+        let (mut known, mut pending, mut off) = (HashSet::new(), Vec::new(), Vec::new());
         for entry in &self.endpoint.names {
             let name = match EndpointName::parse(&entry.name) {
                 Ok(name) => name,
                 Err(why) => {
-                    unusable.push((vec![entry.name.clone()], format!("not usable: {}", printable(&why))));
+                    let why = format!("not a host name: {}", printable(&why));
+                    self.left_out.push((vec![entry.name.clone()], why));
                     continue;
                 }
             };
             if !known.insert(name.written()) {
                 continue;
             }
+            let is_off = self.endpoint.inbound_only || self.endpoint.private_dns == Some(false);
             match name.form {
                 Form::Private if entry.is_pending() => pending.push(name.written()),
-                Form::Private if self.endpoint.inbound_only => off.push(name.written()),
-                Form::Private if self.endpoint.private_dns == Some(false) => off.push(name.written()),
+                Form::Private if is_off => off.push(name.written()),
                 Form::Private => self.private.push(name),
-                Form::Regional | Form::Zonal(_) if !name.belongs_to(&self.endpoint.id) => {
-                    unusable.push((vec![name.written()], "it carries the id of another endpoint".to_owned()));
+                Form::Regional | Form::Zonal(_) if name.belongs_to(&self.endpoint.id) => self.own.push(name),
+                Form::Regional | Form::Zonal(_) => {
+                    let why = "it carries the id of another endpoint".to_owned();
+                    self.left_out.push((vec![name.written()], why));
                 }
-                Form::Regional | Form::Zonal(_) => self.own.push(name),
             }
         }
-        let order = |name: &EndpointName| match &name.form {
-            Form::Zonal(zone) => Some(zone.clone()),
-            Form::Regional | Form::Private => None,
-        };
-        self.own.sort_by_cached_key(order);
+        // Without a zone first: the regional name.
+        self.own.sort_by_cached_key(zone);
         let why_off = if self.endpoint.inbound_only {
             "private only for clients behind an inbound resolver endpoint"
         } else {
             "private DNS is off"
         };
-        let why_pending = "the hosted zone is pending; import again";
-        let groups = [(off, why_off.to_owned()), (pending, why_pending.to_owned())];
-        self.left_out.extend(groups.into_iter().filter(|(names, _)| !names.is_empty()));
-        self.left_out.extend(unusable);
+        let groups = [(off, why_off), (pending, "the hosted zone is pending; import again")];
+        let groups = groups.into_iter().filter(|(names, _)| !names.is_empty());
+        self.left_out.extend(groups.map(|(names, why)| (names, why.to_owned())));
     }
 
     fn decide(mut self) -> Decision {
@@ -229,37 +226,42 @@ impl<'a> Interface<'a> {
         let vpce_hosts = self.vpce_hosts();
         let mut hosts = self.private_hosts();
         let is_private = !hosts.is_empty();
-        if hosts.is_empty() {
+        if !is_private {
             if !self.private.is_empty() {
-                // Its wildcards were left out already, each with the reason.
-                return self.leave_out("only wildcard names without a label; see --label");
+                return self.leave_out_wildcards();
             }
-            hosts.extend(vpce_hosts.first().cloned());
-            if hosts.is_empty() {
-                let why = if self.endpoint.names.is_empty() && self.own.is_empty() {
-                    "the file has no DNS name of it"
-                } else {
-                    "none of its names can be checked"
+            let Some(host) = vpce_hosts.first() else {
+                let has_names = !self.endpoint.names.is_empty();
+                let why =
+                    if has_names { "none of its names can be checked" } else { "the file has no name of it" };
+                return Decision {
+                    table: Err(why.to_owned()),
+                    left_out: self.left_out,
+                    warnings: self.warnings,
                 };
-                return self.leave_out(why);
-            }
-            self.explain_own_name(&hosts[0].clone());
+            };
+            self.explain_own_name(host);
+            hosts.push(host.clone());
         }
         self.order(&mut hosts);
         self.explain(&hosts);
-        let service = (!self.service.is_partner && is_service(&self.service.service))
-            .then(|| self.service.service.clone());
-        let has_call =
-            service.as_deref() == Some("monitoring") && self.service_region() == self.context.region;
+        self.into_table(hosts, vpce_hosts, is_private)
+    }
+
+    fn into_table(mut self, hosts: Vec<String>, vpce_hosts: Vec<String>, is_private: bool) -> Decision {
+        let is_writable = !self.service.is_partner && is_service(&self.service.service);
+        let service = is_writable.then(|| self.service.service.clone());
+        let region = self.service_region();
+        let other_region = (region != self.context.region).then(|| region.to_owned());
+        // The call is signed for the configuration's region.
+        let has_call = service.as_deref() == Some("monitoring") && other_region.is_none();
         if has_call {
             let why = "call: the service is CloudWatch. Delete it where the role may not call ListMetrics.";
             self.comments.push(why.to_owned());
         }
-        let region = self.service_region();
-        let other_region = (region != self.context.region).then(|| region.to_owned());
-        let protocol = self.protocol();
         let table = Table {
             id: self.endpoint.id.clone(),
+            protocol: self.protocol(),
             comments: self.comments,
             service,
             hosts,
@@ -267,14 +269,20 @@ impl<'a> Interface<'a> {
             is_private,
             has_call,
             other_region,
-            protocol,
             ..Table::default()
         };
         Decision { table: Ok(table), left_out: self.left_out, warnings: self.warnings }
     }
 
-    fn leave_out(self, why: &str) -> Decision {
-        Decision { table: Err(why.to_owned()), left_out: self.left_out, warnings: self.warnings }
+    /// Its names were left out already, each with the reason, which is that of the endpoint then.
+    fn leave_out_wildcards(mut self) -> Decision {
+        let private: HashSet<String> = self.private.iter().map(EndpointName::written).collect();
+        let is_own = |(names, _): &(Vec<String>, String)| names.iter().any(|name| private.contains(name));
+        let (own, left_out): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.left_out).into_iter().partition(is_own);
+        let why = own.iter().map(|(names, why)| format!("{} is {why}", place::joined(names)));
+        let why = why.collect::<Vec<String>>().join("; ");
+        Decision { table: Err(why), left_out, warnings: self.warnings }
     }
 
     fn service_region(&self) -> &str {
@@ -357,20 +365,21 @@ impl<'a> Interface<'a> {
         let owner = self.endpoint.owner.as_deref();
         let why = match label::apply(name, &self.service.service, owner, self.context.labels) {
             Labeled::Hosts(hosts) => {
-                self.is_labeled |= name.form == Form::Private;
+                let is_given = self.context.labels.iter().any(|(of, _)| *of == self.service.service);
+                self.is_labeled |= name.form == Form::Private && !is_given;
                 return hosts;
             }
             Labeled::Unknown => {
                 let service = printable(&self.service.service);
-                format!("a wildcard; say which name is used here with --label {service}=NAME")
+                format!("a wildcard, and which name is used here is not known; add --label {service}=NAME")
             }
             Labeled::NoOwner => {
                 let service = printable(&self.service.service);
                 format!(
-                    "its label is the owner's account, which the file does not say; add --label {service}=ACCOUNT"
+                    "a wildcard for accounts, and the file does not say the owner; add --label {service}=ACCOUNT"
                 )
             }
-            Labeled::Invalid(why) => format!("not usable with a label: {}", printable(&why)),
+            Labeled::Invalid(why) => format!("a wildcard, and its label does not fit: {}", printable(&why)),
         };
         self.left_out.push((vec![name.written()], why));
         Vec::new()
@@ -408,7 +417,10 @@ impl<'a> Interface<'a> {
             self.comments.push("Its state is partial: not all of it works.".to_owned());
         }
         if let Some((protocol, port)) = self.protocol() {
-            self.comments.push(format!("The service does not speak HTTPS: {protocol} on port {port}."));
+            self.comments.push(format!(
+                "The service does not speak HTTPS; {} on port {port} is checked.",
+                protocol.to_ascii_uppercase()
+            ));
         } else if self.service.is_partner {
             let port = "A partner's port is in no file. Set port and protocol if it is not HTTPS on 443.";
             self.comments.push(port.to_owned());

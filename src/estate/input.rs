@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::quote::printable;
@@ -28,8 +29,11 @@ pub enum Problem {
     TextOutput,
     BinaryPlan,
     NotJson,
+    Cut,
     /// In serde's words.
     Json(String),
+    /// JSON, with a value that does not belong there; in serde's words.
+    Content(String),
     TooDeep,
     NestedList,
     ListOfValues,
@@ -73,6 +77,8 @@ impl fmt::Display for Problem {
             Self::TextOutput => f.write_str("the file is a table or plain text; ask the AWS CLI for --output json"),
             Self::BinaryPlan => f.write_str("the file is a binary plan; give the output of `terraform show -json PLAN`"),
             Self::NotJson => write!(f, "the file is not JSON; {EXPECTED}"),
+            Self::Cut => f.write_str("the file ends in the middle; write it again"),
+            Self::Content(message) => write!(f, "unexpected content: {}", printable(message)),
             Self::Json(message) => write!(f, "invalid JSON: {}", printable(message)),
             Self::TooDeep => f.write_str("invalid JSON: nested more than 128 levels deep; neither AWS nor Terraform writes such a file"),
             Self::NestedList => f.write_str("a list of lists has no endpoint ids; leave out --query, or ask for --query VpcEndpoints"),
@@ -121,7 +127,8 @@ pub fn decode(bytes: &[u8]) -> Result<String, Fault> {
                 if bytes.contains(&0) {
                     return (None, Problem::Nul);
                 }
-                (Some(place(&bytes[..error.valid_up_to()])), Problem::NotUtf8)
+                let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+                (Some(place(valid)), Problem::NotUtf8)
             })?;
             text.to_owned()
         }
@@ -133,9 +140,9 @@ pub fn decode(bytes: &[u8]) -> Result<String, Fault> {
 }
 
 /// The line and column, from 1, after `before`.
-fn place(before: &[u8]) -> (usize, usize) {
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+fn place(before: &str) -> (usize, usize) {
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (line, before.len() - start + 1)
 }
 
@@ -149,7 +156,7 @@ struct Counter {
 
 impl Counter {
     fn advance(&mut self, text: &str, to: usize) {
-        let (lines, column) = place(&text.as_bytes()[self.at..to]);
+        let (lines, column) = place(&text[self.at..to]);
         self.column = if lines == 1 { self.column + column - 1 } else { column };
         self.line += lines - 1;
         self.at = to;
@@ -167,7 +174,10 @@ pub struct Document<'a> {
 impl<'a> Document<'a> {
     pub fn parse<T: serde::Deserialize<'a>>(self) -> Result<T, Fault> {
         serde_json::from_str(self.raw.get()).map_err(|error| {
-            let column = if error.line() == 1 { self.column + error.column() - 1 } else { error.column() };
+            let column = match error.line() {
+                1 => self.column + error.column().saturating_sub(1),
+                _ => error.column().max(1),
+            };
             (Some((self.line + error.line() - 1, column)), json_problem(&error))
         })
     }
@@ -205,7 +215,8 @@ pub fn documents(text: &str) -> Result<Vec<Document<'_>>, Fault> {
     let mut documents = Vec::new();
     let mut place = Counter { at: 0, line: 1, column: 1 };
     while let Some(next) = stream.next() {
-        let raw = next.map_err(|error| (Some((error.line(), error.column())), json_problem(&error)))?;
+        let raw =
+            next.map_err(|error| (Some((error.line(), error.column().max(1))), json_problem(&error)))?;
         place.advance(text, stream.byte_offset() - raw.get().len());
         documents.push(Document { raw, line: place.line, column: place.column });
     }
@@ -231,9 +242,16 @@ fn no_json(start: &str) -> Problem {
     }
 }
 
-pub fn json_problem(error: &serde_json::Error) -> Problem {
+fn json_problem(error: &serde_json::Error) -> Problem {
     let message = json_message(error);
-    if message.starts_with("recursion limit exceeded") { Problem::TooDeep } else { Problem::Json(message) }
+    match error.classify() {
+        Category::Eof => Problem::Cut,
+        Category::Data => Problem::Content(message),
+        Category::Syntax | Category::Io if message.starts_with("recursion limit exceeded") => {
+            Problem::TooDeep
+        }
+        Category::Syntax | Category::Io => Problem::Json(message),
+    }
 }
 
 /// Without serde's own place, which counts from the start of a part.

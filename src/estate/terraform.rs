@@ -42,7 +42,7 @@ struct Module<'a> {
     #[serde(borrow, deserialize_with = "objects")]
     resources: Vec<Resource<'a>>,
     #[serde(borrow, deserialize_with = "objects")]
-    child_modules: Vec<Module<'a>>,
+    child_modules: Vec<Self>,
 }
 
 #[derive(Debug, Default, Deserialize)]

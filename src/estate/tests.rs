@@ -1,1 +1,660 @@
+//! Files as people hand them over, and what comes of them.
 
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Config, EndpointConfig, HostConfig};
+
+const PAGE: &str = include_str!("golden/page.json");
+
+/// A file, the command line's options, and the configuration.
+macro_rules! golden {
+    ($($name:literal $(--vpc $vpc:literal)? $(--label $service:literal = $label:literal)*),+ $(,)?) => {
+        [$((
+            concat!($name, ".json"),
+            include_str!(concat!("golden/", $name, ".json")),
+            [$($vpc)?].into_iter().next(),
+            [$(($service.to_owned(), $label.to_owned())),*].into_iter().collect::<Vec<(String, String)>>(),
+            include_str!(concat!("golden/", $name, ".toml")),
+        )),+]
+    };
+}
+
+#[test]
+fn files_become_these_configurations() {
+    for (file, content, vpc, labels, expected) in golden![
+        "page",
+        "s3-inbound-only",
+        "wildcards" --label "execute-api" = "a1b2c3" --label "execute-api" = "d4e5f6",
+        "china",
+        "govcloud" --vpc "vpc-0feedfacecafe0005",
+        "eusc",
+        "partners",
+        "terraform-state",
+        "terraform-plan",
+    ] {
+        let imported =
+            import(&[(file, content.as_bytes())], &Options { vpc, labels: &labels, ..Options::default() });
+        assert_eq!(imported.text, expected, "{file}");
+    }
+}
+
+fn try_import(files: &[(&str, &[u8])], options: &Options<'_>) -> Result<Imported, ImportError> {
+    let mut estate = Estate::default();
+    for (name, bytes) in files {
+        estate.read(name, bytes)?;
+    }
+    estate.configuration(options)
+}
+
+fn import(files: &[(&str, &[u8])], options: &Options<'_>) -> Imported {
+    try_import(files, options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn import_one(content: &str) -> Imported {
+    import(&[("x.json", content.as_bytes())], &Options::default())
+}
+
+fn refusal(content: &[u8]) -> String {
+    refusal_of(&[("x.json", content)], &Options::default())
+}
+
+fn refusal_of(files: &[(&str, &[u8])], options: &Options<'_>) -> String {
+    match try_import(files, options) {
+        Ok(imported) => panic!("was accepted:\n{}", imported.text),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Without the header, which names the files.
+fn tables(imported: &Imported) -> &str {
+    imported.text.split_once("\nregion = ").expect("a region").1
+}
+
+fn endpoints(imported: &Imported) -> Vec<EndpointConfig> {
+    Config::parse(&imported.text, "x.toml").unwrap_or_else(|error| panic!("{error}")).endpoints
+}
+
+fn hosts(imported: &Imported) -> Vec<String> {
+    let host = |endpoint: EndpointConfig| match endpoint.host {
+        HostConfig::Given(host) => host,
+        HostConfig::OfService(service) => panic!("{service} without a host"),
+    };
+    endpoints(imported).into_iter().map(host).collect()
+}
+
+fn page() -> Value {
+    serde_json::from_str(PAGE).unwrap()
+}
+
+fn item(number: usize) -> Value {
+    page()["VpcEndpoints"][number].clone()
+}
+
+fn list(items: &[Value]) -> String {
+    json!({ "VpcEndpoints": items }).to_string()
+}
+
+fn with(item: &Value, changes: &[(&str, Value)]) -> Value {
+    let mut item = item.clone();
+    for (key, value) in changes {
+        item[*key] = value.clone();
+    }
+    item
+}
+
+/// `VpcEndpointId` as `vpcEndpointId`.
+fn with_small_letters(value: &Value) -> Value {
+    let small = |key: &String| format!("{}{}", key[..1].to_ascii_lowercase(), &key[1..]);
+    match value {
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| (small(key), with_small_letters(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(with_small_letters).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn every_form_of_a_page_says_the_same() {
+    let expected = import_one(PAGE);
+    let items = page()["VpcEndpoints"].as_array().unwrap().clone();
+    let pages: Vec<String> = items.iter().map(|item| list(std::slice::from_ref(item))).collect();
+    let utf16 = |mark: &[u8], bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        mark.iter().copied().chain(PAGE.encode_utf16().flat_map(bytes)).collect()
+    };
+    let singles: Vec<String> = items.iter().map(|item| json!({ "VpcEndpoint": item }).to_string()).collect();
+    let forms: Vec<(&str, Vec<u8>)> = vec![
+        ("pages appended", pages.concat().into_bytes()),
+        ("pages in lines", pages.join("\n\n").into_bytes()),
+        ("pages in a list", format!("[{}]", pages.join(",")).into_bytes()),
+        ("--query VpcEndpoints", Value::from(items.clone()).to_string().into_bytes()),
+        ("objects", items.iter().map(ToString::to_string).collect::<String>().into_bytes()),
+        ("create-vpc-endpoint", singles.concat().into_bytes()),
+        ("small letters", with_small_letters(&page()).to_string().into_bytes()),
+        ("small letters in a list", with_small_letters(&items.into()).to_string().into_bytes()),
+        ("UTF-8 with a mark", [b"\xef\xbb\xbf", PAGE.as_bytes()].concat()),
+        ("UTF-16 of PowerShell", utf16(b"\xff\xfe", u16::to_le_bytes)),
+        ("UTF-16, the other order", utf16(b"\xfe\xff", u16::to_be_bytes)),
+        ("twice", [PAGE, PAGE].concat().into_bytes()),
+    ];
+    for (form, content) in forms {
+        let imported = import(&[("x.json", &content)], &Options::default());
+        assert_eq!(tables(&imported), tables(&expected), "{form}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    for (content, expected) in [
+        (
+            "",
+            "the file is empty; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
+        ),
+        (
+            " \r\n\t",
+            "the file is empty; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
+        ),
+        (
+            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\",\n",
+            "line 2, column 1: the file ends in the middle; write it again",
+        ),
+        ("{\"VpcEndpoints\": [}", "line 1, column 19: invalid JSON: expected value"),
+        ("{\"VpcEndpoints\": []} x", "line 1, column 22: invalid JSON: expected value"),
+        (
+            "\n{\"VpcEndpoints\": null}",
+            "line 2, column 21: unexpected content: invalid type: null, expected a sequence",
+        ),
+        (
+            "{\"VpcEndpoints\": {}}",
+            "line 1, column 17: unexpected content: invalid type: map, expected a sequence",
+        ),
+        (
+            "[{\"VpcEndpoints\": []},\n {\"VpcEndpoints\": 7}]",
+            "line 2, column 19: unexpected content: invalid type: integer `7`, expected a sequence",
+        ),
+        (
+            "{\"VpcEndpoints\": [[\"vpce-0a\", \"Interface\"]]}",
+            "line 1, column 18: unexpected content: invalid type: sequence, expected an object",
+        ),
+        (
+            "{\"VpcEndpoints\": [], \"VpcEndpoints\": []}",
+            "line 1, column 35: unexpected content: duplicate field `VpcEndpoints`",
+        ),
+        (
+            "{\"VpcEndpoints\": [{\"VpcEndpointId\": 7}]}",
+            "line 1, column 37: unexpected content: invalid type: integer `7`, expected a string",
+        ),
+        (
+            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\", \"PrivateDnsEnabled\": \"true\"}]}",
+            "line 1, column 74: unexpected content: invalid type: string \"true\", expected a boolean",
+        ),
+        (
+            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\"}, {\"VpcId\": \"vpc-0a\"}]}",
+            "line 1, column 1: endpoint 2 has no VpcEndpointId; leave out --query",
+        ),
+        (
+            "[[{\"DnsName\": \"a.example\"}]]",
+            "line 1, column 2: a list of lists has no endpoint ids; leave out --query, or ask for --query VpcEndpoints",
+        ),
+        (
+            "[\n \"vpce-0a\"]",
+            "line 2, column 2: a list of plain values has no endpoint ids; leave out --query, or ask for --query VpcEndpoints",
+        ),
+        (
+            "[{\"DnsName\": \"a.example\"}]",
+            "line 1, column 2: the objects are parts of endpoints without their ids; leave out --query, or ask for --query VpcEndpoints",
+        ),
+        ("VpcEndpoints:\n- VpcEndpointId: vpce-0a\n", "the file is YAML; ask the AWS CLI for --output json"),
+        ("---\nVpcEndpoints: []\n", "the file is YAML; ask the AWS CLI for --output json"),
+        ("- DnsEntries:\n", "the file is YAML; ask the AWS CLI for --output json"),
+        (
+            "---------------\n| DescribeVpcEndpoints |\n",
+            "the file is a table or plain text; ask the AWS CLI for --output json",
+        ),
+        ("VPCENDPOINTS\t2026\n", "the file is a table or plain text; ask the AWS CLI for --output json"),
+        (
+            "An error occurred (UnauthorizedOperation)",
+            "the file is not JSON; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
+        ),
+        ("PK\u{3}\u{4}x", "the file is a binary plan; give the output of `terraform show -json PLAN`"),
+        (
+            "{\"VpcEndpoints\": [\0]}",
+            "the file contains NUL bytes; save it as UTF-8, or as UTF-16 with a byte order mark",
+        ),
+        (
+            "{}",
+            "line 1, column 1: an empty object has no endpoints; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
+        ),
+        (
+            "{\"NetworkInterfaces\": [], \"a\\n\\u202eb\": 1}",
+            "line 1, column 1: unknown kind of object with the keys \"NetworkInterfaces\", \"a\\u{a}\\u{202e}b\"; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
+        ),
+        (
+            "{\"version\": 4, \"terraform_version\": \"1.13.4\", \"serial\": 3, \"lineage\": \"x\", \"resources\": []}",
+            "line 1, column 1: this is a raw Terraform state; give the output of `terraform show -json`",
+        ),
+        (
+            "{\"@level\":\"info\",\"@message\":\"x\"}\n{\"@level\":\"info\"}",
+            "line 1, column 1: this is the log of a Terraform command; give the output of `terraform show -json`",
+        ),
+        (
+            "{\"format_version\": \"1.0\"}",
+            "the Terraform state is empty; choose the workspace or directory that creates the endpoints",
+        ),
+        (
+            "{\"format_version\": \"1.0\", \"values\": {\"root_module\": {\"resources\": [{\"address\": \"aws_vpc_endpoint.a[\\\"\\n\\\"]\", \"type\": \"aws_vpc_endpoint\", \"values\": {\"vpc_id\": 7}}]}}}",
+            "invalid values of aws_vpc_endpoint.a[\"\\u{a}\"]: invalid type: integer `7`, expected a string",
+        ),
+        (
+            "{\"Resources\": {}}",
+            "line 1, column 1: a CloudFormation template has no DNS names; give the output of `aws ec2 describe-vpc-endpoints`",
+        ),
+        (
+            "{\"VpcEndpointAssociations\": []}",
+            "line 1, column 1: the names of resource endpoints are not supported; give the output of `aws ec2 describe-vpc-endpoints`",
+        ),
+    ] {
+        assert_eq!(refusal(content.as_bytes()), format!("x.json: {expected}"), "{content}");
+    }
+    let not_utf8 = "x.json: line 2, column 4: the file is not UTF-8; save it as UTF-8 or UTF-16";
+    assert_eq!(refusal(b"{\n  \"\xff"), not_utf8);
+    let not_utf16 = "x.json: the file begins as UTF-16 and is not; save it as UTF-8";
+    assert_eq!(refusal(b"\xff\xfe{\0}"), not_utf16);
+    assert_eq!(refusal(b"\xff\xfe\x00\xd8"), not_utf16);
+}
+
+#[test]
+fn without_endpoints_there_is_no_configuration() {
+    let empty = "the list of endpoints is empty; a participant of a shared subnet sees none, so ask as the account that owns the VPC";
+    for content in ["{\"VpcEndpoints\": []}", "[]"] {
+        assert_eq!(refusal(content.as_bytes()), empty);
+    }
+    let others = "the files describe no endpoints, only services or subnets; add the output of `aws ec2 describe-vpc-endpoints`";
+    for content in ["{\"Subnets\": []}", "{\"ServiceDetails\": [], \"ServiceNames\": [\"x\"]}"] {
+        assert_eq!(refusal(content.as_bytes()), others);
+    }
+    let pending = refusal(list(&[item(6)]).as_bytes());
+    let id = item(6)["VpcEndpointId"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "no endpoint in the files can be checked:\n  {id}, com.amazonaws.us-west-2.kms: pending; import again when it is available."
+    );
+    assert_eq!(pending, expected);
+}
+
+#[test]
+fn deep_nesting_is_refused_and_skipped_where_it_means_nothing() {
+    let deep = |open: &str, close: &str| [open.repeat(100_000), close.repeat(100_000)].concat();
+    assert!(refusal(deep("[", "]").as_bytes()).ends_with("ask for --query VpcEndpoints"));
+    assert!(refusal(deep("[", "").as_bytes()).contains("the file ends in the middle"));
+    assert!(refusal(deep("{\"a\":", "}").replace(":}", ":1}").as_bytes()).contains("unknown kind of object"));
+    let modules = deep("{\"child_modules\":[", "]}");
+    let state = format!("{{\"format_version\":\"1.0\",\"values\":{{\"root_module\":{modules}}}}}");
+    assert!(refusal(state.as_bytes()).contains("nested more than 128 levels deep"));
+    let mut tagged = item(0).to_string();
+    tagged.insert_str(1, &format!("\"Tags\":{},", deep("[", "]")).replace("\"Tags\"", "\"Other\""));
+    let imported = import_one(&format!("[{tagged}]"));
+    assert_eq!(tables(&imported), tables(&import_one(&list(&[item(0)]))));
+}
+
+#[test]
+fn white_space_and_many_documents_are_read_in_one_pass() {
+    let padded = [" ".repeat(1 << 20).as_str(), PAGE, &"\n".repeat(1 << 20)].concat();
+    assert_eq!(tables(&import_one(&padded)), tables(&import_one(PAGE)));
+    let many = ["{\"VpcEndpoints\":[]}".repeat(50_000).as_str(), PAGE].concat();
+    assert_eq!(tables(&import_one(&many)), tables(&import_one(PAGE)));
+}
+
+#[test]
+fn states_and_types_are_compared_without_case() {
+    for state in ["Available", "AVAILABLE", "available"] {
+        let imported = import_one(&list(&[with(&item(0), &[("State", json!(state))])]));
+        assert_eq!(hosts(&imported).len(), 4, "{state}");
+    }
+    for kind in [json!("interface"), json!("INTERFACE"), Value::Null] {
+        let imported = import_one(&list(&[with(&item(0), &[("VpcEndpointType", kind)])]));
+        assert_eq!(hosts(&imported).len(), 4);
+    }
+    let gateway = with(&item(7), &[("VpcEndpointType", Value::Null)]);
+    assert!(endpoints(&import_one(&list(&[gateway])))[0].gateway);
+}
+
+#[test]
+fn one_vpc_is_chosen() {
+    let other = with(&item(0), &[("VpcEndpointId", json!("vpce-0b")), ("VpcId", json!("vpc-0b"))]);
+    let files = list(&[item(0), item(7), other]);
+    let files: [(&str, &[u8]); 1] = [("x.json", files.as_bytes())];
+    let several = "the files have endpoints of several VPCs; choose one with --vpc:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
+    assert_eq!(refusal_of(&files, &Options::default()), several);
+    let own = |own_vpc, vpc| Options { own_vpc, vpc, ..Options::default() };
+    assert_eq!(refusal_of(&files, &own(Some("vpc-0c"), None)), several);
+    let unknown = "the files have no endpoint of vpc-0c; they have endpoints of:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
+    assert_eq!(refusal_of(&files, &own(None, Some("vpc-0c"))), unknown);
+    let by_metadata = import(&files, &own(Some("vpc-0feedfacecafe0001"), None));
+    assert_eq!(hosts(&by_metadata).len(), 5);
+    assert!(by_metadata.text.contains("# - 1 endpoint of vpc-0b: another VPC.\n"));
+    assert_eq!(by_metadata.warnings, Vec::<String>::new());
+    let by_option = import(&files, &own(Some("vpc-0b"), Some("vpc-0feedfacecafe0001")));
+    let warning = "this instance is in vpc-0b, and the endpoints are in vpc-0feedfacecafe0001";
+    assert_eq!((hosts(&by_option).len(), by_option.warnings.as_slice()), (5, &[warning.to_owned()][..]));
+}
+
+#[test]
+fn the_region_is_that_of_the_zones_and_gateways() {
+    let region = |items: &[Value], region: Option<&str>| {
+        let options = Options { region, ..Options::default() };
+        let imported = try_import(&[("x.json", list(items).as_bytes())], &options)?;
+        Ok::<_, ImportError>(Config::parse(&imported.text, "x.toml").unwrap().region.unwrap())
+    };
+    let regional = |id: &str, region: &str| {
+        let name = format!("{id}-1a2b3c4d.kms.{region}.vpce.amazonaws.com");
+        let service = format!("com.amazonaws.{region}.kms");
+        let entries = json!([{ "DnsName": name, "HostedZoneId": "Z1" }]);
+        with(
+            &item(0),
+            &[("VpcEndpointId", json!(id)), ("ServiceName", json!(service)), ("DnsEntries", entries)],
+        )
+    };
+    let (here, there) = (regional("vpce-0a", "us-west-2"), regional("vpce-0b", "eu-west-1"));
+    assert_eq!(region(&[here.clone(), there.clone(), item(7)], None).unwrap(), "us-west-2");
+    assert_eq!(region(&[there.clone()], None).unwrap(), "eu-west-1");
+    assert_eq!(region(&[here.clone(), there.clone()], Some("us-west-2")).unwrap(), "us-west-2");
+    let error = |items: &[Value], given| region(items, given).unwrap_err().to_string();
+    assert_eq!(
+        error(&[here, there], None),
+        "the endpoints are of several regions (eu-west-1, us-west-2); choose the region of the VPC with --region"
+    );
+    let id = item(7)["VpcEndpointId"].as_str().unwrap().to_owned();
+    assert_eq!(
+        error(&[item(7)], Some("eu-west-1")),
+        format!("{id} is in us-west-2, not in eu-west-1; give the region of the VPC, or leave out --region")
+    );
+    assert_eq!(
+        error(&[item(7)], Some("us-west-2a")),
+        "invalid region \"us-west-2a\" (expected something like \"us-east-1\")"
+    );
+    let nowhere =
+        with(&item(0), &[("ServiceName", json!("x")), ("DnsEntries", json!([{"DnsName": "a.example"}]))]);
+    assert_eq!(error(&[nowhere], None), "the files do not say the region; add --region");
+}
+
+#[test]
+fn one_endpoint_in_two_files_is_taken_once() {
+    let mut shuffled = item(0);
+    shuffled["DnsEntries"].as_array_mut().unwrap().reverse();
+    let (first, second) = (list(&[item(0)]), list(&[shuffled]));
+    let files: [(&str, &[u8]); 2] = [("a.json", first.as_bytes()), ("b.json", second.as_bytes())];
+    assert_eq!(tables(&import(&files, &Options::default())), tables(&import_one(&first)));
+    let changed = list(&[with(&item(0), &[("PrivateDnsEnabled", json!(false))])]);
+    let files: [(&str, &[u8]); 2] = [("a.json", first.as_bytes()), ("b.json", changed.as_bytes())];
+    let id = item(0)["VpcEndpointId"].as_str().unwrap().to_owned();
+    let expected =
+        format!("b.json: {id} differs from the endpoint of the same id in a.json; give only the newer file");
+    assert_eq!(refusal_of(&files, &Options::default()), expected);
+}
+
+#[test]
+fn terraform_completes_what_the_cli_does_not_say() {
+    let id = item(7)["VpcEndpointId"].clone();
+    let state = json!({"format_version": "1.0", "values": {"root_module": {"resources": [
+        {"address": "aws_vpc_endpoint.s3", "mode": "managed", "type": "aws_vpc_endpoint", "values": {
+            "id": id, "vpc_id": "vpc-0feedfacecafe0001", "prefix_list_id": "pl-0a", "cidr_blocks": ["3.5.0.0/16"],
+            "dns_entry": null, "state": "available"}}]}}});
+    let state = state.to_string();
+    for files in [
+        [("a.json", PAGE.as_bytes()), ("b.json", state.as_bytes())],
+        [("b.json", state.as_bytes()), ("a.json", PAGE.as_bytes())],
+    ] {
+        let imported = import(&files, &Options::default());
+        assert!(imported.text.contains("# Prefix list: pl-0a, at the last refresh 3.5.0.0/16.\n"));
+        let sorted = |mut hosts: Vec<String>| {
+            hosts.sort();
+            hosts
+        };
+        assert_eq!(sorted(hosts(&imported)), sorted(hosts(&import_one(PAGE))));
+    }
+}
+
+#[test]
+fn a_page_of_several_is_said() {
+    let mut page = page();
+    page["NextToken"] = json!("eyJ0b2tlbiI6IDF9");
+    let imported = import_one(&page.to_string());
+    let warning =
+        "x.json: another page follows (NextToken); unless all pages are given, endpoints are missing";
+    assert_eq!(imported.warnings, [warning]);
+    assert!(imported.text.contains(&format!("# Warning: {warning}.\n")));
+    for none in [Value::Null, json!("")] {
+        page["NextToken"] = none;
+        assert_eq!(import_one(&page.to_string()).warnings, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_inbound_only_endpoint_without_its_gateway_is_worth_a_warning() {
+    let page: Value = serde_json::from_str(include_str!("golden/s3-inbound-only.json")).unwrap();
+    let interface = page["VpcEndpoints"][0].clone();
+    let id = interface["VpcEndpointId"].as_str().unwrap().to_owned();
+    let imported = import_one(&list(&[interface]));
+    let warning = format!(
+        "{id}: private DNS for inbound resolvers needs a gateway endpoint, and the files have none of s3"
+    );
+    assert_eq!(imported.warnings, [warning]);
+    assert_eq!(endpoints(&imported)[0].name, "s3");
+}
+
+#[test]
+fn a_label_without_use_is_said_and_a_wrong_one_refused() {
+    let labels = |service: &str, label: &str| [(service.to_owned(), label.to_owned())];
+    let unused = labels("sqs", "x");
+    let imported = import(&[("x.json", PAGE.as_bytes())], &Options { labels: &unused, ..Options::default() });
+    assert_eq!(imported.warnings, ["--label sqs has no effect: no endpoint of it has a wildcard name"]);
+    let used = labels("ecr.dkr", "123412341234");
+    let imported = import(&[("x.json", PAGE.as_bytes())], &Options { labels: &used, ..Options::default() });
+    assert!(hosts(&imported).contains(&"123412341234.dkr.ecr.us-west-2.amazonaws.com".to_owned()));
+    let wrong = labels("ecr.dkr", "a\nb");
+    let error = try_import(&[("x.json", PAGE.as_bytes())], &Options { labels: &wrong, ..Options::default() })
+        .unwrap_err();
+    assert!(error.is_usage());
+    assert!(error.to_string().starts_with("invalid label \"a\\u{a}b\" for ecr.dkr: "), "{error}");
+}
+
+fn named(number: usize, names: &[&str]) -> Value {
+    let entries: Vec<Value> =
+        names.iter().map(|name| json!({ "DnsName": name, "HostedZoneId": "Z0" })).collect();
+    let id = format!("vpce-0{number:03}");
+    let service = format!("com.amazonaws.us-west-2.svc{number}");
+    with(
+        &item(0),
+        &[("VpcEndpointId", json!(id)), ("ServiceName", json!(service)), ("DnsEntries", json!(entries))],
+    )
+}
+
+#[test]
+fn two_hundred_names_are_written_and_fips_names_give_way_first() {
+    let items: Vec<Value> = (0..60)
+        .map(|n| {
+            let names =
+                ["", "-b", "-c-fips", "-fips"].map(|kind| format!("svc{n}{kind}.us-west-2.amazonaws.com"));
+            named(n, &names.each_ref().map(String::as_str))
+        })
+        .collect();
+    let imported = import_one(&list(&items));
+    let hosts = hosts(&imported);
+    assert_eq!(hosts.len(), 200);
+    assert_eq!(hosts.iter().filter(|host| !host.contains("-fips")).count(), 120);
+    assert_eq!(imported.warnings, ["40 names left out: a configuration may have 200"]);
+    let many: Vec<Value> =
+        (0..250).map(|n| named(n, &[&format!("svc{n}.us-west-2.amazonaws.com")])).collect();
+    assert_eq!(endpoints(&import_one(&list(&many))).len(), 200);
+    let endless: Vec<String> = (0..5000).map(|n| format!("n{n}.us-west-2.amazonaws.com")).collect();
+    let endless: Vec<&str> = endless.iter().map(String::as_str).collect();
+    let imported = import_one(&list(&[named(1, &endless)]));
+    assert_eq!(endpoints(&imported).len(), 32);
+    assert!(imported.text.len() < 10_000);
+}
+
+#[test]
+fn what_is_no_host_name_is_left_out_and_quoted() {
+    let long = format!("{}.example", "a.".repeat(300));
+    let names = [
+        "good.example",
+        "a\nb.example",
+        "a\"b.example",
+        "\"]\n[[endpoint]]\nhost = \"evil.example",
+        "\\u0022.example",
+        "a\u{202e}b.example",
+        "10.0.0.1",
+        "*.",
+        "nul\0.example",
+        &long,
+    ];
+    let imported = import_one(&list(&[named(1, &names)]));
+    assert_eq!(hosts(&imported), ["good.example"]);
+    let left_out: Vec<&str> = imported.text.lines().filter(|line| line.starts_with("# - ")).collect();
+    assert_eq!(left_out.len(), 9, "{left_out:?}");
+    assert!(left_out[1].starts_with(r#"# - a"b.example of vpce-0001: not a host name: "#), "{}", left_out[1]);
+    assert!(
+        !imported.text.contains(['\u{202e}', '\0']) && imported.text.lines().all(|line| line.len() < 1000)
+    );
+}
+
+#[test]
+fn a_name_of_another_endpoint_is_not_this_one_s() {
+    let stranger = "vpce-0999-1a2b3c4d.svc1.us-west-2.vpce.amazonaws.com";
+    let imported = import_one(&list(&[named(1, &["svc1.us-west-2.amazonaws.com", stranger])]));
+    assert_eq!(endpoints(&imported)[0].vpce_hosts, Vec::<String>::new());
+    assert!(
+        imported
+            .text
+            .contains(&format!("# - {stranger} of vpce-0001: it carries the id of another endpoint."))
+    );
+    let twice = [named(1, &["a.example", "b.example"]), named(2, &["b.example"])];
+    let imported = import_one(&list(&twice));
+    assert_eq!(hosts(&imported), ["a.example", "b.example"]);
+    assert!(imported.text.contains(
+        "# - b.example of vpce-0002, com.amazonaws.us-west-2.svc2: a name of vpce-0001 already.\n"
+    ));
+}
+
+/// Any text, and more often the text that could do harm.
+fn hostile() -> impl Strategy<Value = String> {
+    let nasty = prop::sample::select(vec![
+        "\"]\n[[endpoint]]\nhost = \"evil.example\"\n#",
+        "\n[web]\nlisten = \"0.0.0.0:1\"\n",
+        "\r\n\u{2028}\u{85}\u{202e}\0\u{1b}[31m",
+        "\\u0022\\",
+        "com.amazonaws.us-west-2.\"\n",
+        "vpce-0a\n[egress]\nenabled = false",
+        "monitoring",
+        "s3.interface",
+        "*.s3.us-west-2.amazonaws.com",
+        "vpce-0a-1a2b3c4d.x.us-west-2.vpce.amazonaws.com",
+        "Gateway",
+        "pending",
+    ]);
+    prop_oneof![nasty.prop_map(ToOwned::to_owned), "\\PC{0,40}", any::<String>()]
+}
+
+const TEXTS: [&str; 7] =
+    ["VpcEndpointId", "VpcEndpointType", "VpcId", "ServiceName", "ServiceRegion", "State", "OwnerId"];
+
+/// One of the page's endpoints with hostile texts in some of its fields.
+fn endpoint() -> impl Strategy<Value = Value> {
+    let fields = prop::collection::vec((prop::sample::select(TEXTS.to_vec()), hostile()), 0..3);
+    let lists = prop::collection::vec(hostile(), 0..3).boxed();
+    (0_usize..8, fields, lists.clone(), lists.clone(), lists).prop_map(
+        |(number, fields, names, ids, errors)| {
+            let mut endpoint = item(number);
+            for (field, text) in fields {
+                endpoint[field] = json!(text);
+            }
+            let entries = endpoint["DnsEntries"].as_array_mut().unwrap();
+            entries.extend(names.iter().map(|name| json!({ "DnsName": name, "HostedZoneId": name })));
+            for key in ["SubnetIds", "RouteTableIds"] {
+                endpoint[key].as_array_mut().unwrap().extend(ids.iter().map(|id| json!(id)));
+            }
+            if let Some(error) = errors.first() {
+                endpoint["LastError"] = json!({ "Message": error });
+                endpoint["FailureReason"] = json!(error);
+            }
+            endpoint
+        },
+    )
+}
+
+fn assert_only_what_was_meant(text: &str) {
+    const KEYS: [&str; 9] =
+        ["service", "name", "type", "host", "hosts", "vpce_hosts", "protocol", "port", "call"];
+    let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(table.keys().collect::<Vec<_>>(), ["endpoint", "region"], "{text}");
+    for endpoint in table["endpoint"].as_array().unwrap() {
+        for key in endpoint.as_table().unwrap().keys() {
+            assert!(KEYS.contains(&key.as_str()), "{key}\n{text}");
+        }
+    }
+    Config::parse(text, "x.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));
+    // One line break is as good as another to some readers.
+    let breaks = ['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}', '\u{202e}', '\u{1b}', '\0'];
+    assert!(!text.contains(breaks), "{text:?}");
+    let is_ours = |line: &str| {
+        line.is_empty()
+            || ["# ", "region = ", "[[endpoint]]", "    \"", "]"].iter().any(|start| line.starts_with(start))
+            || KEYS.iter().any(|key| line.starts_with(&format!("{key} = ")))
+    };
+    for line in text.lines() {
+        assert!(is_ours(line), "{line:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_of_a_file_leaves_its_place(
+        items in prop::collection::vec(endpoint(), 1..5),
+        file in hostile(),
+        label in hostile(),
+    ) {
+        let labels = [("ecr.dkr".to_owned(), label)];
+        let options = Options { labels: &labels, region: Some("us-west-2"), ..Options::default() };
+        match try_import(&[(&file, list(&items).as_bytes())], &options) {
+            Ok(imported) => assert_only_what_was_meant(&imported.text),
+            Err(ImportError::Unusable(error)) => panic!("{error}"),
+            Err(error) => {
+                let is_safe = !error.to_string().contains(['\r', '\u{1b}', '\0', '\u{202e}']);
+                prop_assert!(is_safe, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_address_of_terraform_leaves_its_place(address in hostile(), zone in hostile(), cidr in hostile(), id in hostile()) {
+        let name = "vpce-0a-1a2b3c4d.kms.us-west-2.vpce.amazonaws.com";
+        let state = json!({"format_version": "1.0", "values": {"root_module": {"child_modules": [{"resources": [
+            {"address": address, "mode": "managed", "type": "aws_vpc_endpoint", "name": "x", "index": cidr, "values": {
+                "id": "vpce-0a", "vpc_id": "vpc-0a", "vpc_endpoint_type": "Interface", "private_dns_enabled": false,
+                "service_name": "com.amazonaws.us-west-2.kms", "state": "available", "subnet_ids": [id],
+                "dns_entry": [{"dns_name": name, "hosted_zone_id": zone}],
+                "subnet_configuration": [{"ipv4": cidr, "subnet_id": id}]}},
+            {"address": address, "mode": "managed", "type": "aws_vpc_endpoint", "name": "y", "values": {
+                "id": "vpce-0b", "vpc_id": "vpc-0a", "service_name": "com.amazonaws.us-west-2.s3", "region": zone,
+                "prefix_list_id": cidr, "cidr_blocks": [cidr, zone], "route_table_ids": [id]}},
+            {"address": address, "mode": "managed", "type": "aws_vpc_endpoint", "values": {"id": null, "dns_entry": null}},
+            {"address": "s", "mode": "managed", "type": "aws_subnet", "values": {
+                "id": id, "availability_zone": zone, "availability_zone_id": zone, "cidr_block": cidr}}]}]}}});
+        match try_import(&[("x.json", state.to_string().as_bytes())], &Options::default()) {
+            Ok(imported) => assert_only_what_was_meant(&imported.text),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_gives_a_reason(from in 0_usize..PAGE.len(), length in 0_usize..60, text in "[ -~\n\u{e9}]{0,6}") {
+        let mut content = PAGE.to_owned();
+        content.replace_range(from..(from + length).min(PAGE.len()), &text);
+        if let Err(error) = try_import(&[("x.json", content.as_bytes())], &Options::default()) {
+            prop_assert!(!error.to_string().is_empty());
+            prop_assert!(!matches!(error, ImportError::Unusable(_)), "{}", error);
+        }
+    }
+}

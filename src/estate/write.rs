@@ -235,7 +235,7 @@ impl Page {
     fn warn(&mut self, estate: &Estate, options: &Options<'_>, vpc: Option<&str>) {
         for file in &estate.incomplete {
             self.warnings.push(format!(
-                "{}: only one page of several, so endpoints are missing; ask again without --max-items and --no-paginate",
+                "{}: another page follows (NextToken); unless all pages are given, endpoints are missing",
                 printable(file)
             ));
         }
@@ -329,6 +329,9 @@ fn table_lines(text: &mut String, table: &Table) {
     text.push_str("[[endpoint]]\n");
     let mut line = |key: &str, value: &str| text.push_str(&format!("{key} = {value}\n"));
     let strings = |names: &[String]| {
+        if let [name] = names {
+            return format!("[{}]", quoted(name));
+        }
         let lines: String = names.iter().map(|name| format!("    {},\n", quoted(name))).collect();
         format!("[\n{lines}]")
     };
