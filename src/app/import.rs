@@ -1,6 +1,6 @@
 //! `linkproof import`: reads files, hands them to the estate, writes what comes of them.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -50,13 +50,20 @@ fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
     }
     let name = path.display().to_string();
     let unreadable = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    // A FIFO without a writer must not block before it is known to be one.
+    let irregular = || {
+        let message = format!("{name} is not a regular file; pipe its content and give - as FILE");
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    };
+    // To open a device may already do something.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(irregular());
+    }
+    // A FIFO that took the file's place must not block.
     let mut options = OpenOptions::new();
     options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
     let file = options.open(path).map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
-        let message = format!("{name} is not a regular file; pipe its content and give - as FILE");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        return Err(irregular());
     }
     let bytes = bounded(file, &name)?;
     Ok((name, bytes))

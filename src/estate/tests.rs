@@ -145,124 +145,31 @@ fn every_form_of_a_page_says_the_same() {
     }
 }
 
+/// Files and why they are refused, apart by `====`, the two by `----`.
+const REFUSALS: &str = include_str!("golden/refusals.txt");
+
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
-    for (content, expected) in [
-        (
-            "",
-            "the file is empty; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
-        ),
-        (
-            " \r\n\t",
-            "the file is empty; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
-        ),
-        (
-            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\",\n",
-            "line 2, column 1: the file ends in the middle; write it again",
-        ),
-        ("{\"VpcEndpoints\": [}", "line 1, column 19: invalid JSON: expected value"),
-        ("{\"VpcEndpoints\": []} x", "line 1, column 22: invalid JSON: expected value"),
-        (
-            "\n{\"VpcEndpoints\": null}",
-            "line 2, column 21: unexpected content: invalid type: null, expected a sequence",
-        ),
-        (
-            "{\"VpcEndpoints\": {}}",
-            "line 1, column 17: unexpected content: invalid type: map, expected a sequence",
-        ),
-        (
-            "[{\"VpcEndpoints\": []},\n {\"VpcEndpoints\": 7}]",
-            "line 2, column 19: unexpected content: invalid type: integer `7`, expected a sequence",
-        ),
-        (
-            "{\"VpcEndpoints\": [[\"vpce-0a\", \"Interface\"]]}",
-            "line 1, column 18: unexpected content: invalid type: sequence, expected an object",
-        ),
-        (
-            "{\"VpcEndpoints\": [], \"VpcEndpoints\": []}",
-            "line 1, column 35: unexpected content: duplicate field `VpcEndpoints`",
-        ),
-        (
-            "{\"VpcEndpoints\": [{\"VpcEndpointId\": 7}]}",
-            "line 1, column 37: unexpected content: invalid type: integer `7`, expected a string",
-        ),
-        (
-            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\", \"PrivateDnsEnabled\": \"true\"}]}",
-            "line 1, column 74: unexpected content: invalid type: string \"true\", expected a boolean",
-        ),
-        (
-            "{\"VpcEndpoints\": [{\"VpcEndpointId\": \"vpce-0a\"}, {\"VpcId\": \"vpc-0a\"}]}",
-            "line 1, column 1: endpoint 2 has no VpcEndpointId; leave out --query",
-        ),
-        (
-            "[[{\"DnsName\": \"a.example\"}]]",
-            "line 1, column 2: a list of lists has no endpoint ids; leave out --query, or ask for --query VpcEndpoints",
-        ),
-        (
-            "[\n \"vpce-0a\"]",
-            "line 2, column 2: a list of plain values has no endpoint ids; leave out --query, or ask for --query VpcEndpoints",
-        ),
-        (
-            "[{\"DnsName\": \"a.example\"}]",
-            "line 1, column 2: the objects are parts of endpoints without their ids; leave out --query, or ask for --query VpcEndpoints",
-        ),
-        ("VpcEndpoints:\n- VpcEndpointId: vpce-0a\n", "the file is YAML; ask the AWS CLI for --output json"),
-        ("---\nVpcEndpoints: []\n", "the file is YAML; ask the AWS CLI for --output json"),
-        ("- DnsEntries:\n", "the file is YAML; ask the AWS CLI for --output json"),
-        (
-            "---------------\n| DescribeVpcEndpoints |\n",
-            "the file is a table or plain text; ask the AWS CLI for --output json",
-        ),
-        ("VPCENDPOINTS\t2026\n", "the file is a table or plain text; ask the AWS CLI for --output json"),
-        (
-            "An error occurred (UnauthorizedOperation)",
-            "the file is not JSON; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
-        ),
-        ("PK\u{3}\u{4}x", "the file is a binary plan; give the output of `terraform show -json PLAN`"),
-        (
-            "{\"VpcEndpoints\": [\0]}",
-            "the file contains NUL bytes; save it as UTF-8, or as UTF-16 with a byte order mark",
-        ),
-        (
-            "{}",
-            "line 1, column 1: an empty object has no endpoints; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
-        ),
-        (
-            "{\"NetworkInterfaces\": [], \"a\\n\\u202eb\": 1}",
-            "line 1, column 1: unknown kind of object with the keys \"NetworkInterfaces\", \"a\\u{a}\\u{202e}b\"; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
-        ),
-        (
-            "{\"version\": 4, \"terraform_version\": \"1.13.4\", \"serial\": 3, \"lineage\": \"x\", \"resources\": []}",
-            "line 1, column 1: this is a raw Terraform state; give the output of `terraform show -json`",
-        ),
-        (
-            "{\"@level\":\"info\",\"@message\":\"x\"}\n{\"@level\":\"info\"}",
-            "line 1, column 1: this is the log of a Terraform command; give the output of `terraform show -json`",
-        ),
-        (
-            "{\"format_version\": \"1.0\"}",
-            "the Terraform state is empty; choose the workspace or directory that creates the endpoints",
-        ),
-        (
-            "{\"format_version\": \"1.0\", \"values\": {\"root_module\": {\"resources\": [{\"address\": \"aws_vpc_endpoint.a[\\\"\\n\\\"]\", \"type\": \"aws_vpc_endpoint\", \"values\": {\"vpc_id\": 7}}]}}}",
-            "invalid values of aws_vpc_endpoint.a[\"\\u{a}\"]: invalid type: integer `7`, expected a string",
-        ),
-        (
-            "{\"Resources\": {}}",
-            "line 1, column 1: a CloudFormation template has no DNS names; give the output of `aws ec2 describe-vpc-endpoints`",
-        ),
-        (
-            "{\"VpcEndpointAssociations\": []}",
-            "line 1, column 1: the names of resource endpoints are not supported; give the output of `aws ec2 describe-vpc-endpoints`",
-        ),
-    ] {
-        assert_eq!(refusal(content.as_bytes()), format!("x.json: {expected}"), "{content}");
+    for block in REFUSALS.split("====\n") {
+        let (content, expected) = block.split_once("\n----\n").unwrap();
+        assert_eq!(refusal(content.as_bytes()), expected.trim_end(), "{content}");
     }
-    let not_utf8 = "x.json: line 2, column 4: the file is not UTF-8; save it as UTF-8 or UTF-16";
-    assert_eq!(refusal(b"{\n  \"\xff"), not_utf8);
-    let not_utf16 = "x.json: the file begins as UTF-16 and is not; save it as UTF-8";
-    assert_eq!(refusal(b"\xff\xfe{\0}"), not_utf16);
-    assert_eq!(refusal(b"\xff\xfe\x00\xd8"), not_utf16);
+    let empty =
+        "the file is empty; give the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`";
+    let nul = "the file contains NUL bytes; save it as UTF-8, or as UTF-16 with a byte order mark";
+    let not_utf16 = "the file begins as UTF-16 and is not; save it as UTF-8";
+    for (content, expected) in [
+        (&b""[..], empty),
+        (b" \r\n\t", empty),
+        (b"{\"VpcEndpoints\": [\0]}", nul),
+        (b"{\0}\0\xff", nul),
+        (b"PK\x03\x04x", "the file is a binary plan; give the output of `terraform show -json PLAN`"),
+        (b"{\n  \"\xff", "line 2, column 4: the file is not UTF-8; save it as UTF-8 or UTF-16"),
+        (b"\xff\xfe{\0}", not_utf16),
+        (b"\xff\xfe\x00\xd8", not_utf16),
+    ] {
+        assert_eq!(refusal(content), format!("x.json: {expected}"), "{content:?}");
+    }
 }
 
 #[test]
@@ -327,7 +234,7 @@ fn one_vpc_is_chosen() {
     let files: [(&str, &[u8]); 1] = [("x.json", files.as_bytes())];
     let several = "the files have endpoints of several VPCs; choose one with --vpc:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
     assert_eq!(refusal_of(&files, &Options::default()), several);
-    let own = |own_vpc, vpc| Options { own_vpc, vpc, ..Options::default() };
+    let own = |own_vpc, vpc| Options { vpc, own_vpc, ..Options::default() };
     assert_eq!(refusal_of(&files, &own(Some("vpc-0c"), None)), several);
     let unknown = "the files have no endpoint of vpc-0c; they have endpoints of:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
     assert_eq!(refusal_of(&files, &own(None, Some("vpc-0c"))), unknown);
@@ -358,7 +265,7 @@ fn the_region_is_that_of_the_zones_and_gateways() {
     };
     let (here, there) = (regional("vpce-0a", "us-west-2"), regional("vpce-0b", "eu-west-1"));
     assert_eq!(region(&[here.clone(), there.clone(), item(7)], None).unwrap(), "us-west-2");
-    assert_eq!(region(&[there.clone()], None).unwrap(), "eu-west-1");
+    assert_eq!(region(std::slice::from_ref(&there), None).unwrap(), "eu-west-1");
     assert_eq!(region(&[here.clone(), there.clone()], Some("us-west-2")).unwrap(), "us-west-2");
     let error = |items: &[Value], given| region(items, given).unwrap_err().to_string();
     assert_eq!(

@@ -32,6 +32,7 @@ mod endurance;
 mod fleet;
 mod harness;
 mod healthy;
+mod import;
 mod input;
 mod limits;
 mod log;

@@ -1,0 +1,112 @@
+//! `linkproof import` through the real binary: where it reads and writes, and how it ends.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::agent::BINARY;
+use crate::prometheus::Scratch;
+
+const PAGE: &str = include_str!("../../src/estate/golden/page.json");
+const CONFIGURATION: &str = include_str!("../../src/estate/golden/page.toml");
+
+const USAGE: i32 = 64;
+const DATA: i32 = 65;
+const NO_INPUT: i32 = 66;
+
+fn import(directory: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(BINARY)
+        .arg("import")
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // It may end before it has read everything.
+    let _ = input.write_all(stdin);
+    drop(input);
+    child.wait_with_output().unwrap()
+}
+
+fn assert_refused(output: &Output, code: i32, message: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_file_becomes_a_configuration_that_is_accepted() {
+    let scratch = Scratch::new("import-file");
+    scratch.write("page.json", PAGE);
+    let printed = import(&scratch.0, &["page.json"], b"");
+    assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), CONFIGURATION);
+    assert!(printed.stderr.is_empty(), "{printed:?}");
+
+    let written = import(&scratch.0, &["page.json", "--output", "linkproof.toml"], b"");
+    assert_eq!((written.status.code(), written.stdout.len()), (Some(0), 0), "{written:?}");
+    let file = scratch.0.join("linkproof.toml");
+    assert_eq!(fs::read_to_string(&file).unwrap(), CONFIGURATION);
+    let checked = Command::new(BINARY).arg("--check-config").arg("--config").arg(&file).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+}
+
+#[test]
+fn standard_input_is_a_file_too_and_warnings_go_to_standard_error() {
+    let scratch = Scratch::new("import-stdin");
+    let page = PAGE.trim_end().strip_suffix('}').unwrap();
+    let output = import(&scratch.0, &["-"], format!("{page}, \"NextToken\": \"x\"}}").as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let warning = "linkproof: warning: standard input: another page follows";
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with(warning), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("host = \"s3.us-west-2.amazonaws.com\""));
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let scratch = Scratch::new("import-fifo");
+    let fifo = scratch.0.join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let message = "is not a regular file; pipe its content and give - as FILE";
+    for path in ["fifo", "/dev/zero", "/dev/null", "."] {
+        assert_refused(&import(&scratch.0, &[path], b""), NO_INPUT, message);
+    }
+    let missing = "linkproof: missing.json: No such file or directory";
+    assert_refused(&import(&scratch.0, &["missing.json"], b""), NO_INPUT, missing);
+    let endless = fs::File::create(scratch.0.join("endless")).unwrap();
+    endless.set_len((64 << 20) + 1).unwrap();
+    assert_refused(&import(&scratch.0, &["endless"], b""), NO_INPUT, "endless is longer than 64 MiB");
+}
+
+#[test]
+fn a_refused_file_writes_nothing() {
+    let scratch = Scratch::new("import-refused");
+    let before = scratch.write("linkproof.toml", "# mine\n");
+    fs::set_permissions(&before, fs::Permissions::from_mode(0o640)).unwrap();
+    let arguments = ["-", "--output", "linkproof.toml"];
+    assert_refused(
+        &import(&scratch.0, &arguments, b"VpcEndpoints: []"),
+        DATA,
+        "standard input: the file is YAML",
+    );
+    assert_refused(
+        &import(&scratch.0, &arguments, b"{\"VpcEndpoints\": []}"),
+        DATA,
+        "the list of endpoints is empty",
+    );
+    assert_refused(
+        &import(&scratch.0, &["-", "--region", "Frankfurt"], PAGE.as_bytes()),
+        USAGE,
+        "invalid region",
+    );
+    assert_refused(&import(&scratch.0, &["-", "--label", "ecr.dkr"], b""), USAGE, "write it as SERVICE=NAME");
+    assert_refused(&import(&scratch.0, &[], b""), USAGE, "<FILE>");
+    assert_eq!(fs::read_to_string(&before).unwrap(), "# mine\n");
+}
