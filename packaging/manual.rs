@@ -136,5 +136,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "linkproof --once --wait 5m --format json --output /run/linkproof.json",
         "At the end of provisioning: wait for the endpoints, and keep the report.",
     ),
+    (
+        "aws ec2 describe-vpc-endpoints | linkproof import - --output linkproof.toml",
+        "Write a configuration that checks every endpoint of the VPC.",
+    ),
     ("linkproof --check-config && systemctl reload linkproof", "Take over a changed configuration."),
 ];

@@ -85,6 +85,14 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
+const IMPORT_EXIT_CODES: &str = "\
+Exit codes:
+  0   the configuration was written
+  64  the command line is wrong
+  65  the files cannot be made into a configuration
+  66  a file cannot be read
+  74  the configuration cannot be written";
+
 /// What is done instead of checking.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -112,6 +120,7 @@ pub enum Command {
 /// FILE is what one of these printed: `aws ec2 describe-vpc-endpoints`, `terraform show -json`.
 /// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be given beside them.
 #[derive(Debug, clap::Args)]
+#[command(after_help = IMPORT_EXIT_CODES)]
 pub struct ImportArgs {
     /// Files to read, as JSON. `-` is standard input.
     #[arg(required = true, value_name = "FILE")]

@@ -11,7 +11,7 @@ pub enum ImportError {
     File(FileError),
     /// The files list no endpoints at all.
     NoEndpoints,
-    /// Only services or subnets.
+    /// Only services, subnets or other resources.
     OnlyOthers,
     /// Each with the number of its endpoints.
     SeveralVpcs(Vec<(String, usize)>),
@@ -66,7 +66,7 @@ impl fmt::Display for ImportError {
                 "the list of endpoints is empty; a participant of a shared subnet sees none, so ask as the account that owns the VPC",
             ),
             Self::OnlyOthers => f.write_str(
-                "the files describe no endpoints, only services or subnets; add the output of `aws ec2 describe-vpc-endpoints`",
+                "the files have no VPC endpoints; add the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
             ),
             Self::SeveralVpcs(found) => {
                 write!(f, "the files have endpoints of several VPCs; choose one with --vpc:{}", listed(found))

@@ -178,7 +178,7 @@ fn without_endpoints_there_is_no_configuration() {
     for content in ["{\"VpcEndpoints\": []}", "[]"] {
         assert_eq!(refusal(content.as_bytes()), empty);
     }
-    let others = "the files describe no endpoints, only services or subnets; add the output of `aws ec2 describe-vpc-endpoints`";
+    let others = "the files have no VPC endpoints; add the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`";
     for content in ["{\"Subnets\": []}", "{\"ServiceDetails\": [], \"ServiceNames\": [\"x\"]}"] {
         assert_eq!(refusal(content.as_bytes()), others);
     }
@@ -320,6 +320,36 @@ fn terraform_completes_what_the_cli_does_not_say() {
             hosts
         };
         assert_eq!(sorted(hosts(&imported)), sorted(hosts(&import_one(PAGE))));
+    }
+}
+
+#[test]
+fn an_inbound_only_endpoint_of_terraform_is_one_too() {
+    let own = "vpce-0a-1a2b3c4d.s3.us-west-2.vpce.amazonaws.com";
+    let (own, private) = (format!("*.{own}"), "s3.us-west-2.amazonaws.com");
+    let both = json!({"id": "vpce-0a", "vpc_id": "vpc-0a", "vpc_endpoint_type": "Interface",
+        "service_name": "com.amazonaws.us-west-2.s3", "private_dns_enabled": true});
+    let entries = [&own, private].map(|name| json!({"dns_name": name, "hosted_zone_id": "Z0"}));
+    let option = "private_dns_only_for_inbound_resolver_endpoint";
+    let aws = |inbound: bool| {
+        let changes = [("dns_entry", json!(entries)), ("dns_options", json!([{ option: inbound }]))];
+        ("aws_vpc_endpoint", with(&both, &changes))
+    };
+    let awscc = |inbound: &str| {
+        let entries = [format!("Z0:{own}"), format!("Z0:{private}")];
+        let changes = [("dns_entries", json!(entries)), ("dns_options", json!({ option: inbound }))];
+        ("awscc_ec2_vpc_endpoint", with(&both, &changes))
+    };
+    for ((kind, values), expected) in [
+        (aws(true), "bucket.vpce-0a-1a2b3c4d.s3.us-west-2.vpce.amazonaws.com"),
+        (aws(false), private),
+        (awscc("OnlyInboundResolver"), "bucket.vpce-0a-1a2b3c4d.s3.us-west-2.vpce.amazonaws.com"),
+        (awscc("AllResolvers"), private),
+        (awscc("NotSpecified"), private),
+    ] {
+        let resources = json!([{ "address": "a.b", "mode": "managed", "type": kind, "values": values }]);
+        let state = json!({"format_version": "1.0", "values": {"root_module": {"resources": resources}}});
+        assert_eq!(hosts(&import_one(&state.to_string())), [expected], "{state}");
     }
 }
 
