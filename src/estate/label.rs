@@ -3,7 +3,7 @@
 
 use super::error::ImportError;
 use super::name::EndpointName;
-use crate::catalogue::{self, Host};
+use crate::catalogue::{self, Coverage, Host, Name};
 use crate::config::host_name;
 
 /// A wildcard name with a label, or why there is none.
@@ -80,7 +80,10 @@ impl Kind {
 
 /// Whether clients ask names below this one only, and never the name itself.
 pub fn only_below(name: &EndpointName, service: &str) -> bool {
-    let is_wildcard = |entry: catalogue::Entry| matches!(entry.host("us-east-1"), Host::BelowLabel(_));
+    let asked = |name: &Name| !name.is_wildcard && name.coverage == Coverage::Unknown;
+    let is_wildcard = |entry: catalogue::Entry| {
+        matches!(entry.host("us-east-1"), Host::BelowLabel(_)) && !entry.names("us-east-1").iter().any(asked)
+    };
     matches!(Kind::of(name, service), Kind::S3AccessPoint)
         || catalogue::lookup(service).is_some_and(is_wildcard)
 }

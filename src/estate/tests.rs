@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{Config, EndpointConfig, HostConfig};
+use crate::report::fixture;
 
 const PAGE: &str = include_str!("golden/page.json");
 
@@ -16,7 +17,7 @@ macro_rules! golden {
             include_str!(concat!("golden/", $name, ".json")),
             [$($vpc)?].into_iter().next(),
             [$(($service.to_owned(), $label.to_owned())),*].into_iter().collect::<Vec<(String, String)>>(),
-            include_str!(concat!("golden/", $name, ".toml")),
+            concat!("src/estate/golden/", $name, ".toml"),
         )),+]
     };
 }
@@ -36,7 +37,7 @@ fn files_become_these_configurations() {
     ] {
         let imported =
             import(&[(file, content.as_bytes())], &Options { vpc, labels: &labels, ..Options::default() });
-        assert_eq!(imported.text, expected, "{file}");
+        fixture::golden(expected, &imported.text);
     }
 }
 

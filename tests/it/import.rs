@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::agent::BINARY;
-use crate::prometheus::Scratch;
+use crate::harness::{BINARY, Scratch};
 
 const PAGE: &str = include_str!("../../src/estate/golden/page.json");
 const CONFIGURATION: &str = include_str!("../../src/estate/golden/page.toml");
