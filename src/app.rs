@@ -27,6 +27,7 @@ use crate::catalogue::listing::ListingError;
 use crate::cli::{self, Args, Command, ReportFormat};
 use crate::config::{Config, ConfigError, WebConfig};
 use crate::estate::ImportError;
+use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
 use crate::report::{self, Report, text};
@@ -64,6 +65,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run_command(args: &Args) -> Result<u8, StartError> {
     match &args.command {
         Some(Command::Import(args)) => return import::run(args),
+        Some(Command::Explain { word }) => return explain(word.as_deref()),
         Some(Command::Services { word, region, format }) => {
             return services::run(word.as_deref(), region.as_deref(), *format);
         }
@@ -83,6 +85,11 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
     // Nobody waits for the hash of a password.
     runtime.shutdown_background();
     ended.map(|()| 0)
+}
+
+fn explain(word: Option<&str>) -> Result<u8, StartError> {
+    let page = explain::explain(word, text::Style { color: color() }).map_err(StartError::UnknownWord)?;
+    output::print(&page).map(|()| 0).map_err(StartError::Output)
 }
 
 /// A file that was named must be there; the one at the default path may be absent.
@@ -179,6 +186,7 @@ pub enum StartError {
     Listing(ListingError),
     Web(WebError),
     Trust(TrustError),
+    UnknownWord(UnknownWord),
     NoRegion,
     Listen { address: std::net::SocketAddr, error: io::Error },
     Thread(io::Error),
@@ -194,6 +202,7 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
+            Self::UnknownWord(_) => cli::USAGE,
             Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Json(_) | Self::Ended(_) => 1,
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
@@ -218,6 +227,7 @@ impl fmt::Display for StartError {
             Self::Listing(error) => write!(f, "linkproof: {error}"),
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
+            Self::UnknownWord(error) => write!(f, "linkproof: {error}"),
             Self::NoRegion => f.write_str(
                 "linkproof: no region is known: instance metadata did not tell one; give `region = \"..\"` in the configuration",
             ),

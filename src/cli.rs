@@ -30,13 +30,14 @@ Exit codes of --once:
 /// Prometheus.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-#[command(name = "linkproof", version, after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+#[command(name = "linkproof", version, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
     /// Configuration file. Without it /etc/linkproof/linkproof.toml is read if there is one.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Do one round of every check, print the report, and exit by its verdict.
@@ -97,6 +98,14 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Import(ImportArgs),
+
+    /// Explain a cause or a reason that a report names; without a word, list them all.
+    Explain {
+        /// Such as private_dns_off or connect_timeout.
+        #[arg(value_name = "CAUSE|REASON")]
+        word: Option<String>,
+    },
+
     /// List AWS's endpoint services and their DNS names.
     ///
     /// With a word, show every name of the services that match it: by service, by what the SDKs

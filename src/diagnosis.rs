@@ -21,9 +21,10 @@ mod scenario;
 mod text;
 
 pub use cause::Cause;
+pub use presumption::{advice, causes, is_consequence};
 
 use crate::check::{CheckId, Family, Kind, Step};
-use crate::observation::{Instance, Observation, Outcome, Reason};
+use crate::observation::{Instance, Observation, Reason};
 use crate::wording;
 use context::{Context, Failure, broken};
 use finding::Finding;
@@ -47,7 +48,7 @@ pub fn diagnose(
 ) -> Vec<Diagnosis> {
     let context = Context::new(observations, instance);
     let mut findings = by_rules(&context);
-    add_unexplained(&context, &mut findings, |reason| !presumption::is_consequence(reason));
+    add_unexplained(&context, &mut findings, |reason| !is_consequence(reason));
     propagate(&context, &mut findings);
     add_unexplained(&context, &mut findings, |_| true);
     propagate(&context, &mut findings);
@@ -87,7 +88,7 @@ fn add_unexplained(context: &Context<'_>, findings: &mut Vec<Finding>, due: fn(R
             Some(detail) => format!("{id}: {}, {}", reason.words(), wording::clip(&detail, 240)),
             None => format!("{id}: {}", reason.words()),
         };
-        let advice = presumption::advice(reason).map(str::to_owned);
+        let advice = advice(reason).map(str::to_owned);
         findings.push(Finding::new(Cause::Unexplained, fact).advising(advice).explaining(id));
     }
 }
@@ -99,7 +100,7 @@ fn propagate(context: &Context<'_>, findings: &mut [Finding]) {
         changed = false;
         for (&id, observation) in &context.checks {
             let explained = findings.iter().any(|finding| finding.explains.contains(id));
-            if explained || !is_consequence(observation.outcome) {
+            if explained || !observation.outcome.reason().is_some_and(is_consequence) {
                 continue;
             }
             for finding in causes_of_what_came_before(context, id, findings) {
@@ -108,10 +109,6 @@ fn propagate(context: &Context<'_>, findings: &mut [Finding]) {
             }
         }
     }
-}
-
-fn is_consequence(outcome: Outcome) -> bool {
-    outcome.reason().is_some_and(presumption::is_consequence)
 }
 
 /// The nearest step below that has a cause answers; all causes of that step do.

@@ -62,6 +62,7 @@ mod config;
 mod diagnosis;
 mod engine;
 mod estate;
+mod explain;
 mod metrics;
 mod network;
 mod notify;

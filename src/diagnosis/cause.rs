@@ -13,7 +13,6 @@ macro_rules! causes {
         pub enum Cause { $($name,)* }
 
         impl Cause {
-            #[cfg(test)]
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// Stable: the label of the metric and the heading in the runbook.

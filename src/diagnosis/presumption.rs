@@ -52,6 +52,45 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
     })
 }
 
+/// The causes that a reason can have, the most likely first. For people who look a reason up: the
+/// rules of diagnosis decide for themselves.
+pub fn causes(reason: Reason) -> Vec<Cause> {
+    let others = OTHER_CAUSES.iter().filter(|(reasons, _)| reasons.contains(&reason));
+    default_cause(reason).into_iter().chain(others.flat_map(|(_, causes)| *causes).copied()).collect()
+}
+
+/// Causes that the rules of diagnosis can find beside the default one. A test compares this table
+/// with the scenarios.
+pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
+    use Cause as C;
+    use Reason as R;
+    &[
+        (&[R::NameNotFound, R::NoAddress], &[C::ForeignZone, C::ResolverBypassesVpc]),
+        (&[R::QueryRefused, R::QueryTimeout, R::ResolverUnreachable], &[C::ResolverBypassesVpc]),
+        (&[R::PublicAddress, R::MixedAddresses], &[C::ResolverBypassesVpc, C::VpcDnsSupportOff]),
+        (&[R::OutsideVpc, R::SpecialAddress], &[C::ResolverBypassesVpc]),
+        (
+            &[R::ConnectTimeout],
+            &[
+                C::EndpointInterfaceDown,
+                C::InstanceEgressBlocked,
+                C::GatewayEndpointMissing,
+                C::ResolverBypassesVpc,
+            ],
+        ),
+        (&[R::TlsTimeout], &[C::EndpointSilent]),
+        (&[R::CertificateExpired, R::CertificateNotYetValid, R::InvalidCredentials], &[C::ClockWrong]),
+        (&[R::CertificateNameMismatch], &[C::ResolverBypassesVpc]),
+        (&[R::CertificateUntrusted, R::ResponseInvalid, R::NotAnAwsAnswer], &[C::TlsIntercepted]),
+        (&[R::NoCredentials, R::CredentialsTimeout], &[C::MetadataUnavailable]),
+        (
+            &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],
+            &[C::Ipv6EgressOpen, C::EgressFilteredByProtocol],
+        ),
+        (&[R::ControlFailed], &[C::PingNotPermitted]),
+    ]
+};
+
 /// Whether the reason only passes on the trouble of another check.
 pub fn is_consequence(reason: Reason) -> bool {
     matches!(

@@ -105,6 +105,50 @@ fn keys_set(text: &str) -> Vec<String> {
     keys.map(|words| words[0].to_owned()).collect()
 }
 
+/// Each cause that a scenario finds, with the reasons of a check that it explains.
+fn causes_found() -> Vec<(Cause, BTreeSet<Reason>)> {
+    let mut found = Vec::new();
+    for (_, scenario) in scenarios() {
+        let observations = scenario.observations();
+        for diagnosis in diagnose_scenario(&scenario) {
+            for observation in observations.iter().filter(|o| diagnosis.explains.contains(&o.check)) {
+                let failures = context::failures(observation);
+                found.push((diagnosis.cause, failures.into_iter().map(|failure| failure.reason).collect()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn causes_of_a_reason_include_all_that_scenarios_find() {
+    let unlisted: BTreeSet<String> = causes_found()
+        .into_iter()
+        .filter(|(cause, reasons)| {
+            let is_listed =
+                reasons.is_empty() || reasons.iter().any(|&reason| causes(reason).contains(cause));
+            let follows = reasons.iter().any(|&reason| is_consequence(reason));
+            !is_listed && !follows && *cause != Cause::Unexplained
+        })
+        .map(|(cause, reasons)| format!("{cause:?} for {reasons:?}"))
+        .collect();
+    assert!(unlisted.is_empty(), "presumption::OTHER_CAUSES lacks {unlisted:#?}");
+}
+
+#[test]
+fn scenarios_show_every_cause_that_a_reason_lists() {
+    let found = causes_found();
+    let unseen: Vec<String> = presumption::OTHER_CAUSES
+        .iter()
+        .flat_map(|(reasons, causes)| causes.iter().map(move |cause| (reasons, cause)))
+        .filter(|(reasons, cause)| {
+            !found.iter().any(|(found, of)| found == *cause && reasons.iter().any(|r| of.contains(r)))
+        })
+        .map(|(reasons, cause)| format!("{cause:?} for {reasons:?}"))
+        .collect();
+    assert!(unseen.is_empty(), "no scenario shows {unseen:#?}");
+}
+
 const IPS: [&str; 6] =
     ["10.0.1.57", "10.0.2.113", "203.0.113.20", "127.0.0.1", "2001:db8:1234::57", "64:ff9b::808:808"];
 

@@ -11,7 +11,6 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name,)* }
 
         impl Reason {
-            #[cfg(test)]
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             pub fn code(self) -> &'static str {
@@ -95,6 +94,86 @@ reasons! {
     InternalError = "internal_error", "an internal error in linkproof";
 }
 
+impl Reason {
+    /// What happened, as a sentence of its own.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::NameNotFound => "The resolver says that the name does not exist (NXDOMAIN).",
+            Self::NoAddress => "The name exists, but it has neither an A nor an AAAA record.",
+            Self::ServerFailure => "The resolver failed to resolve the name (SERVFAIL).",
+            Self::QueryRefused => "The resolver refused the query (REFUSED).",
+            Self::QueryTimeout => "The resolver sent no response within the timeout.",
+            Self::ResolverUnreachable => "The query could not be sent, or an ICMP error rejected it.",
+            Self::Truncated => "The response is too large for UDP, and the query over TCP failed.",
+            Self::PublicAddress => "The name resolves to a public address instead of an endpoint.",
+            Self::MixedAddresses => "The name resolves to addresses inside and outside the VPC.",
+            Self::OutsideVpc => "The name resolves to a private address that is not in the VPC's CIDRs.",
+            Self::SpecialAddress => {
+                "The name resolves to an address that no endpoint can have, such as loopback."
+            }
+            Self::ResolversDisagree => "The system resolvers and the VPC resolver return different answers.",
+            Self::VpcCidrsUnknown => "The VPC's CIDRs are unknown, so an address cannot be judged.",
+            Self::ConnectTimeout => "The TCP connection timed out.",
+            Self::ConnectionRefused => "The TCP connection was refused (RST).",
+            Self::ConnectionReset => "The peer reset the connection after it was open.",
+            Self::NetworkUnreachable => "This host has no route to the address.",
+            Self::TlsTimeout => "TCP connected, but the TLS handshake timed out.",
+            Self::TlsFailed => "The TLS handshake failed.",
+            Self::CertificateExpired => "The certificate has expired, by this host's clock.",
+            Self::CertificateNotYetValid => "The certificate is not valid yet, by this host's clock.",
+            Self::CertificateNameMismatch => "The certificate does not contain the endpoint's name.",
+            Self::CertificateUntrusted => "No CA that this host trusts issued the certificate.",
+            Self::ResponseTimeout => "TLS completed, but no HTTP response arrived within the timeout.",
+            Self::ResponseInvalid => "The peer's response is not HTTP.",
+            Self::AddressOutsideVpc => {
+                "The address was tried as evidence, but it is outside the VPC and cannot pass."
+            }
+            Self::EgressNotClosed => "The service answered, perhaps over the internet: egress is not closed.",
+            Self::DeniedByIdentityPolicy => {
+                "AWS denied the call: no policy of the role allows it, or one denies it."
+            }
+            Self::DeniedByEndpointPolicy => "AWS denied the call because of the VPC endpoint's policy.",
+            Self::DeniedByOrganizationPolicy => {
+                "AWS denied the call because of a policy of the organization."
+            }
+            Self::DeniedByPermissionsBoundary => {
+                "AWS denied the call because of the role's permissions boundary."
+            }
+            Self::DeniedBySessionPolicy => "AWS denied the call because of the session policy.",
+            Self::AccessDenied => "AWS denied the call and did not say which policy caused it.",
+            Self::ClockSkew => "AWS rejected the signature because its time is too far off.",
+            Self::InvalidCredentials => "AWS does not accept the credentials.",
+            Self::Throttled => "AWS throttled the call. The network path works.",
+            Self::ServiceError => "AWS answered with a server error (5xx). The network path works.",
+            Self::NotAnAwsAnswer => "The response to the call does not come from AWS.",
+            Self::ResponseCut => "The connection ended before the response was complete.",
+            Self::NotViaEndpoint => "AWS answered, but not from a verified address of the endpoint.",
+            Self::MetadataTimeout => "Instance metadata did not respond within the timeout.",
+            Self::MetadataUnreachable => "Instance metadata could not be reached.",
+            Self::MetadataDisabled => "Instance metadata is turned off for this instance.",
+            Self::MetadataInvalid => "Instance metadata returned a response that cannot be used.",
+            Self::NoCredentials => "The default credential chain found no credentials.",
+            Self::CredentialsTimeout => "The credential provider did not respond within the timeout.",
+            Self::CredentialsExpired => "The credentials have expired.",
+            Self::IcmpReply => "A host on the internet replied to a ping.",
+            Self::TcpConnected => "A TCP connection to a host on the internet succeeded.",
+            Self::UdpReply => "A host on the internet replied over UDP.",
+            Self::ErrorFromOutside => {
+                "A router outside the VPC sent an ICMP error, so packets leave the VPC."
+            }
+            Self::Rejected => "A probe was rejected, and it is unknown whether the sender is inside the VPC.",
+            Self::NotPermitted => "The operating system did not allow the socket that the probe needs.",
+            Self::SendBlocked => "This host's own firewall blocked the probe.",
+            Self::ControlFailed => "No control probe succeeded, so silence proves nothing.",
+            Self::TooFewTargets => "Too few independent targets were probed for silence to prove anything.",
+            Self::FamilyMissing => "Metadata lists an address of this family, but no interface has one.",
+            Self::FamilyUnavailable => "The instance has no global address of this family.",
+            Self::PrerequisiteFailed => "A check that must pass first did not pass.",
+            Self::InternalError => "linkproof itself failed.",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
@@ -119,6 +198,18 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), count);
         assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+
+    #[test]
+    fn every_reason_has_a_description_of_one_line() {
+        for reason in Reason::ALL {
+            let text = reason.description();
+            assert!(
+                text.ends_with('.') && text.len() <= 90 && !text.contains(['_', '\n']),
+                "{reason}: {text}"
+            );
+            assert!(Reason::ALL.iter().all(|other| other == reason || other.description() != text), "{text}");
+        }
     }
 
     #[test]

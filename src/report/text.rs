@@ -95,7 +95,8 @@ fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
     if !diagnosis.explains.is_empty() {
         text += &wrapped(&list(&diagnosis.explains), "  Explains  ", "            ");
     }
-    text + &wrapped(cause.runbook(), "  Runbook   ", "            ")
+    let more = format!("linkproof explain {}", cause.code());
+    text + &wrapped(&more, "  More      ", "            ")
 }
 
 /// Whatever no known cause explains, and what the table had to cut short.
@@ -139,7 +140,7 @@ fn proxy_warning(report: &Report) -> Option<String> {
 }
 
 /// Breaks at spaces, and inside a word only where it is wider than a line.
-fn wrapped(text: &str, first: &str, rest: &str) -> String {
+pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
     let text = clean(text);
     let mut lines = String::new();
     let mut line = first.to_owned();
@@ -177,7 +178,7 @@ impl Style {
         self.with(code, text)
     }
 
-    fn bold(self, text: &str) -> String {
+    pub fn bold(self, text: &str) -> String {
         self.with("1", text)
     }
 

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[Module])] = &[
             ("verdict", &["plan"]),
             ("diagnosis", &["catalogue"]),
             ("report", &["diagnosis"]),
+            ("explain", &["diagnosis", "report"]),
         ],
     ),
     (
@@ -61,6 +62,7 @@ const LAYERS: &[(&str, &[Module])] = &[
                     "diagnosis",
                     "engine",
                     "estate",
+                    "explain",
                     "metrics",
                     "notify",
                     "once",
