@@ -124,6 +124,23 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn explain_answers_on_stdout_and_suggests_for_an_unknown_word() {
+    for (arguments, expected) in [
+        (&["explain"][..], "private_dns_off"),
+        (&["explain", "private_dns_off"], "--private-dns-enabled"),
+        (&["explain", "public_address"], "private_dns_off"),
+    ] {
+        let output = linkproof(arguments);
+        assert_eq!((output.status.code(), said(&output.stderr)), (Some(0), String::new()), "{arguments:?}");
+        assert!(said(&output.stdout).contains(expected), "{arguments:?}: {}", said(&output.stdout));
+        assert!(!said(&output.stdout).contains('\u{1b}'), "no color in a pipe");
+    }
+    let output = linkproof(&["explain", "private_dns"]);
+    assert_eq!((output.status.code(), said(&output.stdout)), (Some(USAGE), String::new()));
+    assert!(said(&output.stderr).contains("did you mean \"private_dns_off\"?"), "{}", said(&output.stderr));
+}
+
+#[test]
 fn a_report_is_put_in_place_as_a_whole() {
     let lab = harness::lab();
     let path = agent::scratch("json");
