@@ -161,15 +161,16 @@ fn the_page_comes_in_the_format_that_was_asked_for() {
 const INTRO: &str = "\
 # Metrics of linkproof
 
-What `GET /metrics` on port 10042 serves, in the Prometheus text format and in OpenMetrics 1.0. A
-scrape renders what the last attempts saw and never probes: when that was is in
-`linkproof_check_last_run_timestamp_seconds`. A series is gone once its address, check or target is.
+`GET /metrics` on port 10042 serves these metrics, in the Prometheus text format or in OpenMetrics
+1.0. A scrape shows the results of the last run of each check; it never starts a probe.
+`linkproof_check_last_run_timestamp_seconds` says when that run was. When an address, a check or a
+target disappears, its series disappear too.
 
-`check` is the id of a check, such as `monitoring/dns`; `target` what it aims at. Of the addresses of
-one check at most 16 are shown, those that did not pass first, so that no answer of a name server
-can make the page grow without bound.
+The label `check` is the ID of a check, such as `monitoring/dns`. The label `target` is what the
+check looks at, such as `monitoring`. For each check, at most 16 addresses have series, those that
+did not pass first. This limits the number of series whatever a DNS server answers.
 
-| series | type | labels | what it says |
+| series | type | labels | meaning |
 | --- | --- | --- | --- |
 ";
 

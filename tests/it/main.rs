@@ -41,6 +41,7 @@ mod output;
 mod page;
 mod projection;
 mod prometheus;
+mod recipes;
 mod report;
 mod served;
 mod state;
