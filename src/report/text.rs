@@ -203,6 +203,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_a_real_report() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        let (before, rest) = readme.split_once("$ linkproof --once\n").unwrap();
+        let (_, after) = rest.split_once("```").unwrap();
+        let report = render(&fixture::named("private_dns_off"), PLAIN);
+        let report = report.replace("linkproof 0.0.0", concat!("linkproof ", env!("CARGO_PKG_VERSION")));
+        fixture::golden("README.md", &format!("{before}$ linkproof --once\n{report}```{after}"));
+    }
+
+    #[test]
     fn nothing_is_wider_than_the_terminal_and_nothing_drives_it() {
         for (name, mut report) in fixture::all() {
             report.checks[0].id = CheckId::Endpoint("a".repeat(250), Step::Dns);
