@@ -1,39 +1,55 @@
-# demo  linkproof --once on an instance of the lab; FAULT=nat-open breaks something, FAULT=help lists what
-# test  everything but packages: format, lints, tests in the lab, limits of the release build
+# demo         linkproof --once on an instance of the lab; FAULT=nat-open breaks something, FAULT=help
+#              lists all faults
+# test         format, lints, unit tests, tests in the lab, limits of the release build
+# lint         format, clippy, documentation, dependencies (cargo-deny, cargo-machete)
+# advisories   looks the dependencies up in the RustSec database, which it downloads from GitHub
 # packages     .deb and .rpm for x86_64 and arm64, in target/packages
-# test-system  the packages on a booted systemd, and their binaries
-# mutants      each decision changed once: which change does no test notice? Two hours on two cores,
-#              less with CARGO_MUTANTS_JOBS=4 on more; MUTANTS="-F verdict/egress" for a part
-# reproduce    the packages of this commit once more, from nothing, compared byte for byte
+# test-system  the packages on a booted systemd
+# mutants      changes one decision at a time and shows the changes that no test notices. Takes two
+#              hours on two cores, less with CARGO_MUTANTS_JOBS=4 on more cores; MUTANTS="-F
+#              verdict/egress" does a part
+# reproduce    builds the packages of this commit again from nothing and compares them byte for byte
 CARGO ?= cargo
-# The lab makes network namespaces, which takes root.
+# The lab makes network namespaces, which needs root.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
-# The release build whose limits are tested. CI names the one that is packaged, to build it once.
+# The release build whose limits are tested. CI sets the build that it packages, to build only once.
 RELEASE ?= target/release/linkproof
 RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)")
+# .ci/install puts cargo-deny and cargo-machete there.
+TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 
-.PHONY: demo test lint mutants packages test-system reproduce
+.PHONY: demo test lint dependencies advisories mutants packages test-system reproduce
 
 demo:
 	@.ci/install build lab
 	@$(CARGO) build --quiet --bin linkproof --example lab
-	@# A verdict is no failure of the demonstration.
+	@# A check that fails is what the demonstration shows, not an error of the demonstration.
 	@$(ROOT) target/debug/examples/lab demo target/debug/linkproof $(FAULT) || case $$? in 1|2|78) ;; *) exit 1;; esac
 
-test: lint
-	.ci/install build lab tests
+test:
+	.ci/install build lint lab tests
+	$(MAKE) lint
 	$(if $(filter target/release/%,$(RELEASE)),$(CARGO) build --release --bin linkproof)
 	$(CARGO) build --bin linkproof --example lab
 	$(CARGO) test --lib
 	LINKPROOF_RELEASE=$(abspath $(RELEASE)) $(RUNNER) $(CARGO) test --test it
 
-lint:
-	.ci/install build
+lint: dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --quiet -- -D warnings
-	@# No target of "all", since `cargo test` leaves it alone.
+	@# --all-targets leaves it out, because it has test = false in Cargo.toml.
 	$(CARGO) clippy --test system --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --quiet
+
+# Installs nothing: `.ci/install lint` does.
+dependencies:
+	@for tool in cargo-deny cargo-machete; do $(TOOLS) command -v $$tool >/dev/null || \
+		{ echo "$$tool is missing: install it below target/tools with .ci/install lint" >&2; exit 1; }; done
+	$(TOOLS) cargo-deny --log-level warn check --hide-inclusion-graph bans licenses sources
+	$(TOOLS) cargo-machete
+
+advisories:
+	$(TOOLS) cargo-deny check advisories
 
 packages:
 	.ci/install build packaging
