@@ -1,20 +1,23 @@
-//! Writes the manual page and the shell completions of linkproof into a directory, from the
-//! definition of the command line, so that they cannot say anything else.
+//! Writes the manual pages and the shell completions into a directory. They are made from the
+//! definition of the command line and from the sample configuration, so that they stay correct.
 
-#![allow(clippy::print_stderr, reason = "a tool of the build says what is wrong")]
+#![allow(clippy::print_stderr, reason = "a build tool prints its errors")]
 
 #[path = "../src/cli.rs"]
-#[expect(dead_code, reason = "only the definition is of use here")]
+#[expect(dead_code, reason = "only the definition is used here")]
 mod cli;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs, io};
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+const SAMPLE: &str = include_str!("linkproof.toml");
+const SOURCE: &str = concat!("linkproof ", env!("CARGO_PKG_VERSION"));
 
 fn main() -> ExitCode {
     let Some(directory) = env::args_os().nth(1) else {
@@ -33,24 +36,26 @@ fn main() -> ExitCode {
 fn write(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut command = cli::Args::command();
-    fs::write(directory.join("linkproof.1"), page(&command)?)?;
+    command.build();
+    fs::write(directory.join("linkproof.1"), command_page(&command)?)?;
+    fs::write(directory.join("linkproof.toml.5"), configuration_page(SAMPLE)?)?;
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         clap_complete::generate_to(shell, &mut command, "linkproof", directory)?;
     }
     Ok(())
 }
 
-fn page(command: &Command) -> io::Result<Vec<u8>> {
+fn command_page(command: &Command) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone())
         .title("LINKPROOF")
         .section("1")
         .date("")
-        .source(concat!("linkproof ", env!("CARGO_PKG_VERSION")))
+        .source(SOURCE)
         .manual("System administration");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     Man::new(command.clone().about(env!("CARGO_PKG_DESCRIPTION"))).render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(command).to_writer(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut rest = Roff::new();
@@ -60,9 +65,55 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     list(&mut rest, "ENVIRONMENT", owned(ENVIRONMENT));
     list(&mut rest, "FILES", owned(FILES));
     list(&mut rest, "EXAMPLES", owned(EXAMPLES));
-    rest.control("SH", ["SEE ALSO"]).text([roman("systemctl(1), journalctl(1), dig(1)")]);
-    rest.to_writer(&mut page)?;
+    rest.control("SH", ["SEE ALSO"])
+        .text([roman("linkproof.toml(5), systemctl(1), journalctl(1), dig(1)")])
+        .to_writer(&mut page)?;
     Ok(page)
+}
+
+/// One line for the options, with their values, and one for each command.
+fn synopsis(command: &Command) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    let options = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    roff.text(usage("linkproof", options));
+    for subcommand in command.get_subcommands() {
+        let name = format!("linkproof {}", subcommand.get_name());
+        let arguments = subcommand.get_arguments().filter(|argument| argument.get_id() != "help");
+        roff.control("br", []).text(usage(&name, arguments));
+    }
+    roff
+}
+
+fn usage<'a>(name: &str, arguments: impl Iterator<Item = &'a Arg>) -> Vec<Inline> {
+    let mut line = vec![bold(name)];
+    for argument in arguments {
+        line.push(roman(" ["));
+        if let Some(long) = argument.get_long() {
+            line.push(bold(format!("--{long}")));
+        }
+        if let Some(value) = value(argument) {
+            line.extend(argument.get_long().map(|_| roman(" ")));
+            line.push(italic(value));
+        }
+        line.push(roman("]"));
+    }
+    line
+}
+
+fn value(argument: &Arg) -> Option<String> {
+    let takes_values = argument.get_action().takes_values();
+    let names = argument.get_value_names().filter(|_| takes_values)?;
+    Some(names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+}
+
+fn commands(command: &Command) -> Vec<(String, String)> {
+    let entry = |subcommand: &Command| {
+        let about = subcommand.get_long_about().or_else(|| subcommand.get_about());
+        let about = about.map(ToString::to_string).unwrap_or_default();
+        (subcommand.get_name().to_owned(), format!("{}.", about.trim_end_matches('.')))
+    };
+    command.get_subcommands().map(entry).collect()
 }
 
 fn list(roff: &mut Roff, title: &str, entries: Vec<(String, String)>) {
@@ -73,26 +124,7 @@ fn list(roff: &mut Roff, title: &str, entries: Vec<(String, String)>) {
     }
 }
 
-/// Each with its arguments, then its options.
-fn commands(command: &Command) -> Vec<(String, String)> {
-    let mut entries = Vec::new();
-    for command in command.get_subcommands() {
-        let words =
-            command.get_positionals().flat_map(|argument| argument.get_value_names().unwrap_or_default());
-        let words: String = words.map(|word| format!(" [{word}]")).collect();
-        let about = command.get_long_about().or(command.get_about());
-        let about = about.map(|about| about.to_string().split_whitespace().collect::<Vec<_>>().join(" "));
-        entries.push((format!("{}{words}", command.get_name()), about.unwrap_or_default()));
-        for option in command.get_opts() {
-            let value = option.get_value_names().and_then(<[_]>::first).map(|value| format!(" {value}"));
-            let term = format!("--{}{}", option.get_long().unwrap_or_default(), value.unwrap_or_default());
-            entries.push((term, option.get_help().map(ToString::to_string).unwrap_or_default()));
-        }
-    }
-    entries
-}
-
-/// They stand below `--help`, one a line, indented.
+/// `--help` lists them at its end, one on each line, indented.
 fn exit_codes(command: &Command) -> Vec<(String, String)> {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     text.lines()
@@ -105,40 +137,104 @@ fn owned(entries: &[(&str, &str)]) -> Vec<(String, String)> {
     entries.iter().map(|(term, meaning)| ((*term).to_owned(), (*meaning).to_owned())).collect()
 }
 
+/// In the sample, `# ` starts a comment, and `#` without a space hides a key or a table. A comment
+/// belongs to the line below it.
+fn configuration_page(sample: &str) -> io::Result<Vec<u8>> {
+    let (introduction, rest) = sample.split_once("\n\n").unwrap_or((sample, ""));
+    let mut roff = Roff::new();
+    roff.control("TH", ["LINKPROOF.TOML", "5", "", SOURCE, "System administration"]);
+    roff.control("SH", ["NAME"]).text([roman("linkproof.toml - configuration of linkproof")]);
+    roff.control("SH", ["DESCRIPTION"]).text([roman(comment(introduction))]);
+    roff.control("SH", ["KEYS OUTSIDE TABLES"]);
+    let (keys, examples) = split_examples(rest);
+    entries(&mut roff, keys)?;
+    roff.control("SH", ["EXAMPLES"]);
+    for example in examples.split("\n\n").filter(|example| !example.is_empty()) {
+        let code: Vec<&str> = example.lines().filter_map(hidden).collect();
+        roff.text([roman(comment(example))]);
+        roff.control("PP", []).control("EX", []);
+        for line in code {
+            roff.text([roman(line)]);
+        }
+        roff.control("EE", []).control("PP", []);
+    }
+    roff.control("SH", ["SEE ALSO"]).text([roman("linkproof(1)")]);
+    let mut page = Vec::new();
+    roff.to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// The first `[[endpoint]]` shows the keys; those after it are examples.
+fn split_examples(text: &str) -> (&str, &str) {
+    let first_end = text.find("#[[endpoint]]").and_then(|start| Some(start + text[start..].find("\n\n")?));
+    first_end.map_or((text, ""), |end| text.split_at(end))
+}
+
+fn entries(roff: &mut Roff, text: &str) -> io::Result<()> {
+    let mut above = String::new();
+    for line in text.lines() {
+        match hidden(line) {
+            None => above = format!("{above}\n{line}"),
+            Some(code) => {
+                let comment = comment(&std::mem::take(&mut above));
+                if comment.is_empty() {
+                    return Err(io::Error::other(format!("linkproof.toml does not explain {code}")));
+                }
+                if code.starts_with('[') {
+                    roff.control("SH", [code]).text([roman(comment)]);
+                } else {
+                    roff.control("TP", []).text([bold(code)]).text([roman(comment)]);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line that is only commented out.
+fn hidden(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|code| !code.is_empty() && !code.starts_with(' '))
+}
+
+fn comment(text: &str) -> String {
+    let lines = text.lines().filter(|line| hidden(line).is_none());
+    lines
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 const SIGNALS: &[(&str, &str)] = &[
-    ("SIGHUP", "Reload the configuration. One with a mistake in it is refused, and the old one stays."),
+    ("SIGHUP", "Reload the configuration. If it has a mistake, linkproof keeps the previous one."),
     ("SIGTERM, SIGINT", "Stop."),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("AWS_*", "What the AWS SDK reads to find credentials. Nothing else of it is used."),
+    ("AWS_*", "What the AWS SDK reads to find credentials. linkproof uses nothing else from them."),
     (
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
-        "Never used, since a proxy would prove the proxy. That they are set is reported.",
+        "Never used, because linkproof would then verify the proxy. The report says if they are set.",
     ),
-    ("NO_COLOR", "With any value the report on a terminal has no color."),
+    ("NO_COLOR", "With any value that is not empty, reports have no color."),
     ("NOTIFY_SOCKET, WATCHDOG_USEC", "Set by systemd for readiness, status line and watchdog."),
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("/etc/linkproof/linkproof.toml", "The configuration. Every key is in it, with its default."),
-    ("/usr/share/doc/linkproof/runbook.md", "What to do about each cause that a report names."),
-    ("/usr/share/linkproof/report.schema.json", "The JSON Schema of the JSON report."),
+    ("/etc/linkproof/linkproof.toml", "The configuration. It shows every key with its default."),
     (
-        "/usr/share/linkproof/raw-sockets.conf",
-        "A drop-in for the units where ping sockets are not allowed, or do not tell enough.",
+        "/usr/share/doc/linkproof/runbook.md",
+        "What to do about each cause. linkproof explain prints its sections.",
     ),
+    ("/usr/share/linkproof/raw-sockets.conf", "A systemd drop-in for hosts that do not allow ping sockets."),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
-    ("linkproof --once", "Check everything once and say what was found."),
+    ("linkproof --once", "Run every check once and print the report."),
     (
         "linkproof --once --wait 5m --format json --output /run/linkproof.json",
         "At the end of provisioning: wait for the endpoints, and keep the report.",
     ),
-    (
-        "aws ec2 describe-vpc-endpoints | linkproof import - --output linkproof.toml",
-        "Write a configuration that checks every endpoint of the VPC.",
-    ),
-    ("linkproof --check-config && systemctl reload linkproof", "Take over a changed configuration."),
+    ("linkproof explain private_dns_off", "Show what to do about a cause from a report."),
+    ("linkproof --check-config && systemctl reload linkproof", "Use a changed configuration."),
 ];

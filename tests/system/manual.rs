@@ -1,6 +1,5 @@
-//! What is generated from the command line, in the hands of the programs that read it.
+//! The generated manual pages and completions, read by the programs that they are for.
 
-use std::fs;
 use std::process::Command;
 
 use crate::built;
@@ -35,21 +34,36 @@ fn bash_completes_the_options() {
 }
 
 #[test]
-fn the_manual_page_is_well_formed_and_tells_every_option_and_exit_code() {
-    accepts("mandoc", &["-T", "lint", "-W", "error", &file("linkproof.1.gz")]);
-    let page = Command::new("mandoc").args(["-T", "ascii", &file("linkproof.1.gz")]).output().unwrap();
-    // Bold letters are struck twice.
-    let page = String::from_utf8(page.stdout).unwrap();
-    let struck: Vec<char> = page.chars().collect();
-    let page: String = struck
-        .iter()
-        .enumerate()
-        .filter(|(at, letter)| **letter != '\u{8}' && struck.get(at + 1) != Some(&'\u{8}'))
-        .map(|(_, letter)| *letter)
-        .collect();
-    for word in OPTIONS.iter().chain(&["EXIT STATUS", "64", "78", "SIGHUP", "runbook.md", "raw-sockets.conf"])
-    {
+fn the_manual_page_is_well_formed_and_names_every_option_and_exit_code() {
+    let page = manual_page("linkproof.1.gz");
+    let others =
+        ["linkproof explain [CAUSE|REASON]", "[--wait DURATION]", "EXIT STATUS", "64", "78", "SIGHUP"];
+    for word in OPTIONS.iter().chain(&others).chain(&["runbook.md", "raw-sockets.conf"]) {
         assert!(page.contains(word), "{word} is missing:\n{page}");
     }
-    assert!(fs::metadata(file("linkproof.1.gz")).unwrap().len() > 0);
+}
+
+#[test]
+fn the_manual_page_of_the_configuration_names_every_key() {
+    let page = manual_page("linkproof.toml.5.gz");
+    let sample = include_str!("../../packaging/linkproof.toml");
+    let names = sample.lines().filter(|line| !line.starts_with("# ")).filter_map(|line| {
+        let line = line.strip_prefix('#')?;
+        Some(line.split_once(" = ").map_or(line, |(key, _)| key))
+    });
+    for name in names {
+        assert!(page.contains(name), "{name} is missing:\n{page}");
+    }
+}
+
+/// The text of a page that mandoc finds no fault with, its lines joined.
+fn manual_page(name: &str) -> String {
+    accepts("mandoc", &["-T", "lint", "-W", "error", &file(name)]);
+    let page = Command::new("mandoc").args(["-T", "ascii", &file(name)]).output().unwrap();
+    // Bold and underlined letters are struck twice.
+    let letters: Vec<char> = String::from_utf8(page.stdout).unwrap().chars().collect();
+    let is_kept =
+        |(at, letter): &(usize, &char)| **letter != '\u{8}' && letters.get(at + 1) != Some(&'\u{8}');
+    let text: String = letters.iter().enumerate().filter(is_kept).map(|(_, letter)| *letter).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -68,10 +68,10 @@ fn the_two_kinds_of_package_hold_the_same_files() {
     let expected = BTreeSet::from([
         "/usr/share/doc/linkproof/changelog.Debian.gz",
         "/usr/share/doc/linkproof/copyright",
-        "/usr/share/doc/linkproof/third-party-licences.txt.gz",
+        "/usr/share/doc/linkproof/third-party-licenses.txt.gz",
         "/usr/share/licenses/linkproof/LICENSE-APACHE",
         "/usr/share/licenses/linkproof/LICENSE-MIT",
-        "/usr/share/licenses/linkproof/third-party-licences.txt.gz",
+        "/usr/share/licenses/linkproof/third-party-licenses.txt.gz",
         "/usr/share/zsh/site-functions/_linkproof",
         "/usr/share/zsh/vendor-completions/_linkproof",
     ]);
@@ -96,7 +96,7 @@ fn everything_for_users_is_packaged() {
                 "packaging/deb",
                 "packaging/rpm",
                 "packaging/manual.rs",
-                "packaging/licences.rs",
+                "packaging/licenses.rs",
                 "packaging/LICENSE",
             ];
             if is_for_building.iter().any(|start| file.starts_with(start))
@@ -127,13 +127,13 @@ fn the_binaries_run_with_the_oldest_glibc_to_serve() {
 }
 
 /// Each wants its text to be shipped, and nothing more.
-const LICENCES: &[&str] =
+const LICENSES: &[&str] =
     &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "ISC", "MIT", "Unicode-3.0", "Zlib"];
 
 #[test]
-fn everything_that_is_linked_is_allowed_and_named_with_its_licence() {
+fn everything_that_is_linked_is_allowed_and_named_with_its_license() {
     let folder = unpacked("_amd64.deb");
-    let named = folder.path().join("usr/share/doc/linkproof/third-party-licences.txt.gz");
+    let named = folder.path().join("usr/share/doc/linkproof/third-party-licenses.txt.gz");
     let named = output("gzip", &["--decompress", "--stdout", path(&named)]);
     let linked = ["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}|{l}"];
     for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
@@ -141,22 +141,22 @@ fn everything_that_is_linked_is_allowed_and_named_with_its_licence() {
         let crates: BTreeSet<&str> = tree.lines().skip(1).collect();
         assert!(crates.len() > 100, "{tree}");
         for line in crates {
-            let (name, licence) = line.split_once('|').unwrap_or_else(|| panic!("{line}"));
+            let (name, license) = line.split_once('|').unwrap_or_else(|| panic!("{line}"));
             let name = name.trim_end_matches(" (*)").replacen(" v", " ", 1);
-            let licence = licence.trim_end_matches(" (*)");
-            assert!(is_allowed(licence), "{name}: {licence} is not among {LICENCES:?}");
-            assert!(named.contains(&format!("\n{name}: {licence}, ")), "{name} is not named");
+            let license = license.trim_end_matches(" (*)");
+            assert!(is_allowed(license), "{name}: {license} is not among {LICENSES:?}");
+            assert!(named.contains(&format!("\n{name}: {license}, ")), "{name} is not named");
             let has_text = named.split(&"=".repeat(79)).skip(1).any(|text| {
                 text.lines().nth(1).is_some_and(|whose| whose.split(", ").any(|crate_| crate_ == name))
             });
-            assert!(has_text, "{name}: the text of its licence is missing");
+            assert!(has_text, "{name}: the text of its license is missing");
         }
     }
 }
 
-/// Whether a choice that the licence offers asks for allowed ones only.
-fn is_allowed(licence: &str) -> bool {
-    let spaced = licence.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+/// Whether a choice that the license offers asks for allowed ones only.
+fn is_allowed(license: &str) -> bool {
+    let spaced = license.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();
     is_any_allowed(&mut words) && words.next().is_none()
 }
@@ -177,7 +177,7 @@ fn are_all_allowed<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>) -> b
                 let allowed = is_any_allowed(words);
                 words.next_if_eq(&")").is_some() && allowed
             }
-            licence => licence.is_some_and(|licence| LICENCES.contains(&licence)),
+            license => license.is_some_and(|license| LICENSES.contains(&license)),
         };
         // An exception takes nothing away.
         if words.next_if_eq(&"WITH").is_some() {
@@ -190,14 +190,14 @@ fn are_all_allowed<'a>(words: &mut Peekable<impl Iterator<Item = &'a str>>) -> b
 }
 
 #[test]
-fn a_licence_is_allowed_by_a_choice_of_it() {
-    for licence in
+fn a_license_is_allowed_by_a_choice_of_it() {
+    for license in
         ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(GPL-3.0 OR ISC) AND MIT", "Apache-2.0 WITH x OR MIT"]
     {
-        assert!(is_allowed(licence), "{licence}");
+        assert!(is_allowed(license), "{license}");
     }
-    for licence in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT AND (GPL-3.0 OR MPL-2.0)", "(MIT", "MIT GPL-3.0"] {
-        assert!(!is_allowed(licence), "{licence}");
+    for license in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT AND (GPL-3.0 OR MPL-2.0)", "(MIT", "MIT GPL-3.0"] {
+        assert!(!is_allowed(license), "{license}");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Writes into a file what the binary is made of, and under which licences: each crate by name, and
-//! each text once. The packages ship it, as the licences want.
+//! Writes a file with the license of each crate that is linked into the binary, and each license
+//! text once. The packages ship it, because the licenses require that.
 
-#![allow(clippy::print_stderr, reason = "a tool of the build says what is wrong")]
+#![allow(clippy::print_stderr, reason = "a build tool prints its errors")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ const NAMES: [&str; 6] = ["licen", "copying", "copyright", "notice", "unlicense"
 
 fn main() -> ExitCode {
     let Some(file) = env::args_os().nth(1) else {
-        eprintln!("usage: licences FILE");
+        eprintln!("usage: licenses FILE");
         return ExitCode::from(64);
     };
-    match made_of().and_then(|crates| fs::write(file, page(&crates)?)) {
+    match linked_crates().and_then(|crates| fs::write(file, page(&crates)?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("licences: {error}");
+            eprintln!("licenses: {error}");
             ExitCode::FAILURE
         }
     }
@@ -30,13 +30,13 @@ fn main() -> ExitCode {
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
 struct Crate {
     name: String,
-    licence: String,
+    license: String,
     home: String,
     folder: PathBuf,
 }
 
-/// What is linked: neither what only tests use, nor what only runs while building.
-fn made_of() -> io::Result<BTreeSet<Crate>> {
+/// The crates in the binary, without those that only tests or only the build use.
+fn linked_crates() -> io::Result<BTreeSet<Crate>> {
     let mut crates = BTreeSet::new();
     for target in TARGETS {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -81,7 +81,7 @@ fn linked(node: &Value) -> impl Iterator<Item = &str> {
 fn named(package: &Value) -> Crate {
     Crate {
         name: format!("{} {}", text(&package["name"]), text(&package["version"])),
-        licence: text(&package["license"]).to_owned(),
+        license: text(&package["license"]).to_owned(),
         home: text(&package["repository"]).to_owned(),
         folder: Path::new(text(&package["manifest_path"])).with_file_name(""),
     }
@@ -92,10 +92,10 @@ fn text(value: &Value) -> &str {
 }
 
 fn page(crates: &BTreeSet<Crate>) -> io::Result<String> {
-    let mut page = "linkproof is made of the crates below, each under its licence. \
-                    The texts follow; above each stands whose it is.\n\n"
+    let mut page = "linkproof contains the crates below, each under its license. \
+                    The license texts follow, each below the names of its crates.\n\n"
         .to_owned();
-    // The same words count once, however their lines are broken.
+    // Texts that differ only in line breaks are the same text.
     let mut texts: BTreeMap<String, (String, Vec<&str>)> = BTreeMap::new();
     let mut add = |name, text: String| {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -104,8 +104,8 @@ fn page(crates: &BTreeSet<Crate>) -> io::Result<String> {
     let standard = "the Rust standard library";
     page += &format!("{standard}: MIT OR Apache-2.0, https://github.com/rust-lang/rust\n");
     add(standard, mit("The Rust Project Developers"));
-    for Crate { name, licence, home, folder } in crates {
-        page += &format!("{name}: {licence}, {home}\n");
+    for Crate { name, license, home, folder } in crates {
+        page += &format!("{name}: {license}, {home}\n");
         let mut files = Vec::new();
         collect(folder, &mut files)?;
         files.sort();
@@ -113,8 +113,10 @@ fn page(crates: &BTreeSet<Crate>) -> io::Result<String> {
             add(name, String::from_utf8_lossy(&fs::read(file)?).into_owned());
         }
         if files.is_empty() {
-            if !licence.split(['/', ' ']).any(|word| word == "MIT") {
-                return Err(io::Error::other(format!("{name}: there is no text of its licence, {licence}")));
+            if !license.split(['/', ' ']).any(|word| word == "MIT") {
+                return Err(io::Error::other(format!(
+                    "{name}: the text of its license ({license}) is missing"
+                )));
             }
             add(name, mit(&format!("the authors of {home}")));
         }
@@ -128,7 +130,7 @@ fn page(crates: &BTreeSet<Crate>) -> io::Result<String> {
     Ok(page)
 }
 
-/// All texts of a crate, those of sources that it brings along too.
+/// All license texts of a crate, including those of other sources in it.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in folder.read_dir()? {
         let path = entry?.path();
