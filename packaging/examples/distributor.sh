@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a package for SSM Distributor out of the .deb and .rpm packages of one version: archives for
-# each kind of system and architecture, and the manifest that names them.
+# Builds a package for SSM Distributor from the .deb and .rpm packages of one version: one archive
+# for each package, and a manifest that lists them by system and architecture.
 #   distributor.sh FOLDER PACKAGE..
 set -eu
 folder=${1:?usage: distributor.sh FOLDER PACKAGE..}
@@ -18,7 +18,7 @@ for package; do
     *.x86_64.rpm) architecture=x86_64 systems='amazon redhat' ;;
     *.aarch64.rpm) architecture=arm64 systems='amazon redhat' ;;
     *)
-        echo "distributor.sh: $package is no package of linkproof" >&2
+        echo "distributor.sh: $package is not a linkproof package" >&2
         exit 64
         ;;
     esac

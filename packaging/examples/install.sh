@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs linkproof from a package file, starts it, and proves the subnet: the exit code is that of
-# `linkproof --once`, so whatever runs this stops where the subnet is not what it should be.
+# Installs linkproof from a package file, starts it, and verifies the subnet. Exits with the exit code
+# of `linkproof --once`, so the calling script can stop if the verification fails.
 #   install.sh PACKAGE [OPTIONS OF linkproof --once]
 set -eu
 package=${1:?usage: install.sh PACKAGE [OPTIONS]}
@@ -16,5 +16,5 @@ case $package in
 esac
 systemctl enable --now linkproof.service
 
-# Endpoints, private DNS and the role take minutes to be in force.
+# Changes to endpoints, private DNS and roles take minutes to apply.
 exec linkproof --once --wait 5m "$@"

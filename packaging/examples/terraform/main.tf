@@ -1,5 +1,5 @@
-# A private subnet's endpoints, and an Auto Scaling group whose instances are put to use only after
-# linkproof has proven the subnet from inside: `terraform apply` fails where it has not.
+# The endpoints of a private subnet, and an Auto Scaling group whose instances enter service only
+# after linkproof has verified the subnet from inside. If it fails, `terraform apply` fails.
 
 terraform {
   required_version = ">= 1.3"
@@ -32,7 +32,7 @@ locals {
 
 resource "aws_security_group" "instance" {
   name_prefix = "${local.name}-instance-"
-  description = "Instances that reach endpoints and nothing else"
+  description = "Instances that can reach only endpoints"
   vpc_id      = var.vpc_id
 }
 
@@ -82,7 +82,7 @@ resource "aws_vpc_endpoint" "interface" {
   subnet_ids          = var.subnet_ids
   security_group_ids  = [aws_security_group.endpoints.id]
 
-  # This account's principals alone, so that nobody's stolen keys leave through it.
+  # Only for principals of this account. Keys of other accounts do not work through this endpoint.
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -137,8 +137,8 @@ resource "aws_iam_role_policy" "instance" {
     Version = "2012-10-17"
     Statement = [
       {
-        # Only through this endpoint: a call that is answered has taken no other way.
-        Sid       = "Prove"
+        # Allows the call only through this endpoint, so a successful call proves the path.
+        Sid       = "ListMetricsThroughTheEndpointOnly"
         Effect    = "Allow"
         Action    = "cloudwatch:ListMetrics"
         Resource  = "*"
@@ -151,7 +151,7 @@ resource "aws_iam_role_policy" "instance" {
         Resource = [for file in values(var.packages) : "arn:aws:s3:::${var.bucket}/${file}"]
       },
       {
-        Sid      = "TellResult"
+        Sid      = "CompleteLaunchHook"
         Effect   = "Allow"
         Action   = "autoscaling:CompleteLifecycleAction"
         Resource = "arn:aws:autoscaling:${local.region}:${data.aws_caller_identity.current.account_id}:autoScalingGroup:*:autoScalingGroupName/${local.name}"
@@ -192,7 +192,7 @@ resource "aws_autoscaling_group" "instance" {
   min_size            = var.instances
   max_size            = var.instances
   vpc_zone_identifier = var.subnet_ids
-  # An instance counts once it is in service, which it is once it has proven the subnet.
+  # Terraform waits until the instances are in service, which means that linkproof passed on them.
   wait_for_capacity_timeout = "15m"
 
   launch_template {
@@ -207,7 +207,8 @@ resource "aws_autoscaling_group" "instance" {
     heartbeat_timeout    = 600
   }
 
-  # Without any of these the proof would start too early, or be cut off too early at the end.
+  # linkproof needs all of these while it verifies the subnet, so instances start after them and are
+  # destroyed before them.
   depends_on = [
     aws_iam_role_policy.instance,
     aws_security_group_rule.endpoints_from_instance,

@@ -1,26 +1,26 @@
 variable "name" {
-  description = "Name of the Auto Scaling group, and start of all other names."
+  description = "Name of the Auto Scaling group, and prefix of all other names."
   type        = string
   default     = "linkproof"
 }
 
 variable "vpc_id" {
-  description = "The VPC, with enableDnsSupport and enableDnsHostnames."
+  description = "The VPC. It needs enableDnsSupport and enableDnsHostnames."
   type        = string
 }
 
 variable "subnet_ids" {
-  description = "The private subnets, one for each zone."
+  description = "The private subnets, one per zone."
   type        = list(string)
 }
 
 variable "route_table_ids" {
-  description = "The route tables of the subnets, for the gateway endpoint of S3."
+  description = "The subnets' route tables, for the S3 gateway endpoint."
   type        = list(string)
 }
 
 variable "bucket" {
-  description = "The bucket with the packages, in the same region."
+  description = "The bucket with the packages. It must be in the same region."
   type        = string
 }
 
@@ -39,13 +39,13 @@ variable "image_id" {
 }
 
 variable "instance_type" {
-  description = "Any will do: linkproof takes some ten MiB of memory."
+  description = "Any type works: linkproof uses about 10 MiB of memory."
   type        = string
   default     = "t4g.nano"
 }
 
 variable "instances" {
-  description = "How many instances."
+  description = "Number of instances."
   type        = number
   default     = 1
 }
