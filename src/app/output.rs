@@ -25,7 +25,7 @@ pub fn print(page: &str) -> io::Result<()> {
     ignore_broken_pipe(write_all(&mut io::stdout().lock(), page))
 }
 
-/// Like [`write`], and readable by everyone whatever the umask of a hardened service.
+/// Like [`write()`], and readable by everyone whatever the umask of a hardened service.
 pub fn publish(path: &Path, page: &str) -> io::Result<()> {
     to_path(path, page, Some(0o644)).map_err(|error| with_path(path, &error))
 }
