@@ -34,10 +34,7 @@
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
 //! | assembly | [`cli`], [`app`] | everything |
 
-#![allow(
-    rustdoc::private_intra_doc_links,
-    reason = "this page describes the private modules"
-)]
+#![allow(rustdoc::private_intra_doc_links, reason = "this page describes the private modules")]
 
 mod access;
 mod app;
