@@ -100,7 +100,7 @@ fn one_prometheus_holds_five_hundred_instances_and_finds_the_six_that_leak() {
         says("linkproof_check_success{check=\"egress/ipv4\",target=\"ipv4\"} 1");
         let healthy = page(&lab);
         lab.inject(Fault::NatOpen);
-        says("linkproof_diagnosis{cause=\"internet_route_open\"} 1");
+        says("linkproof_diagnosis{cause=\"internet_route_open\",check=\"egress/ipv4\"");
         (healthy, page(&lab))
     };
     let port = serve(&lab, pages.0, pages.1);
