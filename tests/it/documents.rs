@@ -1,4 +1,4 @@
-//! The jq commands in the documentation, run on real reports.
+//! Documents that must agree with the product: jq commands, and the changelog of the packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,5 +31,21 @@ fn documented_jq_commands_find_what_they_promise() {
         let found: Vec<String> =
             answers.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         assert!(found.iter().any(|line| !line.contains("null")), "{command} finds nothing: {found:?}");
+    }
+}
+
+#[test]
+fn the_changelogs_of_the_packages_start_with_this_version() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/changelog");
+    let start = concat!("linkproof (", env!("CARGO_PKG_VERSION"), "-1) unstable; urgency=medium\n\n  * ");
+    let heading = concat!("> - ", env!("CARGO_PKG_VERSION"), "-1\n- ");
+    for (format, expected) in [("deb", start), ("rpm", heading)] {
+        let output = Command::new(&script).arg(format).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lead: String = text.chars().take(200).collect();
+        assert!(output.status.success() && lead.contains(expected), "{format}: {text}");
+        let changes = text.lines().filter(|line| line.starts_with("  ") || line.starts_with("- "));
+        assert!(changes.clone().count() > 3, "{text}");
+        assert!(changes.clone().all(|line| line.len() <= 80), "lintian wants at most 80 characters: {text}");
     }
 }
