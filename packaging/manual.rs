@@ -108,12 +108,20 @@ fn value(argument: &Arg) -> Option<String> {
 }
 
 fn commands(command: &Command) -> Vec<(String, String)> {
-    let entry = |subcommand: &Command| {
+    let mut entries = Vec::new();
+    for subcommand in command.get_subcommands() {
         let about = subcommand.get_long_about().or_else(|| subcommand.get_about());
         let about = about.map(ToString::to_string).unwrap_or_default();
-        (subcommand.get_name().to_owned(), format!("{}.", about.trim_end_matches('.')))
-    };
-    command.get_subcommands().map(entry).collect()
+        let words: Vec<&str> = about.trim_end_matches('.').split_whitespace().collect();
+        entries.push((subcommand.get_name().to_owned(), format!("{}.", words.join(" "))));
+        for option in subcommand.get_opts().filter(|option| option.get_id() != "help") {
+            let value = value(option).map(|value| format!(" {value}")).unwrap_or_default();
+            let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+            let term = format!("--{}{value}", option.get_long().unwrap_or_default());
+            entries.push((term, format!("{}.", help.trim_end_matches('.'))));
+        }
+    }
+    entries
 }
 
 fn list(roff: &mut Roff, title: &str, entries: Vec<(String, String)>) {
@@ -222,6 +230,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/linkproof/linkproof.toml", "The configuration. It shows every key with its default."),
+    ("/usr/share/linkproof/report.schema.json", "The JSON Schema of the JSON report."),
     (
         "/usr/share/doc/linkproof/runbook.md",
         "What to do about each cause. linkproof explain prints its sections.",
@@ -234,6 +243,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "linkproof --once --wait 5m --format json --output /run/linkproof.json",
         "At the end of provisioning: wait for the endpoints, and keep the report.",
+    ),
+    (
+        "aws ec2 describe-vpc-endpoints | linkproof import - --output linkproof.toml",
+        "Write a configuration that checks every endpoint of the VPC.",
     ),
     ("linkproof explain private_dns_off", "Show what to do about a cause from a report."),
     ("linkproof --check-config && systemctl reload linkproof", "Use a changed configuration."),
