@@ -30,6 +30,7 @@ use crate::estate::ImportError;
 use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
 use crate::once::{Finished, Run};
+use crate::probe::lookup;
 use crate::report::{self, Report, text};
 use crate::wire::trust::TrustError;
 use live_probes::LiveProbes;
@@ -44,6 +45,13 @@ const PROXY_VARIABLES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Started by the daemon alone, so that no help text names it.
+    if let [_, argument] = &arguments[..]
+        && argument == lookup::ARGUMENT
+    {
+        return if lookup::helper::run().is_ok() { ExitCode::SUCCESS } else { cli::USAGE.into() };
+    }
     let args = match Args::read(arguments) {
         Ok(args) => args,
         Err(usage) => {

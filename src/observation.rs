@@ -3,6 +3,7 @@
 //! An expected failure of the network is data here, never an `Err`.
 
 mod evidence;
+mod lookup;
 mod reason;
 
 pub use evidence::{
@@ -11,6 +12,7 @@ pub use evidence::{
     ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
     Transport,
 };
+pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use reason::Reason;
 
 use std::net::IpAddr;

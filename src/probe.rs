@@ -8,3 +8,4 @@ pub mod dns;
 pub mod egress;
 pub mod instance;
 pub mod interfaces;
+pub mod lookup;

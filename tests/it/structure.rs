@@ -87,6 +87,7 @@ const IMPURE: &[&str] =
 /// A library, and the files below `src` that may name it.
 const CLIENTS: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["probe/dns"]),
+    ("dns_lookup", &["probe/lookup"]),
     ("surge_ping", &["probe/egress"]),
     ("reqwest", &["probe/connect"]),
     ("aws_sdk_cloudwatch", &["probe/call", "app/live_probes"]),

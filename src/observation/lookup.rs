@@ -1,0 +1,181 @@
+//! What the C library of this host returns for a name: what applications are told.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::evidence::seconds;
+
+/// One `getaddrinfo` with flags 0, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lookup {
+    #[serde(flatten)]
+    pub result: LookupResult,
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub took: Duration,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum LookupResult {
+    /// In the order in which applications try them, each once.
+    Addresses { addresses: Vec<IpAddr> },
+    /// The library returned an error.
+    Error(LookupError),
+    /// The library did not return within the time that resolv.conf allows it.
+    TimedOut,
+    /// The library, or an NSS module that it loaded, ended the process in which it ran.
+    Crashed { end: ProcessEnd },
+    /// More addresses than we are willing to look at.
+    TooManyAddresses { count: usize },
+    /// The lookup did not run, or did not run long enough, so nothing is known.
+    NotRun { because: NotRun },
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct LookupError {
+    pub code: EaiCode,
+    /// Set with `EAI_SYSTEM` alone: the library defines it for no other code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// The library's own words.
+    pub message: String,
+}
+
+/// How a process ended that was expected to go on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProcessEnd {
+    Signal(i32),
+    Exit(i32),
+    /// It wrote something that is not an answer.
+    BrokenProtocol,
+}
+
+impl ProcessEnd {
+    /// SIGKILL comes from outside, such as from the kernel when memory is short, and SIGSYS from
+    /// the sandbox of this service: applications do not feel either.
+    pub fn is_by_the_library(self) -> bool {
+        const SIGKILL: i32 = 9;
+        const SIGTERM: i32 = 15;
+        const SIGSYS: i32 = 31;
+        !matches!(self, Self::Signal(SIGKILL | SIGTERM | SIGSYS))
+    }
+}
+
+impl fmt::Display for ProcessEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "killed by {name}"),
+                None => write!(f, "killed by signal {signal}"),
+            },
+            Self::Exit(status) => write!(f, "exited with status {status}"),
+            Self::BrokenProtocol => f.write_str("wrote an invalid answer"),
+        }
+    }
+}
+
+impl Serialize for ProcessEnd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The signals by which a broken library ends a process; their numbers are those of Linux on
+/// every processor that AWS has.
+fn signal_name(signal: i32) -> Option<&'static str> {
+    let names =
+        [(4, "SIGILL"), (6, "SIGABRT"), (7, "SIGBUS"), (8, "SIGFPE"), (9, "SIGKILL"), (11, "SIGSEGV")];
+    let more = [(15, "SIGTERM"), (31, "SIGSYS")];
+    names.iter().chain(&more).find(|(number, _)| *number == signal).map(|(_, name)| *name)
+}
+
+/// Why a lookup says nothing about the name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NotRun {
+    /// Other lookups took every turn.
+    Busy,
+    /// It was started again after another lookup crashed, and the rest of its time was too short.
+    Interrupted,
+    /// The helper process, or a thread in it, could not be started.
+    NoProcess { error: String },
+}
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("other lookups that do not end took every turn"),
+            Self::Interrupted => f.write_str("another lookup crashed, and the time left was too short"),
+            Self::NoProcess { error } => write!(f, "the lookup process cannot start: {error}"),
+        }
+    }
+}
+
+impl Serialize for NotRun {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The error codes of `getaddrinfo`, by their numbers in the GNU C library.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EaiCode {
+    BadFlags,
+    NoName,
+    Again,
+    Fail,
+    NoData,
+    Family,
+    SockType,
+    Service,
+    AddrFamily,
+    Memory,
+    System,
+    Other(i32),
+}
+
+impl EaiCode {
+    pub fn of(number: i32) -> Self {
+        match number {
+            -1 => Self::BadFlags,
+            -2 => Self::NoName,
+            -3 => Self::Again,
+            -4 => Self::Fail,
+            -5 => Self::NoData,
+            -6 => Self::Family,
+            -7 => Self::SockType,
+            -8 => Self::Service,
+            -9 => Self::AddrFamily,
+            -10 => Self::Memory,
+            -11 => Self::System,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for EaiCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadFlags => "EAI_BADFLAGS",
+            Self::NoName => "EAI_NONAME",
+            Self::Again => "EAI_AGAIN",
+            Self::Fail => "EAI_FAIL",
+            Self::NoData => "EAI_NODATA",
+            Self::Family => "EAI_FAMILY",
+            Self::SockType => "EAI_SOCKTYPE",
+            Self::Service => "EAI_SERVICE",
+            Self::AddrFamily => "EAI_ADDRFAMILY",
+            Self::Memory => "EAI_MEMORY",
+            Self::System => "EAI_SYSTEM",
+            Self::Other(number) => return write!(f, "EAI {number}"),
+        })
+    }
+}
+
+impl Serialize for EaiCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
