@@ -37,7 +37,7 @@ pub trait Probes: Send + Sync + 'static {
     fn resolve(
         &self,
         host: &str,
-        families: &[Family],
+        vpc_resolvers: &[IpAddr],
         limit: Duration,
     ) -> impl Future<Output = DnsEvidence> + Send;
 

@@ -3,11 +3,14 @@
 //! addresses are global, and an RFC 1918 address may belong to any other network.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
+
+pub const VPC_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
+pub const VPC_RESOLVER_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253));
 
 /// An address range without host bits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,6 +121,20 @@ pub struct Network {
 impl Network {
     /// Whether an address in none of the ranges is really outside. While metadata is silent
     /// it may be the VPC's after all.
+    /// Where the VPC has its resolver: the link-local address that every VPC has, then the base
+    /// of its first range plus two ("Amazon DNS server" in the VPC user guide).
+    pub fn vpc_resolvers(&self, has_ipv4: bool) -> Vec<IpAddr> {
+        if !has_ipv4 {
+            return vec![VPC_RESOLVER_IPV6];
+        }
+        let base = self.vpc.iter().find_map(|cidr| match cidr.0.network() {
+            IpAddr::V4(base) => Some(base),
+            IpAddr::V6(_) => None,
+        });
+        let plus_two = base.map(|base| IpAddr::V4(Ipv4Addr::from_bits(base.to_bits().saturating_add(2))));
+        [Some(VPC_RESOLVER), plus_two].into_iter().flatten().collect()
+    }
+
     pub fn is_known(&self) -> bool {
         !self.vpc.is_empty() || (self.metadata_off && !self.expected.is_empty())
     }

@@ -3,6 +3,7 @@
 //! An expected failure of the network is data here, never an `Err`.
 
 mod evidence;
+mod host_files;
 mod lookup;
 mod reason;
 
@@ -12,6 +13,7 @@ pub use evidence::{
     ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
     Transport,
 };
+pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use reason::Reason;
 
@@ -93,6 +95,8 @@ impl Status {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// One `getaddrinfo`, until it returned.
+    Lookup,
     /// One question to a resolver, until its answer.
     Query,
     /// TCP: SYN until established.
@@ -107,6 +111,7 @@ pub enum Phase {
 impl Phase {
     pub fn code(self) -> &'static str {
         match self {
+            Self::Lookup => "lookup",
             Self::Query => "query",
             Self::Tcp => "tcp",
             Self::Tls => "tls",

@@ -4,11 +4,13 @@
 mod detail;
 pub mod egress;
 mod failure;
+mod lookup;
 mod summary;
 mod text;
 
 pub use detail::lines as detail;
 pub use failure::not_attempted;
+pub use lookup::lookup;
 pub use summary::{Length, summary};
 pub use text::{clean, clip, clock_time, duration, list, names, rfc3339, sentence, shorten};
 

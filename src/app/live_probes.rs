@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use super::StartError;
 use crate::attempt::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
-use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{
     CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, InstanceEvidence,
@@ -18,12 +17,14 @@ use crate::plan::Egress;
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
+use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
 use crate::wire::trust::{Trust, TrustError};
 
 #[derive(Debug)]
 pub struct LiveProbes {
     trust: watch::Sender<Trust>,
+    lookups: Lookups,
     pinger: Pinger,
     worker: CredentialsWorker,
     credentials: watch::Sender<CredentialState>,
@@ -44,6 +45,7 @@ impl LiveProbes {
         let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
         Ok(Self {
             trust: watch::Sender::new(trust),
+            lookups: Lookups::new(),
             pinger: Pinger::start().map_err(StartError::Thread)?,
             worker: CredentialsWorker::start().map_err(StartError::Thread)?,
             credentials: watch::Sender::default(),
@@ -80,8 +82,14 @@ impl Probes for LiveProbes {
         evidence
     }
 
-    async fn resolve(&self, host: &str, families: &[Family], limit: Duration) -> DnsEvidence {
-        dns::resolve(host, families, limit).await
+    async fn resolve(&self, host: &str, vpc_resolvers: &[IpAddr], limit: Duration) -> DnsEvidence {
+        let files = dns::host_files(host);
+        let (lookup, mut queries) = tokio::join!(
+            self.lookups.look_up(host, dns::lookup_limit(&files)),
+            dns::queries(host, &files, vpc_resolvers, limit),
+        );
+        queries.extend(dns::searched(host, &files, &lookup, &queries, limit).await);
+        DnsEvidence { host: host.to_owned(), lookup, queries, files }
     }
 
     async fn connect(&self, host: &str, peer: SocketAddr, limit: Duration) -> Connection {

@@ -2,6 +2,7 @@
 //! step is not taken to the next.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -9,8 +10,7 @@ use super::{CallRequest, CallStep, Clock, NotSigned, Probes, Runner};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
-    Address, CallEvidence, Connection, Evidence, NotAttempted, Outcome, Phase, Phases, Query, Reason,
-    Resolver,
+    Address, CallEvidence, Connection, Evidence, NotAttempted, Outcome, Phase, Query, Reason,
 };
 use crate::plan::{Call, Endpoint};
 use crate::verdict::{self, Judgment};
@@ -45,11 +45,13 @@ impl<P: Probes> Runner<P> {
         missing_families: &[Family],
     ) -> Vec<Address> {
         let clock = Clock::start();
-        let evidence = self.probes.resolve(host, families, endpoint.timing.timeout).await;
+        let vpc_resolvers = endpoint.network.vpc_resolvers(families.contains(&Family::Ipv4));
+        let evidence = self.probes.resolve(host, &vpc_resolvers, endpoint.timing.timeout).await;
         let judgment = verdict::dns(&evidence, missing_families, endpoint);
         let resolved = judgment.addresses.clone();
         self.publish_control_targets(endpoint, &resolved);
-        let phases = slowest(evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System));
+        let mut phases = vec![(Phase::Lookup, evidence.lookup.took)];
+        phases.extend(slowest(evidence.queries.iter().filter(|query| query.result.is_conclusive())));
         self.publish(clock, id(endpoint, Step::Dns), judgment, phases, Evidence::Dns(evidence)).await;
         resolved
     }
@@ -184,6 +186,6 @@ fn id(endpoint: &Endpoint, step: Step) -> CheckId {
     CheckId::Endpoint(endpoint.name.clone(), step)
 }
 
-fn slowest<'a>(answers: impl Iterator<Item = &'a Query>) -> Phases {
-    answers.map(|answer| (Phase::Query, answer.took)).max_by_key(|(_, took)| *took).into_iter().collect()
+fn slowest<'a>(queries: impl Iterator<Item = &'a Query>) -> Option<(Phase, Duration)> {
+    queries.map(|query| (Phase::Query, query.took)).max_by_key(|(_, took)| *took)
 }

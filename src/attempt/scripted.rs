@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
-use crate::check::Family;
 use crate::observation::{
     CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe, IcmpSocket,
     Instance, InstanceEvidence, Query, QueryResult, QueryType, Resolver, Transport,
@@ -50,19 +49,22 @@ impl Probes for Scripted {
         }
     }
 
-    async fn resolve(&self, host: &str, _: &[Family], _: Duration) -> DnsEvidence {
+    async fn resolve(&self, host: &str, _: &[IpAddr], _: Duration) -> DnsEvidence {
         sleep(self.takes).await;
         let answer = |query_type, addresses| Query {
+            name: None,
             server: "10.0.0.2:53".parse().unwrap(),
             resolver: Resolver::System,
             query_type,
             transport: Transport::Udp,
             retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
             took: self.takes,
             result: QueryResult::Addresses { addresses, ttl: None, aliases: vec![] },
         };
         let queries = vec![answer(QueryType::A, self.addresses.clone()), answer(QueryType::Aaaa, vec![])];
-        DnsEvidence { host: host.into(), queries, hosts_file: vec![] }
+        DnsEvidence::of(host, queries)
     }
 
     async fn connect(&self, _: &str, peer: SocketAddr, _: Duration) -> Connection {

@@ -45,12 +45,39 @@ causes! {
     ClockWrong = "clock_wrong",
         "The clock is wrong",
         "Sync chrony with the Amazon Time Sync Service (server 169.254.169.123 prefer iburst in chrony.conf), then run chronyc makestep. AWS rejects signatures that are more than 5 minutes off.";
+    NameFilesUnreadable = "name_files_unreadable",
+        "linkproof may not read a file by which applications look names up",
+        "Make it readable to every user (chmod 644), or add the service to its group: the lookup of a service without that right does not show what applications of root are told.";
+    NsswitchWithoutDns = "nsswitch_without_dns",
+        "nsswitch.conf does not let applications ask DNS",
+        "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";
+    ResolvConfInvalid = "resolv_conf_invalid",
+        "The C library ignores lines of resolv.conf",
+        "Correct these lines of /etc/resolv.conf: nameserver at the start of the line, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
+    HostsFileEntry = "hosts_file_entry",
+        "/etc/hosts has an address for the name",
+        "Remove {subjects} from /etc/hosts: applications take it before they ask any name server, and it does not follow when the endpoint changes.";
+    SearchListAnswers = "search_list_answers",
+        "The search list leads to another name",
+        "Remove the wildcard record behind that name, or the suffix from search in /etc/resolv.conf, or lower ndots. In a pod: dnsConfig with ndots 1, or {subjects} with a final dot.";
+    StaleHostCache = "stale_host_cache",
+        "A cache on this host holds an old answer",
+        "Flush it: resolvectl flush-caches, or nscd --invalidate=hosts.";
+    NssModuleBroken = "nss_module_broken",
+        "The C library fails although the name servers answer",
+        "Try getent ahosts NAME. Look at the hosts line of /etc/nsswitch.conf: a module there hangs, crashes or refuses the name; remove or repair it. Then /etc/host.conf and /etc/gai.conf.";
+    ResolverBlocked = "resolver_blocked",
+        "A firewall on this host blocks the VPC resolver",
+        "Allow UDP and TCP port 53 to 169.254.169.253 in the firewall of this host (nft list ruleset, iptables-save), or put the VPC's base address plus two into /etc/resolv.conf.";
     VpcDnsSupportOff = "vpc_dns_support_off",
         "The VPC resolver does not respond",
         "Turn on enableDnsSupport: aws ec2 modify-vpc-attribute --vpc-id {vpc_id} --enable-dns-support. If it is on, check for a host firewall on port 53 and for more than 1024 packets/s (ethtool -S, linklocal_allowance_exceeded).";
     ResolverBypassesVpc = "resolver_bypasses_vpc",
         "The system resolvers and the VPC resolver return different answers",
         "Use 169.254.169.253 as the resolver, or make the current resolvers forward {subjects} to it (from outside the VPC: to a Route 53 Resolver inbound endpoint). Resolvers are set by the DHCP option set of {vpc} or /etc/resolv.conf.";
+    NameServerBroken = "name_server_broken",
+        "A name server does not answer as it should",
+        "Repair it, or remove it from /etc/resolv.conf (DHCP option set of {vpc}). Applications ask the servers in turn and wait up to 5 s for each.";
     ForeignZone = "foreign_zone",
         "A private zone or DNS rule of your own answers for the name",
         "Check {vpc} for a private hosted zone that covers {subjects}, a Resolver rule that forwards it, or a DNS Firewall rule that blocks or overrides it. Add the record, dissociate the zone, or exempt the name.";
@@ -153,8 +180,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 32);
-        assert_eq!(Cause::ALL.len(), 32);
+        assert_eq!(codes.len(), 41);
+        assert_eq!(Cause::ALL.len(), 41);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

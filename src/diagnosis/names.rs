@@ -1,16 +1,22 @@
 //! Why a name does not lead to the endpoint: who says what, the system's resolvers or the VPC's.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+mod answers;
+mod on_this_host;
+mod warnings;
+
+use std::net::IpAddr;
 
 use super::context::{Context, Failure, broken};
 use super::finding::Finding;
 use super::presumption::default_cause;
 use super::{Cause, host};
-use crate::check::{CheckId, Family, Step};
+use crate::check::{CheckId, Step};
 use crate::network::Scope;
-use crate::observation::{DnsEvidence, Evidence, Observation, Query, QueryResult, Reason, Resolver};
+use crate::observation::{DnsEvidence, Evidence, Observation, Reason};
 use crate::wording;
+use answers::{Answer, ServerAnswers};
+
+pub use warnings::warnings;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Some(default_cause) = default_cause(failure.reason) else { return vec![] };
@@ -21,10 +27,10 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     if failure.reason == Reason::VpcCidrsUnknown {
         return vec![cidrs_unknown(context, evidence)];
     }
-    if let Some(pinned) = pinned(evidence, |ip| !scope(context, observation, ip).is_inside()) {
-        return vec![pinned];
-    }
     let voices = ServerAnswers::of(context, observation, evidence);
+    if let Some(own) = on_this_host::finding(context, observation, failure, evidence, &voices) {
+        return vec![own];
+    }
     let cause = cause(context, failure, evidence, &voices, default_cause);
     let finding = Finding::new(cause, voices.fact(&evidence.host)).about(&evidence.host);
     vec![match elsewhere(context, &evidence.host) {
@@ -46,7 +52,7 @@ pub fn stale_address(context: &Context<'_>, observation: &Observation, failure: 
     if failure.ips.is_empty() || intercepted || !voices.vpc.knows_better(&failure.ips) {
         return None;
     }
-    let pinned = pinned(evidence, |ip| failure.ips.contains(&ip));
+    let pinned = on_this_host::hosts_file(evidence, |ip| failure.ips.contains(&ip));
     Some(pinned.unwrap_or_else(|| {
         let fact = format!(
             "{}; {}: {}",
@@ -58,31 +64,6 @@ pub fn stale_address(context: &Context<'_>, observation: &Observation, failure: 
     }))
 }
 
-/// The VPC's resolver says otherwise while the system's answer is fine.
-pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (_, observation) in context.step(Step::Dns).filter(|(_, o)| context.passed(&o.check)) {
-        let Evidence::Dns(evidence) = &observation.evidence else { continue };
-        let voices = ServerAnswers::of(context, observation, evidence);
-        let all_inside = observation.addresses.iter().all(|address| address.scope.is_inside());
-        let otherwise = match &voices.vpc.says {
-            Answer::Addresses(ips) => ips.iter().any(|&(_, scope)| scope == Scope::Public),
-            Answer::Nothing(_) => true,
-            Answer::ProbeError(_) | Answer::Silence(_) | Answer::NotAsked => false,
-        };
-        if all_inside && otherwise && matches!(voices.system.says, Answer::Addresses(_)) {
-            findings.push(
-                Finding::new(Cause::ResolverBypassesVpc, voices.fact(&evidence.host))
-                    .about(&evidence.host)
-                    .advising(
-                        "If the system's resolvers are right on purpose, nothing needs to change.".to_owned(),
-                    ),
-            );
-        }
-    }
-    findings
-}
-
 fn cidrs_unknown(context: &Context<'_>, evidence: &DnsEvidence) -> Finding {
     let metadata = match context.check(&CheckId::Instance).map(|instance| broken(instance.outcome)) {
         Some(Some(reason)) => reason.words().to_owned(),
@@ -92,15 +73,6 @@ fn cidrs_unknown(context: &Context<'_>, evidence: &DnsEvidence) -> Finding {
     let fact =
         format!("{metadata}, so nobody can say whether the addresses of {} are the VPC's", evidence.host);
     Finding::new(Cause::MetadataUnavailable, fact).about(&evidence.host)
-}
-
-/// `/etc/hosts` comes before any resolver.
-fn pinned(evidence: &DnsEvidence, is_wrong: impl Fn(IpAddr) -> bool) -> Option<Finding> {
-    let ip = evidence.hosts_file.iter().find(|ip| is_wrong(**ip))?;
-    let fact = format!("/etc/hosts says {ip} for {}", evidence.host);
-    let remedy =
-        format!("Remove {} from /etc/hosts: applications take it before they ask anybody.", evidence.host);
-    Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&evidence.host).healed_by(remedy))
 }
 
 /// By the verdict where it judged the address, else by metadata.
@@ -186,152 +158,4 @@ fn advice(
     let intended =
         "If endpoints live there on purpose (hub VPC, peering), add their range to expected_cidrs.";
     (cause == Cause::ForeignZone && failure.reason == Reason::OutsideVpc).then(|| intended.into())
-}
-
-/// What the two sides say about one name.
-struct ServerAnswers {
-    system: ServerAnswer,
-    vpc: ServerAnswer,
-}
-
-struct ServerAnswer {
-    says: Answer,
-    server: Option<SocketAddr>,
-    took: Duration,
-}
-
-enum Answer {
-    Addresses(Vec<(IpAddr, Scope)>),
-    /// NXDOMAIN or NODATA: an answer, and it is no.
-    Nothing(&'static str),
-    ProbeError(&'static str),
-    /// No help at all: nothing, or REFUSED.
-    Silence(&'static str),
-    NotAsked,
-}
-
-impl ServerAnswers {
-    fn of(context: &Context<'_>, observation: &Observation, evidence: &DnsEvidence) -> Self {
-        let voice = |resolver| ServerAnswer::of(evidence, resolver, |ip| scope(context, observation, ip));
-        Self { system: voice(Resolver::System), vpc: voice(Resolver::Vpc) }
-    }
-
-    fn fact(&self, host: &str) -> String {
-        let (system, vpc) = (&self.system, &self.vpc);
-        let (one, other) = (system.named("resolver"), vpc.named("VPC resolver"));
-        match (system.words(), vpc.words()) {
-            (None, None) => format!("{host} could not be looked up"),
-            (Some(words), None) => format!("{host}: {one} says {words} {}", system.after()),
-            (None, Some(words)) => format!("{host}: {other} says {words} {}", vpc.after()),
-            (Some(words), Some(same)) if words == same => {
-                format!("{host}: {one} and {other} both say {words} {}", system.after())
-            }
-            (Some(words), Some(others)) => {
-                format!(
-                    "{host}: {one} says {words} {}, {other} says {others} {}",
-                    system.after(),
-                    vpc.after()
-                )
-            }
-        }
-    }
-
-    fn only_ipv6_is_public(&self) -> bool {
-        let Answer::Addresses(ips) = &self.system.says else { return false };
-        let all = |wanted, public| {
-            let mut of_family = ips.iter().filter(|(ip, _)| Family::of(*ip) == wanted).peekable();
-            of_family.peek().is_some() && of_family.all(|(_, scope)| (*scope == Scope::Public) == public)
-        };
-        all(Family::Ipv4, false) && all(Family::Ipv6, true)
-    }
-}
-
-impl ServerAnswer {
-    /// The best of all answers: one positive answer outweighs the silence of a second server.
-    fn of(evidence: &DnsEvidence, resolver: Resolver, scope: impl Fn(IpAddr) -> Scope) -> Self {
-        let queries = || evidence.queries.iter().filter(|answer| answer.resolver == resolver);
-        let Some(best) = queries().max_by_key(|answer| weight(answer)) else {
-            return Self { says: Answer::NotAsked, server: None, took: Duration::ZERO };
-        };
-        let mut ips: Vec<(IpAddr, Scope)> = Vec::new();
-        for ip in queries().flat_map(|answer| addresses(&answer.result)) {
-            if !ips.iter().any(|(known, _)| known == ip) {
-                ips.push((*ip, scope(*ip)));
-            }
-        }
-        let says = if ips.is_empty() { says(&best.result) } else { Answer::Addresses(ips) };
-        Self { says, server: Some(best.server), took: best.took }
-    }
-
-    fn answers(&self) -> bool {
-        matches!(self.says, Answer::Addresses(_) | Answer::Nothing(_))
-    }
-
-    /// It leads to other addresses, and none of them is the internet's.
-    fn knows_better(&self, wrong: &[IpAddr]) -> bool {
-        let Answer::Addresses(ips) = &self.says else { return false };
-        ips.iter().all(|(ip, scope)| {
-            !wrong.contains(ip) && matches!(scope, Scope::Vpc | Scope::Expected | Scope::Private)
-        })
-    }
-
-    fn named(&self, who: &str) -> String {
-        match self.server {
-            Some(server) => format!("{who} {}", server.ip()),
-            None => who.to_owned(),
-        }
-    }
-
-    fn after(&self) -> String {
-        format!("after {}", wording::duration(self.took))
-    }
-
-    fn words(&self) -> Option<String> {
-        match &self.says {
-            Answer::Addresses(ips) => {
-                Some(wording::names(ips.iter().map(|(ip, scope)| format!("{ip} ({})", scope.code()))))
-            }
-            Answer::Nothing(code) | Answer::ProbeError(code) | Answer::Silence(code) => {
-                Some((*code).to_owned())
-            }
-            Answer::NotAsked => None,
-        }
-    }
-}
-
-fn addresses(result: &QueryResult) -> &[IpAddr] {
-    match result {
-        QueryResult::Addresses { addresses, .. } => addresses,
-        QueryResult::Nxdomain
-        | QueryResult::Servfail
-        | QueryResult::Refused
-        | QueryResult::OtherCode { .. }
-        | QueryResult::Truncated { .. }
-        | QueryResult::Timeout
-        | QueryResult::Unreachable { .. }
-        | QueryResult::Invalid { .. } => &[],
-    }
-}
-
-fn says(result: &QueryResult) -> Answer {
-    match result {
-        QueryResult::Addresses { .. } => Answer::Nothing("no address (NODATA)"),
-        QueryResult::Nxdomain => Answer::Nothing("no such name (NXDOMAIN)"),
-        QueryResult::Servfail => Answer::ProbeError("SERVFAIL"),
-        QueryResult::OtherCode { .. } => Answer::ProbeError("an error code"),
-        QueryResult::Truncated { .. } => Answer::ProbeError("a truncated answer"),
-        QueryResult::Invalid { .. } => Answer::ProbeError("what is no DNS answer"),
-        QueryResult::Refused => Answer::Silence("REFUSED"),
-        QueryResult::Timeout => Answer::Silence("nothing"),
-        QueryResult::Unreachable { .. } => Answer::Silence("nothing (unreachable)"),
-    }
-}
-
-fn weight(answer: &Query) -> u8 {
-    match says(&answer.result) {
-        Answer::Nothing(_) if !addresses(&answer.result).is_empty() => 3,
-        Answer::Nothing(_) => 2,
-        Answer::ProbeError(_) => 1,
-        Answer::Addresses(_) | Answer::Silence(_) | Answer::NotAsked => 0,
-    }
 }

@@ -11,6 +11,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::QueryRefused | R::QueryTimeout | R::ResolverUnreachable => Cause::VpcDnsSupportOff,
         R::PublicAddress | R::MixedAddresses => Cause::PrivateDnsOff,
         R::OutsideVpc | R::SpecialAddress | R::ServerFailure => Cause::ForeignZone,
+        R::LookupFailed | R::LookupTimeout => Cause::NssModuleBroken,
         R::ResolversDisagree => Cause::ResolverBypassesVpc,
         R::FamilyUnavailable => Cause::EndpointFamilyMissing,
         R::ConnectTimeout => Cause::EndpointSecurityGroup,

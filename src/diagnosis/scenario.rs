@@ -10,6 +10,9 @@
 //! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
 //! once for each answer; an egress target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`,
 //! `not_permitted` and `blocked`.
+//!
+//! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
+//! (`noname`, `again`, `timeout`, `crash`, addresses).
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -197,7 +200,7 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             expires_at: None,
             error,
         }),
-        Kind::Dns => Evidence::Dns(dns(host, took, words)),
+        Kind::Dns => Evidence::Dns(dns(&host, took, words)),
         Kind::Connect => {
             let port = words.number("port").unwrap_or(443);
             let connections =
@@ -229,7 +232,7 @@ fn not_attempted(code: &str) -> NotAttempted {
     }
 }
 
-fn dns(host: String, took: Duration, words: &Words) -> DnsEvidence {
+fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
     let mut queries = Vec::new();
     for (key, resolver, server) in
         [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
@@ -237,17 +240,80 @@ fn dns(host: String, took: Duration, words: &Words) -> DnsEvidence {
         let servers = format!("{key}_server");
         let servers = words.all(&servers).chain(std::iter::repeat(server));
         queries.extend(words.all(key).zip(servers).map(|(said, server)| Query {
+            name: None,
             server: server.parse().unwrap(),
             resolver,
             query_type: QueryType::A,
             transport: Transport::Udp,
             retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
             result: query_result(said),
         }));
     }
-    let hosts_file = words.all("hosts").map(|ip| ip.parse().unwrap()).collect();
-    DnsEvidence { host, queries, hosts_file }
+    let mut evidence = DnsEvidence::of(host, queries);
+    // `searched=NAME:ANSWER` is what the first server says of a name that the search list makes.
+    evidence.queries.extend(words.all("searched").map(|word| {
+        let (name, said) = word.split_once(':').unwrap();
+        Query {
+            name: Some(name.to_owned()),
+            server: "10.0.0.2:53".parse().unwrap(),
+            resolver: Resolver::System,
+            query_type: QueryType::A,
+            transport: Transport::Udp,
+            retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
+            took: Duration::from_micros(1100),
+            result: query_result(said),
+        }
+    }));
+    let files = &mut evidence.files;
+    files.hosts = words.all("hosts").map(|ip| HostsEntry { line: 3, address: ip.parse().unwrap() }).collect();
+    if let Some(sources) = words.text("sources") {
+        files.sources = sources.split(',').map(str::to_owned).collect();
+    }
+    if let Some(servers) = words.text("servers") {
+        files.servers = servers.split(',').map(|server| server.parse().unwrap()).collect();
+    }
+    files.upstreams = words.all("upstream").map(|ip| ip.parse().unwrap()).collect();
+    files.rotate = words.text("rotate").is_some();
+    files.nscd = words.text("nscd").is_some();
+    files.ndots = words.number("ndots").unwrap_or(1);
+    files.problems.extend(words.text("unreadable").map(|_| FileProblem::Unreadable {
+        path: "/etc/hosts",
+        error: "permission denied".into(),
+        mode: Some(0o600),
+    }));
+    files.problems.extend(words.number("ignored_line").map(|line| FileProblem::IgnoredServer {
+        path: "/etc/resolv.conf",
+        line,
+        why: "it ends in CR LF, as on Windows",
+    }));
+    if files.hosts_comes_first() {
+        let addresses = files.hosts.iter().map(|entry| entry.address).collect();
+        evidence.lookup.result = LookupResult::Addresses { addresses };
+    }
+    if let Some(result) = words.text("lookup") {
+        evidence.lookup.result = lookup_result(&result);
+    }
+    if let Some(millis) = words.number("lookup_ms") {
+        evidence.lookup.took = Duration::from_millis(millis);
+    }
+    evidence
+}
+
+fn lookup_result(said: &str) -> LookupResult {
+    let error =
+        |code, message: &str| LookupResult::Error(LookupError { code, errno: None, message: message.into() });
+    match said {
+        "noname" => error(EaiCode::NoName, "Name or service not known"),
+        "again" => error(EaiCode::Again, "Temporary failure in name resolution"),
+        "timeout" => LookupResult::TimedOut,
+        "crash" => LookupResult::Crashed { end: ProcessEnd::Signal(11) },
+        ips => LookupResult::Addresses { addresses: ips.split(',').map(|ip| ip.parse().unwrap()).collect() },
+    }
 }
 
 fn query_result(said: &str) -> QueryResult {
@@ -256,6 +322,7 @@ fn query_result(said: &str) -> QueryResult {
         "nxdomain" => QueryResult::Nxdomain,
         "nodata" => addresses(vec![]),
         "servfail" => QueryResult::Servfail,
+        "unreachable" => QueryResult::Unreachable { detail: "connection refused".into() },
         "refused" => QueryResult::Refused,
         "timeout" => QueryResult::Timeout,
         ips => addresses(ips.split(',').map(|ip| ip.parse().unwrap()).collect()),

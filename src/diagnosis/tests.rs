@@ -190,18 +190,48 @@ fn dns_evidence() -> impl Strategy<Value = Evidence> {
     let answer =
         (select(&[Resolver::System, Resolver::Vpc][..]), query_result()).prop_map(|(resolver, result)| {
             Query {
+                name: None,
                 server: "10.0.0.2:53".parse().unwrap(),
                 resolver,
                 query_type: QueryType::A,
                 transport: Transport::Udp,
                 retransmitted: false,
+                edns_refused: false,
+                alias_last: false,
                 took: Duration::from_millis(1),
                 result,
             }
         });
-    (hosts, vec(answer, 0..4), vec(ip(), 0..2)).prop_map(|(host, queries, hosts_file)| {
-        Evidence::Dns(DnsEvidence { host: host.into(), queries, hosts_file })
-    })
+    (hosts, vec(answer, 0..4), vec(ip(), 0..2), lookup_result(), any::<[bool; 4]>()).prop_map(
+        |(host, queries, pins, result, [by_servers, nscd, asks_dns, hosts_first])| {
+            let mut evidence = DnsEvidence::of(host, queries);
+            if !by_servers {
+                evidence.lookup.result = result;
+            }
+            let files = &mut evidence.files;
+            files.hosts = pins.into_iter().map(|address| HostsEntry { line: 1, address }).collect();
+            files.nscd = nscd;
+            let sources: &[&str] = match (asks_dns, hosts_first) {
+                (false, _) => &["files"],
+                (true, true) => &["files", "dns"],
+                (true, false) => &["dns", "files"],
+            };
+            files.sources = sources.iter().map(|source| (*source).to_owned()).collect();
+            Evidence::Dns(evidence)
+        },
+    )
+}
+
+fn lookup_result() -> impl Strategy<Value = LookupResult> {
+    let error = |code| LookupError { code, errno: None, message: "x".repeat(200) };
+    prop_oneof![
+        vec(ip(), 1..3).prop_map(|addresses| LookupResult::Addresses { addresses }),
+        select(&[EaiCode::Again, EaiCode::NoName, EaiCode::Memory][..])
+            .prop_map(move |code| LookupResult::Error(error(code))),
+        Just(LookupResult::TimedOut),
+        Just(LookupResult::Crashed { end: ProcessEnd::Signal(11) }),
+        Just(LookupResult::NotRun { because: NotRun::Busy }),
+    ]
 }
 
 fn call_evidence() -> impl Strategy<Value = Evidence> {

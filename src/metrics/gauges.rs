@@ -238,17 +238,8 @@ impl EvidenceFamilies {
 }
 
 fn ttl(result: &QueryResult) -> Option<u32> {
-    match result {
-        QueryResult::Addresses { addresses, ttl, .. } => ttl.filter(|_| !addresses.is_empty()),
-        QueryResult::Nxdomain
-        | QueryResult::Servfail
-        | QueryResult::Refused
-        | QueryResult::OtherCode { .. }
-        | QueryResult::Truncated { .. }
-        | QueryResult::Timeout
-        | QueryResult::Unreachable { .. }
-        | QueryResult::Invalid { .. } => None,
-    }
+    let QueryResult::Addresses { addresses, ttl, .. } = result else { return None };
+    ttl.filter(|_| !addresses.is_empty())
 }
 
 /// Loopback was heard where it was asked, and something off the host answered.

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use super::{Phases, Reason};
+#[cfg(test)]
+use super::{EaiCode, LookupError, LookupResult};
+use super::{HostFiles, Lookup, Phases, Reason};
 use crate::check::Family;
 use crate::network::Cidr;
 
@@ -100,25 +102,34 @@ pub struct ProbeError {
     pub detail: String,
 }
 
-/// The answers of every resolver that was asked for one name.
+/// What one name was looked up to, what the name servers say of it, and what the files do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DnsEvidence {
     pub host: String,
+    /// What applications on this host are told. It decides; the rest explains.
+    pub lookup: Lookup,
     pub queries: Vec<Query>,
-    /// What `/etc/hosts` says for the name: applications take it before they ask anybody.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hosts_file: Vec<IpAddr>,
+    pub files: HostFiles,
 }
 
 /// One question to one server, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Query {
+    /// Where the search list made another name of the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     pub server: SocketAddr,
     pub resolver: Resolver,
     pub query_type: QueryType,
     pub transport: Transport,
     /// The first datagram was lost, or its answer was late.
     pub retransmitted: bool,
+    /// The server refused EDNS, and answered without.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub edns_refused: bool,
+    /// An alias stands behind the addresses that it leads to, which the GNU C library refuses.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub alias_last: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     #[serde(flatten)]
@@ -163,6 +174,8 @@ pub enum QueryResult {
     Nxdomain,
     Servfail,
     Refused,
+    /// Nothing but a hint to ask elsewhere: the server does not look names up for others.
+    NotRecursive,
     /// Any other response code (RFC 6895).
     OtherCode {
         rcode: u16,
@@ -190,12 +203,18 @@ impl QueryResult {
             Self::Nxdomain
             | Self::Servfail
             | Self::Refused
+            | Self::NotRecursive
             | Self::OtherCode { .. }
             | Self::Truncated { .. }
             | Self::Timeout
             | Self::Unreachable { .. }
             | Self::Invalid { .. } => &[],
         }
+    }
+
+    /// The library is content with it, and asks no other server.
+    pub fn is_conclusive(&self) -> bool {
+        matches!(self, Self::Addresses { .. } | Self::Nxdomain)
     }
 }
 
@@ -416,5 +435,34 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
     match time {
         Some(time) => serializer.collect_str(&humantime::format_rfc3339_seconds(*time)),
         None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+impl DnsEvidence {
+    /// Where the lookup returned what the listed name servers say, as on most hosts.
+    pub fn of(host: &str, queries: Vec<Query>) -> Self {
+        let system = || queries.iter().filter(|query| query.resolver == Resolver::System);
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for ip in system().flat_map(|query| query.result.addresses()) {
+            if !addresses.contains(ip) {
+                addresses.push(*ip);
+            }
+        }
+        let result = if addresses.is_empty() {
+            let message = "Name or service not known".into();
+            LookupResult::Error(LookupError { code: EaiCode::NoName, errno: None, message })
+        } else {
+            LookupResult::Addresses { addresses }
+        };
+        let mut servers: Vec<SocketAddr> = system().map(|query| query.server).collect();
+        servers.dedup();
+        let sources = ["files", "dns"].map(str::to_owned).to_vec();
+        Self {
+            host: host.to_owned(),
+            lookup: Lookup { result, took: Duration::from_micros(1500) },
+            queries,
+            files: HostFiles { servers, sources, ..HostFiles::default() },
+        }
     }
 }

@@ -8,6 +8,26 @@ use serde::{Serialize, Serializer};
 
 use super::evidence::seconds;
 
+/// Applications wait as long, and their users notice.
+const SLOW: Duration = Duration::from_secs(1);
+
+impl Lookup {
+    pub fn is_slow(&self) -> bool {
+        self.took > SLOW
+    }
+
+    pub fn addresses(&self) -> &[IpAddr] {
+        match &self.result {
+            LookupResult::Addresses { addresses } => addresses,
+            LookupResult::Error(_)
+            | LookupResult::TimedOut
+            | LookupResult::Crashed { .. }
+            | LookupResult::TooManyAddresses { .. }
+            | LookupResult::NotRun { .. } => &[],
+        }
+    }
+}
+
 /// One `getaddrinfo` with flags 0, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Lookup {

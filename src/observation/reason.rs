@@ -34,6 +34,8 @@ reasons! {
     QueryTimeout = "query_timeout", "the resolver did not respond";
     ResolverUnreachable = "resolver_unreachable", "the resolver is unreachable";
     Truncated = "truncated", "the response was truncated";
+    LookupFailed = "lookup_failed", "the system lookup failed";
+    LookupTimeout = "lookup_timeout", "the system lookup did not return in time";
     PublicAddress = "public_address", "public address";
     MixedAddresses = "mixed_addresses", "addresses inside and outside the VPC";
     OutsideVpc = "outside_vpc", "outside the VPC";

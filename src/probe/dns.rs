@@ -1,72 +1,114 @@
-//! Questions to resolvers, over hickory's `net` layer: one question goes to one known server
-//! and its raw answer comes back. Nothing is cached, coalesced, searched or answered locally.
+//! Questions to name servers: what each of them says of a name, beside what the lookup returned.
 
+mod files;
+mod query;
 mod socket;
-mod system;
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::tcp::TcpClientStream;
-use hickory_resolver::net::udp::UdpClientStream;
-use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query as DnsQuestion, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::join_all;
 
-use crate::check::Family;
-use crate::observation::{DnsEvidence, Query, QueryResult, QueryType, Resolver, Transport};
-use crate::wire::failure::words;
-use socket::Sockets;
+use crate::network::{VPC_RESOLVER, VPC_RESOLVER_IPV6};
+use crate::observation::{
+    HostFiles, Lookup, LookupResult, Query, QueryResult, QueryType, Resolver, Transport,
+};
+use query::{Question, ask};
 
-/// The VPC's resolver, where every VPC has it ("Amazon DNS server" in the VPC user guide).
-const VPC_RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253)), 53);
-const VPC_RESOLVER_IPV6: SocketAddr =
-    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253)), 53);
+pub use files::{lookup_limit, read as host_files};
 
-/// What leaves room for IPv6's least MTU (RFC 9715).
-const UDP_PAYLOAD: u16 = 1232;
+const PORT: u16 = 53;
 
-/// More would be a zone gone mad; an endpoint has one address a zone and family.
-const MOST_ADDRESSES: usize = 256;
+/// Names of the search list that are asked for.
+const MOST_SEARCHED: usize = 6;
 
-/// A chain longer than this is a loop.
-const LONGEST_CHAIN: usize = 16;
-
-/// Asks everybody for `host`, side by side; `families` are those of the instance's addresses.
-pub async fn resolve(host: &str, families: &[Family], timeout: Duration) -> DnsEvidence {
-    let deadline = Instant::now() + timeout;
-    let vpc = if families.contains(&Family::Ipv4) { VPC_RESOLVER } else { VPC_RESOLVER_IPV6 };
-    let (a, aaaa, vpc_a, vpc_aaaa) = tokio::join!(
-        ask_system(host, QueryType::A, deadline),
-        ask_system(host, QueryType::Aaaa, deadline),
-        ask(vpc, Resolver::Vpc, host, QueryType::A, deadline),
-        ask(vpc, Resolver::Vpc, host, QueryType::Aaaa, deadline),
-    );
-    let queries = a.into_iter().chain(aaaa).chain([vpc_a, vpc_aaaa]).collect();
-    DnsEvidence { host: host.to_owned(), queries, hosts_file: system::hosts_file(host) }
+/// Asks each listed name server and the VPC's resolver for `host`, side by side.
+pub async fn queries(host: &str, files: &HostFiles, vpc: &[IpAddr], limit: Duration) -> Vec<Query> {
+    let listed = ask_all(&files.servers, Resolver::System, host, false, files, limit);
+    let (mut queries, of_vpc) = tokio::join!(listed, ask_vpc(vpc, host, files, limit));
+    queries.extend(of_vpc);
+    queries
 }
 
-/// The addresses that applications are told, not judged; or why there are none.
-pub async fn addresses(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
-    let deadline = Instant::now() + timeout;
-    let (a, aaaa) =
-        tokio::join!(ask_system(host, QueryType::A, deadline), ask_system(host, QueryType::Aaaa, deadline));
-    let mut found = Vec::new();
-    let mut trouble = None;
-    for answer in a.into_iter().chain(aaaa) {
-        match answer.result {
-            QueryResult::Addresses { addresses, .. } => found.extend(addresses),
-            result => trouble = Some(format!("{host}: {} from {}", told(&result), answer.server)),
+/// At one of its addresses after the other, until one answers.
+async fn ask_vpc(addresses: &[IpAddr], host: &str, files: &HostFiles, limit: Duration) -> Vec<Query> {
+    let mut queries = Vec::new();
+    for ip in addresses {
+        let server = [SocketAddr::new(*ip, PORT)];
+        let answers = ask_all(&server, Resolver::Vpc, host, false, files, limit).await;
+        let answered = answers.iter().any(|query| query.result.is_conclusive());
+        queries.extend(answers);
+        if answered {
+            break;
         }
     }
+    queries
+}
+
+/// Asks the listed servers for the names that the search list makes, where the absolute name does
+/// not explain what the lookup returned.
+pub async fn searched(
+    host: &str,
+    files: &HostFiles,
+    lookup: &Lookup,
+    queries: &[Query],
+    limit: Duration,
+) -> Vec<Query> {
+    if is_explained(files, lookup, queries) {
+        return vec![];
+    }
+    let names: Vec<String> = files.searched(host).into_iter().take(MOST_SEARCHED).collect();
+    let answers =
+        names.iter().map(|name| ask_all(&files.servers, Resolver::System, name, true, files, limit));
+    join_all(answers).await.concat()
+}
+
+fn is_explained(files: &HostFiles, lookup: &Lookup, queries: &[Query]) -> bool {
+    let answers = queries.iter().filter(|query| query.resolver == Resolver::System);
+    let absolute: Vec<IpAddr> = answers.flat_map(|query| query.result.addresses()).copied().collect();
+    match &lookup.result {
+        LookupResult::Addresses { addresses } => {
+            let pinned = |ip: &IpAddr| files.hosts.iter().any(|entry| entry.address == *ip);
+            addresses.iter().all(|ip| absolute.contains(ip) || pinned(ip))
+        }
+        LookupResult::Error(_) => absolute.is_empty(),
+        LookupResult::TimedOut
+        | LookupResult::Crashed { .. }
+        | LookupResult::TooManyAddresses { .. }
+        | LookupResult::NotRun { .. } => true,
+    }
+}
+
+async fn ask_all(
+    servers: &[SocketAddr],
+    resolver: Resolver,
+    host: &str,
+    is_searched: bool,
+    files: &HostFiles,
+    limit: Duration,
+) -> Vec<Query> {
+    let transport = if files.use_vc { Transport::Tcp } else { Transport::Udp };
+    let mut asked = Vec::new();
+    for &server in servers {
+        for query_type in [QueryType::A, QueryType::Aaaa] {
+            asked.push(ask(Question { server, resolver, host, is_searched, query_type, transport }, limit));
+        }
+    }
+    join_all(asked).await
+}
+
+/// The addresses that the name servers have for `host`, with no judgment; or why there are none.
+pub async fn addresses(host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
+    let files = host_files(host);
+    let queries = queries(host, &files, &[], limit).await;
+    let found: Vec<IpAddr> = queries.iter().flat_map(|query| query.result.addresses()).copied().collect();
+    let trouble = queries.iter().find(|query| !matches!(query.result, QueryResult::Addresses { .. }));
     match trouble {
-        Some(trouble) if found.is_empty() => Err(trouble),
-        _ if found.is_empty() => Err(format!("{host} has no address")),
-        _ => Ok(found),
+        Some(query) if found.is_empty() => {
+            Err(format!("{host}: {} from {}", told(&query.result), query.server))
+        }
+        None if found.is_empty() => Err(format!("{host} has no address")),
+        Some(_) | None => Ok(found),
     }
 }
 
@@ -76,6 +118,7 @@ fn told(result: &QueryResult) -> String {
         QueryResult::Nxdomain => "NXDOMAIN".to_owned(),
         QueryResult::Servfail => "SERVFAIL".to_owned(),
         QueryResult::Refused => "REFUSED".to_owned(),
+        QueryResult::NotRecursive => "a referral".to_owned(),
         QueryResult::OtherCode { rcode } => format!("response code {rcode}"),
         QueryResult::Truncated { detail } => format!("a truncated answer ({detail})"),
         QueryResult::Timeout => "no answer".to_owned(),
@@ -87,179 +130,13 @@ fn told(result: &QueryResult) -> String {
 /// Resolvers that are reached over the network. A stub on this machine (127.0.0.53) answers
 /// whether or not anything leaves it.
 pub fn off_host_resolvers(local_addresses: &[IpAddr]) -> Vec<SocketAddr> {
-    off_host(system::resolvers(), local_addresses)
+    off_host(files::servers(), local_addresses)
 }
 
 fn off_host(mut resolvers: Vec<SocketAddr>, local_addresses: &[IpAddr]) -> Vec<SocketAddr> {
-    resolvers.extend([VPC_RESOLVER, VPC_RESOLVER_IPV6]);
+    resolvers.extend([VPC_RESOLVER, VPC_RESOLVER_IPV6].map(|ip| SocketAddr::new(ip, PORT)));
     resolvers.retain(|resolver| !resolver.ip().is_loopback() && !local_addresses.contains(&resolver.ip()));
     resolvers
-}
-
-/// As the C library does it: in the order of `resolv.conf`, on to the next server when one is
-/// silent or says that it cannot. Every server that was asked is in the evidence.
-async fn ask_system(host: &str, query_type: QueryType, deadline: Instant) -> Vec<Query> {
-    let servers = system::resolvers();
-    let mut queries = Vec::new();
-    for (position, server) in servers.iter().enumerate() {
-        let left = u32::try_from(servers.len() - position).unwrap_or(1);
-        let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
-        let answer = ask(*server, Resolver::System, host, query_type, until).await;
-        let conclusive = matches!(answer.result, QueryResult::Addresses { .. } | QueryResult::Nxdomain);
-        queries.push(answer);
-        if conclusive {
-            break;
-        }
-    }
-    queries
-}
-
-async fn ask(
-    server: SocketAddr,
-    resolver: Resolver,
-    host: &str,
-    query_type: QueryType,
-    deadline: Instant,
-) -> Query {
-    let started = Instant::now();
-    let provider = Sockets::default();
-    let mut transport = Transport::Udp;
-    let mut result = match query(host, query_type) {
-        Ok((query, options)) => {
-            let over_udp = ask_udp(server, query.clone(), options, deadline, &provider).await;
-            match over_udp {
-                Ok(response) if response.metadata.truncation => {
-                    transport = Transport::Tcp;
-                    match ask_tcp(server, query, options, deadline).await {
-                        Ok(response) => read(&response, host, query_type),
-                        Err(error) => QueryResult::Truncated { detail: format!("over TCP: {error}") },
-                    }
-                }
-                Ok(response) => read(&response, host, query_type),
-                Err(error) => reply_of(&error),
-            }
-        }
-        Err(error) => QueryResult::Invalid { detail: words(&error) },
-    };
-    if let QueryResult::Addresses { addresses, .. } = &result
-        && addresses.len() > MOST_ADDRESSES
-    {
-        let detail = format!("{} addresses, more than {MOST_ADDRESSES}", addresses.len());
-        result = QueryResult::Invalid { detail };
-    }
-    let retransmitted = provider.opened() > 1;
-    Query { server, resolver, query_type, transport, retransmitted, took: started.elapsed(), result }
-}
-
-fn query(host: &str, query_type: QueryType) -> Result<(DnsQuestion, DnsRequestOptions), NetError> {
-    // With the dot: a search list must not lead elsewhere.
-    let mut name = Name::from_str_relaxed(host)?;
-    name.set_fqdn(true);
-    let record_type = match query_type {
-        QueryType::A => RecordType::A,
-        QueryType::Aaaa => RecordType::AAAA,
-    };
-    let mut options = DnsRequestOptions::default();
-    options.use_edns = true;
-    options.edns_payload_len = UDP_PAYLOAD;
-    options.recursion_desired = true;
-    Ok((DnsQuestion::query(name, record_type), options))
-}
-
-async fn ask_udp(
-    server: SocketAddr,
-    query: DnsQuestion,
-    mut options: DnsRequestOptions,
-    deadline: Instant,
-    provider: &Sockets,
-) -> Result<DnsResponse, NetError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // A third of the time for the first datagram, two for the second: late answers to the
-    // first are still heard.
-    options.retry_interval = left / 3;
-    let exchange: DnsExchange<Sockets> = UdpClientStream::builder(server, provider.clone())
-        .with_timeout(Some(left))
-        .with_max_retries(2) // Datagrams in all, whatever the name says.
-        .with_retry_interval_floor(0)
-        .with_os_port_selection(true)
-        .exchange();
-    match timeout_at(deadline, exchange.lookup(query, options).first_answer()).await {
-        Ok(response) => response,
-        Err(_) => Err(NetError::Timeout),
-    }
-}
-
-async fn ask_tcp(
-    server: SocketAddr,
-    query: DnsQuestion,
-    options: DnsRequestOptions,
-    deadline: Instant,
-) -> Result<DnsResponse, NetError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // Outlives the exchange: it owns the task that drives the connection.
-    let provider = TokioRuntimeProvider::default();
-    let asking = async {
-        let exchange = TcpClientStream::exchange(server, None, left, Some(1), provider.clone()).await?;
-        exchange.lookup(query, options).first_answer().await
-    };
-    match timeout_at(deadline, asking).await {
-        Ok(response) => response,
-        Err(_) => Err(NetError::Timeout),
-    }
-}
-
-fn read(response: &DnsResponse, host: &str, query_type: QueryType) -> QueryResult {
-    match response.metadata.response_code {
-        ResponseCode::NoError => {}
-        ResponseCode::NXDomain => return QueryResult::Nxdomain,
-        ResponseCode::ServFail => return QueryResult::Servfail,
-        ResponseCode::Refused => return QueryResult::Refused,
-        other => return QueryResult::OtherCode { rcode: other.into() },
-    }
-    if response.metadata.truncation {
-        return QueryResult::Truncated { detail: "even over TCP".to_owned() };
-    }
-    let Ok(mut owner) = Name::from_str_relaxed(host) else {
-        return QueryResult::Invalid { detail: format!("{host} is no name") };
-    };
-    owner.set_fqdn(true);
-    let mut aliases = Vec::new();
-    let mut ttl: Option<u32> = None;
-    let mut shorten = |record: u32| ttl = Some(ttl.map_or(record, |ttl| ttl.min(record)));
-    while aliases.len() < LONGEST_CHAIN {
-        let alias = response.answers.iter().find_map(|record| match &record.data {
-            RData::CNAME(target) if record.name == owner => Some((target.0.clone(), record.ttl)),
-            _ => None,
-        });
-        let Some((target, seconds)) = alias else { break };
-        shorten(seconds);
-        aliases.push(target.to_string());
-        owner = target;
-    }
-    let mut addresses = Vec::new();
-    for record in response.answers.iter().filter(|record| record.name == owner) {
-        let address = match (&record.data, query_type) {
-            (RData::A(ip), QueryType::A) => IpAddr::V4(ip.0),
-            (RData::AAAA(ip), QueryType::Aaaa) => IpAddr::V6(ip.0),
-            _ => continue,
-        };
-        shorten(record.ttl);
-        addresses.push(address);
-    }
-    // Servers rotate them, which says nothing.
-    addresses.sort_unstable();
-    QueryResult::Addresses { addresses, ttl, aliases }
-}
-
-fn reply_of(error: &NetError) -> QueryResult {
-    match error {
-        NetError::Timeout => QueryResult::Timeout,
-        NetError::Io(error) if error.kind() == io::ErrorKind::TimedOut => QueryResult::Timeout,
-        NetError::Io(error) => QueryResult::Unreachable { detail: words(error.as_ref()) },
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => QueryResult::Servfail,
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => QueryResult::Refused,
-        other => QueryResult::Invalid { detail: words(other) },
-    }
 }
 
 #[cfg(test)]
@@ -270,7 +147,8 @@ mod tests {
     fn a_resolver_on_this_host_vouches_for_nothing() {
         let local_addresses: IpAddr = "10.0.1.23".parse().unwrap();
         let system = ["127.0.0.53:53", "10.0.1.23:53", "10.0.0.2:53"].map(|server| server.parse().unwrap());
+        let vpc = [VPC_RESOLVER, VPC_RESOLVER_IPV6].map(|ip| SocketAddr::new(ip, PORT));
         let kept = off_host(system.to_vec(), &[local_addresses]);
-        assert_eq!(kept, ["10.0.0.2:53".parse().unwrap(), VPC_RESOLVER, VPC_RESOLVER_IPV6]);
+        assert_eq!(kept, ["10.0.0.2:53".parse().unwrap(), vpc[0], vpc[1]]);
     }
 }

@@ -178,11 +178,14 @@ pub fn query(resolver: Resolver, query_type: QueryType, result: QueryResult) -> 
         Resolver::Vpc => "169.254.169.253:53",
     };
     Query {
+        name: None,
         server: server.parse().unwrap(),
         resolver,
         query_type,
         transport: Transport::Udp,
         retransmitted: false,
+        edns_refused: false,
+        alias_last: false,
         took: ms(1.1),
         result,
     }
@@ -201,10 +204,10 @@ pub fn dns(outcome: Outcome, resolved: &[(&str, Scope)]) -> Observation {
     let queries = [Resolver::System, Resolver::Vpc].map(|resolver| {
         [query(resolver, QueryType::A, addresses(&ips)), query(resolver, QueryType::Aaaa, addresses(&[]))]
     });
-    let evidence = DnsEvidence { host: HOST.into(), queries: queries.concat(), hosts_file: vec![] };
+    let evidence = DnsEvidence::of(HOST, queries.concat());
     let mut observation = observed(step(Step::Dns), outcome, Evidence::Dns(evidence));
     observation.took = ms(1.2);
-    observation.phases = vec![(Phase::Query, ms(1.1))];
+    observation.phases = vec![(Phase::Lookup, ms(1.5)), (Phase::Query, ms(1.1))];
     observation.addresses = resolved
         .iter()
         .map(|(text, scope)| {
@@ -219,8 +222,7 @@ pub fn unresolved(reason: Reason, result: &QueryResult) -> Observation {
     let mut observation = dns(Outcome::Fail(reason), &[]);
     let queries = [Resolver::System, Resolver::Vpc]
         .map(|resolver| [QueryType::A, QueryType::Aaaa].map(|kind| query(resolver, kind, result.clone())));
-    observation.evidence =
-        Evidence::Dns(DnsEvidence { host: HOST.into(), queries: queries.concat(), hosts_file: vec![] });
+    observation.evidence = Evidence::Dns(DnsEvidence::of(HOST, queries.concat()));
     observation
 }
 

@@ -1,55 +1,72 @@
 //! `<endpoint>/dns`: every address that applications are told lies where an endpoint can be.
+//! The lookup decides; what the name servers say explains a lookup that failed, and counts itself
+//! only where each lookup may start at another of them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::Judgment;
 use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
-    Address, DnsEvidence, Outcome, Phase, Query, QueryResult, QueryType, Reason, Resolver,
+    Address, DnsEvidence, EaiCode, LookupError, LookupResult, Outcome, Phase, Query, QueryResult, QueryType,
+    Reason, Resolver,
 };
 use crate::plan::Endpoint;
 
-/// `missing_families` are the families that the instance has no address of.
+/// `missing_families` are those that the instance has no address of.
 pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpoint) -> Judgment {
-    let addresses = addresses(evidence, missing_families, endpoint);
-    let outcome = [
-        of_addresses(&addresses),
-        of_replies(evidence, &addresses),
-        of_agreement(evidence, endpoint.require_agreement),
-    ];
-    // Addresses come first: a public one says more than the resolver's silence beside it.
-    let outcome = Outcome::worst(outcome.into_iter().flatten()).unwrap_or(Outcome::Fail(Reason::NoAddress));
+    let judge = |ips: &[IpAddr]| judge(ips, missing_families, endpoint);
+    let looked_up = evidence.lookup.addresses();
+    let addresses: Vec<Address> = judge(looked_up)
+        .into_iter()
+        .map(|(ip, outcome)| Address {
+            ip,
+            scope: endpoint.network.scope(ip),
+            outcome,
+            phases: query_phase(evidence, ip),
+        })
+        .collect();
+    let outcome = if evidence.files.unreadable().next().is_some() {
+        // Applications that may read the file are told something else, or nothing.
+        Outcome::Inconclusive(Reason::LookupFailed)
+    } else {
+        let of_lookup = match &evidence.lookup.result {
+            LookupResult::Addresses { .. } => of_addresses(&judge(looked_up)),
+            _ => Some(of_failure(evidence)),
+        };
+        // Servers of two kinds first: which one this lookup met is chance. Then the addresses: a
+        // public one says more than a resolver that differs.
+        let outcomes =
+            [of_rotation(evidence, judge), of_lookup, of_agreement(evidence, endpoint.require_agreement)];
+        Outcome::worst(outcomes.into_iter().flatten()).unwrap_or(Outcome::Fail(Reason::NoAddress))
+    };
     Judgment { outcome, addresses }
 }
 
-fn addresses(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpoint) -> Vec<Address> {
-    let told: BTreeSet<IpAddr> =
-        evidence.hosts_file.iter().copied().chain(told_by(evidence, Resolver::System)).collect();
+fn query_phase(evidence: &DnsEvidence, ip: IpAddr) -> Vec<(Phase, Duration)> {
+    let said = |query: &&Query| query.resolver == Resolver::System && query.result.addresses().contains(&ip);
+    evidence.queries.iter().find(said).map(|query| (Phase::Query, query.took)).into_iter().collect()
+}
+
+/// Each address once, in order, with its outcome.
+fn judge(ips: &[IpAddr], missing_families: &[Family], endpoint: &Endpoint) -> Vec<(IpAddr, Outcome)> {
+    let ips: BTreeSet<IpAddr> = ips.iter().copied().collect();
     let usable = |ip: &IpAddr| !missing_families.contains(&Family::of(*ip));
-    let any_usable = told.iter().any(usable);
-    told.iter()
+    let any_usable = ips.iter().any(usable);
+    ips.iter()
         .map(|&ip| {
             let scope = endpoint.network.scope(ip);
-            let phases = evidence
-                .queries
-                .iter()
-                .find(|query| query.resolver == Resolver::System && query.result.addresses().contains(&ip))
-                .map(|query| vec![(Phase::Query, query.took)]);
-            // Nobody here can go there, so it harms nobody, as long as there is another. Loopback
-            // is always there.
+            // No program on this host can go there, so it does no harm, as long as there is
+            // another. Loopback is always there.
             let beside = any_usable && !usable(&ip) && scope != Scope::Special;
-            Address {
-                ip,
-                scope,
-                outcome: if beside {
-                    Outcome::Skipped(Reason::FamilyUnavailable)
-                } else {
-                    of_scope(scope, &endpoint.network, endpoint.gateway)
-                },
-                phases: phases.unwrap_or_default(),
-            }
+            let outcome = if beside {
+                Outcome::Skipped(Reason::FamilyUnavailable)
+            } else {
+                of_scope(scope, &endpoint.network, endpoint.gateway)
+            };
+            (ip, outcome)
         })
         .collect()
 }
@@ -68,26 +85,71 @@ fn of_scope(scope: Scope, network: &Network, gateway: bool) -> Outcome {
     }
 }
 
-fn of_addresses(addresses: &[Address]) -> Option<Outcome> {
-    let worst = Outcome::worst(addresses.iter().map(|address| address.outcome))?;
-    let mixed = addresses.iter().any(|address| address.outcome == Outcome::Pass);
+fn of_addresses(addresses: &[(IpAddr, Outcome)]) -> Option<Outcome> {
+    let worst = Outcome::worst(addresses.iter().map(|(_, outcome)| *outcome))?;
+    let mixed = addresses.iter().any(|(_, outcome)| *outcome == Outcome::Pass);
     match worst {
         Outcome::Fail(_) if mixed => Some(Outcome::Fail(Reason::MixedAddresses)),
         Outcome::Fail(_) | Outcome::Inconclusive(_) | Outcome::Skipped(_) | Outcome::Pass => Some(worst),
     }
 }
 
-/// A question that got no usable reply fails the check, even beside one that did: half of
-/// what an application asks stays open.
-fn of_replies(evidence: &DnsEvidence, addresses: &[Address]) -> Option<Outcome> {
-    let reasons = [QueryType::A, QueryType::Aaaa].map(|query_type| match last_answer(evidence, query_type) {
-        None => Some(Reason::ResolverUnreachable),
-        Some(query) => reason_of(&query.result),
-    });
-    if let Some(reason) = reasons.into_iter().flatten().next() {
-        return Some(Outcome::Fail(reason));
+/// Why a lookup returned no address, as far as the name servers explain it.
+fn of_failure(evidence: &DnsEvidence) -> Outcome {
+    match &evidence.lookup.result {
+        LookupResult::Addresses { .. } => Outcome::Fail(Reason::NoAddress),
+        LookupResult::Error(error) if is_for_want_of_resources(error) => {
+            Outcome::Inconclusive(Reason::LookupFailed)
+        }
+        LookupResult::Error(_) => Outcome::Fail(by_servers(evidence).unwrap_or(Reason::LookupFailed)),
+        LookupResult::TimedOut => {
+            // What an answer at once does not explain.
+            let slow = [Reason::QueryTimeout, Reason::ResolverUnreachable, Reason::Truncated];
+            let silent = by_servers(evidence).filter(|reason| slow.contains(reason));
+            Outcome::Fail(silent.unwrap_or(Reason::LookupTimeout))
+        }
+        LookupResult::Crashed { end } if end.is_by_the_library() => Outcome::Fail(Reason::LookupFailed),
+        LookupResult::Crashed { .. } | LookupResult::TooManyAddresses { .. } => {
+            Outcome::Inconclusive(Reason::LookupFailed)
+        }
+        LookupResult::NotRun { .. } => Outcome::Inconclusive(Reason::LookupTimeout),
     }
-    addresses.is_empty().then_some(Outcome::Fail(Reason::NoAddress))
+}
+
+/// This process ran out of something; applications may have it.
+fn is_for_want_of_resources(error: &LookupError) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.code == EaiCode::Memory || matches!(error.errno, Some(ENOMEM | ENFILE | EMFILE))
+}
+
+/// What the listed servers have instead of an address, where the library asks them at all.
+fn by_servers(evidence: &DnsEvidence) -> Option<Reason> {
+    let files = &evidence.files;
+    // Where no line names a server, the one that was asked is a default.
+    let no_server = files.ignored_servers().next().is_some() && files.is_behind_stub();
+    if !files.asks_dns() || no_server {
+        return None;
+    }
+    let words = [QueryType::A, QueryType::Aaaa].map(|query_type| last_word(evidence, query_type));
+    let has_address = words.iter().flatten().any(|result| !result.addresses().is_empty());
+    let reason = words.iter().flatten().find_map(|result| reason_of(result));
+    let answered = words.iter().any(Option::is_some);
+    if has_address || !answered { None } else { Some(reason.unwrap_or(Reason::NoAddress)) }
+}
+
+/// The library asks the servers in turn until one is conclusive.
+fn last_word(evidence: &DnsEvidence, query_type: QueryType) -> Option<&QueryResult> {
+    let mut results =
+        absolute(evidence).filter(|query| query.query_type == query_type).map(|query| &query.result);
+    let first = results.clone().next();
+    results.find(|result| result.is_conclusive()).or(first)
+}
+
+/// What the listed servers say of the name itself.
+fn absolute(evidence: &DnsEvidence) -> impl Iterator<Item = &Query> + Clone {
+    evidence.queries.iter().filter(|query| query.resolver == Resolver::System && query.name.is_none())
 }
 
 fn reason_of(result: &QueryResult) -> Option<Reason> {
@@ -97,10 +159,41 @@ fn reason_of(result: &QueryResult) -> Option<Reason> {
         QueryResult::Servfail | QueryResult::OtherCode { .. } | QueryResult::Invalid { .. } => {
             Some(Reason::ServerFailure)
         }
-        QueryResult::Refused => Some(Reason::QueryRefused),
+        QueryResult::Refused | QueryResult::NotRecursive => Some(Reason::QueryRefused),
         QueryResult::Truncated { .. } => Some(Reason::Truncated),
         QueryResult::Timeout => Some(Reason::QueryTimeout),
         QueryResult::Unreachable { .. } => Some(Reason::ResolverUnreachable),
+    }
+}
+
+/// Under `rotate` each lookup starts at another server, so that one lookup has not seen what the
+/// next is told.
+fn of_rotation(
+    evidence: &DnsEvidence,
+    judge: impl Fn(&[IpAddr]) -> Vec<(IpAddr, Outcome)>,
+) -> Option<Outcome> {
+    if !evidence.files.rotates() || evidence.lookup.addresses().is_empty() {
+        return None;
+    }
+    let of_server = |server| {
+        let answers = absolute(evidence).filter(|query| query.server == server);
+        let answers: Vec<&Query> = answers.filter(|query| query.result.is_conclusive()).collect();
+        let ips: Vec<IpAddr> = answers.iter().flat_map(|query| query.result.addresses()).copied().collect();
+        let negative =
+            || answers.iter().find_map(|query| reason_of(&query.result)).unwrap_or(Reason::NoAddress);
+        // Both questions answered, and no address: a lookup that starts here fails.
+        of_addresses(&judge(&ips)).or_else(|| (answers.len() == 2).then(|| Outcome::Fail(negative())))
+    };
+    let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
+    let outcomes: Vec<Outcome> =
+        of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
+    let passes = outcomes.contains(&Outcome::Pass);
+    let worst = Outcome::worst(outcomes)?;
+    let is_of_addresses = !matches!(worst.reason(), Some(Reason::NameNotFound | Reason::NoAddress));
+    match worst {
+        Outcome::Fail(_) if passes && is_of_addresses => Some(Outcome::Fail(Reason::MixedAddresses)),
+        Outcome::Fail(_) if !passes => None,
+        worst => Some(worst),
     }
 }
 
@@ -108,52 +201,35 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
     if !required {
         return None;
     }
-    let replies = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
-    let answered: Vec<QueryType> =
-        replies.filter(|query| is_definite(&query.result)).map(|query| query.query_type).collect();
-    if !answered.contains(&QueryType::A) || !answered.contains(&QueryType::Aaaa) {
+    let answers = || evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
+    let answered =
+        |query_type| answers().any(|query| query.query_type == query_type && query.result.is_conclusive());
+    if !answered(QueryType::A) || !answered(QueryType::Aaaa) {
         return Some(Outcome::Inconclusive(Reason::ResolversDisagree));
     }
-    let system: BTreeSet<IpAddr> = told_by(evidence, Resolver::System).collect();
-    let vpc: BTreeSet<IpAddr> = told_by(evidence, Resolver::Vpc).collect();
+    let system: BTreeSet<IpAddr> = evidence.lookup.addresses().iter().copied().collect();
+    let vpc: BTreeSet<IpAddr> = answers().flat_map(|query| query.result.addresses()).copied().collect();
     (system != vpc).then_some(Outcome::Fail(Reason::ResolversDisagree))
-}
-
-fn is_definite(result: &QueryResult) -> bool {
-    matches!(result, QueryResult::Addresses { .. } | QueryResult::Nxdomain)
-}
-
-fn told_by(evidence: &DnsEvidence, resolver: Resolver) -> impl Iterator<Item = IpAddr> {
-    evidence
-        .queries
-        .iter()
-        .filter(move |query| query.resolver == resolver)
-        .flat_map(|query| query.result.addresses().iter().copied())
-}
-
-/// The system's servers are asked in turn until one answers: the last word counts.
-fn last_answer(evidence: &DnsEvidence, query_type: QueryType) -> Option<&Query> {
-    evidence
-        .queries
-        .iter()
-        .rfind(|query| query.resolver == Resolver::System && query.query_type == query_type)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::net::SocketAddr;
 
     use super::*;
-    use crate::observation::Transport;
+    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd, Transport};
     use crate::verdict::tests::endpoint;
 
     fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
         Query {
+            name: None,
             server: "10.0.0.2:53".parse().unwrap(),
             resolver,
             query_type,
             transport: Transport::Udp,
             retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
             took: Duration::from_millis(1),
             result,
         }
@@ -167,7 +243,7 @@ mod tests {
     fn evidence(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
         let queries =
             vec![answer(Resolver::System, QueryType::A, a), answer(Resolver::System, QueryType::Aaaa, aaaa)];
-        DnsEvidence { host: "monitoring.us-east-1.amazonaws.com".into(), queries, hosts_file: vec![] }
+        DnsEvidence::of("monitoring.us-east-1.amazonaws.com", queries)
     }
 
     fn judged(evidence: &DnsEvidence) -> Outcome {
@@ -214,29 +290,84 @@ mod tests {
         assert_eq!(ipv6, Some(Outcome::Skipped(Reason::FamilyUnavailable)));
     }
 
+    fn failing(evidence: DnsEvidence, result: LookupResult) -> DnsEvidence {
+        DnsEvidence { lookup: Lookup { result, ..evidence.lookup.clone() }, ..evidence }
+    }
+
+    fn error(code: EaiCode) -> LookupResult {
+        LookupResult::Error(LookupError { code, errno: None, message: "it fails".into() })
+    }
+
     #[test]
-    fn each_kind_of_silence_has_its_reason_on_either_question() {
+    fn a_failed_lookup_has_the_reason_that_the_servers_give() {
         let detail = String::new;
-        for (result, reason) in [
+        for (reply, reason) in [
             (QueryResult::Nxdomain, Reason::NameNotFound),
             (QueryResult::Servfail, Reason::ServerFailure),
             (QueryResult::OtherCode { rcode: 4 }, Reason::ServerFailure),
             (QueryResult::Invalid { detail: detail() }, Reason::ServerFailure),
             (QueryResult::Refused, Reason::QueryRefused),
+            (QueryResult::NotRecursive, Reason::QueryRefused),
             (QueryResult::Truncated { detail: detail() }, Reason::Truncated),
             (QueryResult::Timeout, Reason::QueryTimeout),
             (QueryResult::Unreachable { detail: detail() }, Reason::ResolverUnreachable),
         ] {
-            assert_eq!(judged(&evidence(result.clone(), result.clone())), Outcome::Fail(reason));
-            assert_eq!(judged(&evidence(told(INSIDE), result.clone())), Outcome::Fail(reason));
-            assert_eq!(judged(&evidence(result, told(&[]))), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(reply.clone(), reply.clone())), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(reply.clone(), told(&[]))), Outcome::Fail(reason));
+            assert_eq!(judged(&evidence(told(INSIDE), reply.clone())), Outcome::Pass, "applications work");
+            let fails = failing(evidence(told(INSIDE), reply), error(EaiCode::Again));
+            assert_eq!(judged(&fails), Outcome::Fail(Reason::LookupFailed), "the servers have it");
         }
-        assert_eq!(
-            judged(&evidence(QueryResult::Timeout, QueryResult::Refused)),
-            Outcome::Fail(Reason::QueryTimeout)
-        );
-        let unasked = DnsEvidence { queries: vec![], ..evidence(told(&[]), told(&[])) };
-        assert_eq!(judged(&unasked), Outcome::Fail(Reason::ResolverUnreachable));
+        let mixed = evidence(QueryResult::Timeout, QueryResult::Refused);
+        assert_eq!(judged(&mixed), Outcome::Fail(Reason::QueryTimeout));
+    }
+
+    #[test]
+    fn a_lookup_that_no_server_explains_has_a_reason_of_its_own() {
+        use Outcome::{Fail, Inconclusive};
+        let crashed = |signal| LookupResult::Crashed { end: ProcessEnd::Signal(signal) };
+        let not_run = LookupResult::NotRun { because: NotRun::Busy };
+        for (result, outcome) in [
+            (error(EaiCode::NoName), Fail(Reason::LookupFailed)),
+            (error(EaiCode::Memory), Inconclusive(Reason::LookupFailed)),
+            (LookupResult::TimedOut, Fail(Reason::LookupTimeout)),
+            (crashed(11), Fail(Reason::LookupFailed)),
+            (crashed(9), Inconclusive(Reason::LookupFailed)),
+            (LookupResult::TooManyAddresses { count: 257 }, Inconclusive(Reason::LookupFailed)),
+            (not_run, Inconclusive(Reason::LookupTimeout)),
+        ] {
+            let evidence = failing(evidence(told(INSIDE), told(&[])), result);
+            assert_eq!(judged(&evidence), outcome, "{:?}", evidence.lookup);
+        }
+        let silent = failing(evidence(QueryResult::Timeout, QueryResult::Timeout), LookupResult::TimedOut);
+        assert_eq!(judged(&silent), Fail(Reason::QueryTimeout));
+    }
+
+    #[test]
+    fn servers_that_the_library_does_not_ask_explain_nothing() {
+        let mut files_only = evidence(QueryResult::Nxdomain, QueryResult::Nxdomain);
+        files_only.files.sources = vec!["files".into()];
+        assert_eq!(judged(&files_only), Outcome::Fail(Reason::LookupFailed));
+        let mut crlf = evidence(QueryResult::Timeout, QueryResult::Timeout);
+        crlf.files.servers = vec!["127.0.0.1:53".parse().unwrap()];
+        assert_eq!(judged(&crlf), Outcome::Fail(Reason::QueryTimeout), "a resolver on this host");
+        let why = "it ends in CR LF, as on Windows";
+        crlf.files.problems = vec![FileProblem::IgnoredServer { path: "/etc/resolv.conf", line: 1, why }];
+        assert_eq!(judged(&crlf), Outcome::Fail(Reason::LookupFailed));
+    }
+
+    #[test]
+    fn a_file_that_only_others_may_read_leaves_every_answer_open() {
+        let error = "permission denied".to_owned();
+        let problem = FileProblem::Unreadable { path: "/etc/hosts", error, mode: Some(0o600) };
+        for mut evidence in [
+            evidence(told(INSIDE), told(&[])),
+            evidence(told(&["203.0.113.20"]), told(&[])),
+            evidence(QueryResult::Nxdomain, QueryResult::Nxdomain),
+        ] {
+            evidence.files.problems = vec![problem.clone()];
+            assert_eq!(judged(&evidence), Outcome::Inconclusive(Reason::LookupFailed));
+        }
     }
 
     #[test]
@@ -245,12 +376,39 @@ mod tests {
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::PublicAddress));
     }
 
+    /// Two servers of which the lookup met the first.
+    fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
+        let mut evidence = evidence(told(INSIDE), told(&[]));
+        let second: SocketAddr = "10.0.1.53:53".parse().unwrap();
+        for (query_type, result) in [(QueryType::A, a), (QueryType::Aaaa, aaaa)] {
+            evidence.queries.push(Query { server: second, ..answer(Resolver::System, query_type, result) });
+        }
+        evidence.files.servers.push(second);
+        evidence
+    }
+
     #[test]
-    fn the_last_server_asked_has_the_last_word() {
-        let mut evidence = evidence(QueryResult::Timeout, QueryResult::Timeout);
-        evidence.queries.push(answer(Resolver::System, QueryType::A, told(INSIDE)));
-        evidence.queries.push(answer(Resolver::System, QueryType::Aaaa, told(&[])));
-        assert_eq!(judged(&evidence), Outcome::Pass);
+    fn another_server_counts_only_where_lookups_start_there() {
+        let detail = String::new;
+        for (a, aaaa, reason) in [
+            (told(&["203.0.113.20"]), told(&[]), Some(Reason::MixedAddresses)),
+            (told(INSIDE), told(&["2001:db8:ffff::20"]), Some(Reason::MixedAddresses)),
+            (QueryResult::Nxdomain, QueryResult::Nxdomain, Some(Reason::NameNotFound)),
+            (told(&[]), told(&[]), Some(Reason::NoAddress)),
+            (told(&["10.0.1.57"]), told(&[]), None),
+            // The library goes on to the next.
+            (QueryResult::Timeout, QueryResult::Timeout, None),
+            (QueryResult::Servfail, QueryResult::Refused, None),
+            (QueryResult::Unreachable { detail: detail() }, QueryResult::NotRecursive, None),
+        ] {
+            let mut evidence = two_servers(a, aaaa);
+            assert_eq!(judged(&evidence), Outcome::Pass, "{evidence:?}");
+            evidence.files.rotate = true;
+            let outcome = reason.map_or(Outcome::Pass, Outcome::Fail);
+            assert_eq!(judged(&evidence), outcome, "{evidence:?}");
+            evidence.files.sources = vec!["files".into()];
+            assert_eq!(judged(&evidence), Outcome::Pass, "DNS is not asked");
+        }
     }
 
     #[test]
@@ -277,10 +435,19 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_file_entry_is_what_applications_get() {
-        let mut evidence = evidence(told(INSIDE), told(&[]));
-        evidence.hosts_file = vec!["203.0.113.20".parse().unwrap()];
-        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses));
+    fn the_lookup_decides_whatever_the_servers_say() {
+        use Outcome::{Fail, Pass};
+        let public = ["203.0.113.20"];
+        for (looked_up, by_servers, outcome) in [
+            (INSIDE, &public[..], Pass),
+            (&public[..], INSIDE, Fail(Reason::PublicAddress)),
+            (&["10.0.1.57", "203.0.113.20"], INSIDE, Fail(Reason::MixedAddresses)),
+        ] {
+            let addresses = looked_up.iter().map(|ip| ip.parse().unwrap()).collect();
+            let evidence =
+                failing(evidence(told(by_servers), told(&[])), LookupResult::Addresses { addresses });
+            assert_eq!(judged(&evidence), outcome, "{looked_up:?} {by_servers:?}");
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::check::Family;
 use crate::network::{Network, Scope, operator};
 use crate::observation::{
     Address, AwsError, CallEvidence, Connection, Control, ControlKind, DnsEvidence, EgressEvidence,
-    EgressProbe, IcmpSocket, Outcome, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType,
-    Reason, Resolver, SendError, Transport,
+    EgressProbe, IcmpSocket, LookupResult, Outcome, ProbeError, ProbeResult, Protocol, Query, QueryResult,
+    QueryType, Reason, Resolver, SendError, Transport,
 };
 use crate::plan::{Egress, Endpoint};
 
@@ -75,11 +75,14 @@ fn query_result() -> impl Strategy<Value = QueryResult> {
 fn answer() -> impl Strategy<Value = Query> {
     let who = (select(vec![Resolver::System, Resolver::Vpc]), select(vec![QueryType::A, QueryType::Aaaa]));
     (who, query_result()).prop_map(|((resolver, query_type), result)| Query {
+        name: None,
         server: "10.0.0.2:53".parse().unwrap(),
         resolver,
         query_type,
         transport: Transport::Udp,
         retransmitted: false,
+        edns_refused: false,
+        alias_last: false,
         took: Duration::ZERO,
         result,
     })
@@ -223,9 +226,11 @@ proptest! {
 
     #[test]
     fn names_pass_only_when_every_address_that_can_be_used_is_inside(
-        queries in vec(answer(), 0..8), hosts_file in vec(ip(), 0..2), endpoint in known_or_not(), missing_families in vec(select(Family::BOTH.to_vec()), 0..2)
+        queries in vec(answer(), 0..8), looked_up in vec(ip(), 0..4), rotate in any::<bool>(), endpoint in known_or_not(), missing_families in vec(select(Family::BOTH.to_vec()), 0..2)
     ) {
-        let evidence = DnsEvidence { host: "monitoring.us-east-1.amazonaws.com".into(), queries, hosts_file };
+        let mut evidence = DnsEvidence::of("monitoring.us-east-1.amazonaws.com", queries);
+        evidence.lookup.result = LookupResult::Addresses { addresses: looked_up };
+        evidence.files.rotate = rotate;
         let judgment = dns(&evidence, &missing_families, &endpoint);
         let harmless = |ip: IpAddr| {
             let scope = endpoint.network.scope(ip);
@@ -234,11 +239,10 @@ proptest! {
         if judgment.outcome == Outcome::Pass {
             prop_assert!(judgment.addresses.iter().any(|address| endpoint.network.scope(address.ip).is_inside()));
             prop_assert!(judgment.addresses.iter().all(|address| harmless(address.ip)));
-            let told = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);
-            for answer in told {
-                if let QueryResult::Addresses { addresses, .. } = &answer.result {
-                    prop_assert!(addresses.iter().all(|ip| harmless(*ip)));
-                }
+            prop_assert!(evidence.lookup.addresses().iter().all(|ip| harmless(*ip)));
+            let told = evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
+            for query in told.filter(|_| rotate) {
+                prop_assert!(query.result.addresses().iter().all(|ip| harmless(*ip)));
             }
         }
     }

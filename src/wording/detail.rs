@@ -3,10 +3,11 @@
 
 use super::egress;
 use super::failure::{clock_error, query_failure, with_detail};
+use super::lookup::lookup;
 use super::text::{clean, clock_time, duration, list, phases};
 use crate::observation::{
-    Address, CallEvidence, Certificate, Connection, DnsEvidence, EgressEvidence, Evidence, Observation,
-    Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
+    Address, CallEvidence, Certificate, Connection, DnsEvidence, EgressEvidence, Evidence, LookupResult,
+    Observation, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
 };
 
 /// What a person still reads. The JSON report has everything.
@@ -33,9 +34,23 @@ pub fn lines(observation: &Observation) -> Vec<String> {
 }
 
 fn dns(evidence: &DnsEvidence) -> Vec<String> {
-    let mut lines: Vec<String> = evidence.queries.iter().map(query).collect();
-    if !evidence.hosts_file.is_empty() {
-        lines.push(format!("/etc/hosts: {}", list(&evidence.hosts_file)));
+    let after = match evidence.lookup.result {
+        LookupResult::TimedOut => String::new(),
+        _ => format!(", after {}", duration(evidence.lookup.took)),
+    };
+    let mut lines = vec![format!("lookup: getaddrinfo {}{after}", lookup(&evidence.lookup))];
+    lines.extend(evidence.queries.iter().map(query));
+    let files = &evidence.files;
+    lines.extend(
+        files.hosts.iter().map(|entry| format!("/etc/hosts, line {}: {}", entry.line, entry.address)),
+    );
+    lines.extend(files.problems.iter().map(ToString::to_string));
+    if files.is_behind_stub() {
+        let upstreams = match files.upstreams.as_slice() {
+            [] => String::new(),
+            upstreams => format!(", which asks {}", list(upstreams)),
+        };
+        lines.push(format!("resolv.conf lists only the resolver on this host{upstreams}"));
     }
     lines
 }
@@ -53,8 +68,14 @@ fn query(query: &Query) -> String {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
     };
-    let again = if query.retransmitted { ", sent twice" } else { "" };
-    let server = format!("{query_type} query: {} ({whose} resolver, {transport}{again})", query.server);
+    let notes = [
+        query.retransmitted.then_some(", sent twice"),
+        query.edns_refused.then_some(", without EDNS"),
+        query.alias_last.then_some(", alias last"),
+    ];
+    let notes: String = notes.into_iter().flatten().collect();
+    let of = query.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let server = format!("{query_type} query{of}: {} ({whose} resolver, {transport}{notes})", query.server);
     let took = duration(query.took);
     match (&query.result, query_failure(query)) {
         (QueryResult::Timeout, Some(failure)) => format!("{server} {failure}"),

@@ -59,6 +59,7 @@ pub fn query_failure(query: &Query) -> Option<String> {
         QueryResult::Nxdomain => "returned NXDOMAIN (no such name)".to_owned(),
         QueryResult::Servfail => "returned SERVFAIL".to_owned(),
         QueryResult::Refused => "refused the query (REFUSED)".to_owned(),
+        QueryResult::NotRecursive => "does not resolve names for others (no recursion)".to_owned(),
         QueryResult::OtherCode { rcode } => format!("returned response code {rcode}"),
         QueryResult::Truncated { detail } => format!("truncated its response, and TCP failed: {detail}"),
         QueryResult::Timeout => format!("did not respond within {}", duration(query.took)),

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use super::egress;
 use super::failure::{clock_error, family_unavailable, query_failure, with_detail};
+use super::lookup::lookup;
 use super::text::{clean, clock_time, duration, list, shorten};
 use crate::check::CheckId;
 use crate::network::Scope;
 use crate::observation::{
     Address, CallEvidence, Connection, CredentialsEvidence, DnsEvidence, Evidence, InstanceEvidence,
-    NotAttempted, Observation, Outcome, Phases, ProofEvidence, Query, QueryResult, Reason, Resolver, Status,
+    LookupResult, NotAttempted, Observation, Outcome, Phases, ProofEvidence, Query, QueryResult, Reason,
+    Resolver, Status,
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,7 +104,9 @@ fn dns(observation: &Observation, evidence: &DnsEvidence, length: Length) -> Str
     if !resolved.is_empty() {
         parts.push(subject(" resolved to") + &resolved_to(observation, evidence, length));
     }
-    let mut failures = query_failures(evidence, resolved.is_empty());
+    let mut failures: Vec<String> = evidence.files.unreadable().map(ToString::to_string).collect();
+    failures.extend(lookup_failure(observation, evidence));
+    failures.extend(query_failures(evidence));
     if let (true, Some(first)) = (resolved.is_empty(), failures.first_mut()) {
         *first = subject(":") + first;
     }
@@ -111,11 +115,25 @@ fn dns(observation: &Observation, evidence: &DnsEvidence, length: Length) -> Str
     if parts.is_empty() { subject(":") + &bare(observation.outcome) } else { parts.join("; ") }
 }
 
-fn query_failures(evidence: &DnsEvidence, nothing_resolved: bool) -> Vec<String> {
+/// What the library did, where no name server says as much, or where it took long.
+fn lookup_failure(observation: &Observation, evidence: &DnsEvidence) -> Option<String> {
+    let own = matches!(observation.outcome.reason(), Some(Reason::LookupFailed | Reason::LookupTimeout));
+    match &evidence.lookup.result {
+        LookupResult::Addresses { .. } => {
+            evidence.lookup.is_slow().then(|| format!("getaddrinfo took {}", duration(evidence.lookup.took)))
+        }
+        LookupResult::TimedOut => Some(format!("getaddrinfo {}", lookup(&evidence.lookup))),
+        _ => own.then(|| format!("getaddrinfo {}", lookup(&evidence.lookup))),
+    }
+}
+
+fn query_failures(evidence: &DnsEvidence) -> Vec<String> {
+    let system = |query: &&Query| query.resolver == Resolver::System && query.name.is_none();
+    let nothing_resolved = evidence.queries.iter().filter(system).all(|q| q.result.addresses().is_empty());
     let matters = |query: &&Query| {
         // One family of two is normally empty.
         let empty = matches!(&query.result, QueryResult::Addresses { addresses, .. } if addresses.is_empty());
-        query.resolver == Resolver::System && (nothing_resolved || !empty)
+        system(query) && (nothing_resolved || !empty)
     };
     let mut failures: Vec<String> = evidence
         .queries
@@ -130,6 +148,7 @@ fn query_failures(evidence: &DnsEvidence, nothing_resolved: bool) -> Vec<String>
 fn addresses_from(evidence: &DnsEvidence, resolver: Resolver) -> Vec<IpAddr> {
     let queries = evidence.queries.iter().filter(|query| query.resolver == resolver);
     let mut addresses: Vec<IpAddr> = queries.flat_map(|query| query.result.addresses()).copied().collect();
+    addresses.sort_unstable();
     addresses.dedup();
     addresses
 }
@@ -156,7 +175,8 @@ fn resolved_to(observation: &Observation, evidence: &DnsEvidence, length: Length
         observation.addresses.iter().partition(|address| address.outcome.state() == Status::Skipped);
     let (inside, outside): (Vec<&Address>, Vec<&Address>) =
         judged.into_iter().partition(|address| address.scope.is_inside());
-    let by_file = |ip| if evidence.hosts_file.contains(&ip) { " (/etc/hosts)" } else { "" };
+    let by_file =
+        |ip| if evidence.files.hosts.iter().any(|entry| entry.address == ip) { " (/etc/hosts)" } else { "" };
     let ips = |addresses: &[&Address]| {
         let named = addresses.iter().map(|address| format!("{}{}", address.ip, by_file(address.ip)));
         counted(observation.outcome, named.collect(), length)

@@ -4,9 +4,9 @@ use super::*;
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
-    ControlKind, CredentialsEvidence, DnsEvidence, Evidence, InstanceEvidence, NotAttempted, Observation,
-    Outcome, Phase, ProbeError, ProbeResult, Proof, ProofEvidence, Protocol, QueryResult, QueryType, Reason,
-    Resolver, SendError,
+    ControlKind, CredentialsEvidence, DnsEvidence, Evidence, HostsEntry, InstanceEvidence, NotAttempted,
+    Observation, Outcome, Phase, ProbeError, ProbeResult, Proof, ProofEvidence, Protocol, QueryResult,
+    QueryType, Reason, Resolver, SendError,
 };
 use crate::report::fixture::{
     DENIAL, HOST, addresses, answered, at, bent, broken, call, connect, control, dns, egress, healthy, ip,
@@ -72,7 +72,7 @@ fn names_tell_where_they_led() {
         ),
         (
             answers(dns(fail(Reason::SpecialAddress), &[("127.0.0.1", Scope::Special)]), |evidence| {
-                evidence.hosts_file = vec![ip("127.0.0.1")];
+                evidence.files.hosts = vec![HostsEntry { line: 2, address: ip("127.0.0.1") }];
             }),
             "monitoring.us-east-1.amazonaws.com resolved to 127.0.0.1 (/etc/hosts), where no endpoint can be",
         ),

@@ -47,6 +47,10 @@ impl Agent {
         self
     }
 
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
     pub fn args(mut self, arguments: &[&'static str]) -> Self {
         self.arguments.extend(arguments);
         self

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::lab::{Fault, Lab, Output, Reached};
+use crate::lab::{CLOUDWATCH, Fault, Lab, Names, Output, Reached};
 use crate::report::Report;
-use crate::{harness, projection, truth};
+use crate::{harness, lookups, projection, truth};
 
 pub const INSTANCE: &str = "instance";
 pub const CREDENTIALS: &str = "credentials";
@@ -41,6 +41,9 @@ pub struct State {
     unread: bool,
     slow: Vec<(&'static str, &'static str, &'static str, f64)>,
     trusted: Vec<IpAddr>,
+    names: Names,
+    /// Whether applications are asked what they are told for CloudWatch's name.
+    asks_applications: bool,
 }
 
 pub fn state(faults: impl IntoIterator<Item = Fault>) -> State {
@@ -57,6 +60,8 @@ pub fn state(faults: impl IntoIterator<Item = Fault>) -> State {
         unread: false,
         slow: Vec::new(),
         trusted: Vec::new(),
+        names: Names::default(),
+        asks_applications: false,
     }
 }
 
@@ -161,6 +166,18 @@ impl State {
         self
     }
 
+    /// How names are looked up, where no fault does it.
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Compares the outcome with what an independent program is told at that moment.
+    pub fn as_applications_are_told(mut self) -> Self {
+        self.asks_applications = true;
+        self
+    }
+
     /// Chance decides about its evidence, such as how many probes got a reply.
     pub fn unread(mut self) -> Self {
         self.unread = true;
@@ -178,12 +195,18 @@ impl State {
         let module = module.rsplit("::").next().unwrap_or(module);
         let lab = harness::lab();
         lab.set(self.faults.iter().copied());
+        lab.names(&self.names);
         let before = lab.reached_internet();
         let output = lab.run(&self.agent.once("json"));
         let wrong = match Report::read(&output.stdout) {
-            Ok(report) if self.is_random() => self.differences(&report, &output, &lab, before),
+            Ok(report) if self.is_random() => [
+                self.differences(&report, &output, &lab, before),
+                self.told_otherwise(&report, &lab).into_iter().collect(),
+            ]
+            .concat(),
             Ok(report) => [
                 self.differences(&report, &output, &lab, before),
+                self.told_otherwise(&report, &lab).into_iter().collect(),
                 projection::differences(module, name, &report),
             ]
             .concat(),
@@ -248,6 +271,17 @@ impl State {
             self.too_slow(output.took),
         ]
         .concat()
+    }
+
+    /// Where applications are told something else than the report says.
+    fn told_otherwise(&self, report: &Report, lab: &Lab) -> Option<String> {
+        let checks = report.checks();
+        let (_, outcome) = checks.iter().find(|(id, _)| id == DNS).filter(|_| self.asks_applications)?;
+        let told = lookups::ask(lab, CLOUDWATCH, self.agent.environment());
+        let lacks_ipv6 = self.faults.contains(&Fault::InstanceIpv6Absent);
+        lookups::disagreement(outcome, &told, |ip| {
+            truth::is_of_the_vpc(ip) || self.trusted.contains(&ip) || (lacks_ipv6 && ip.is_ipv6())
+        })
     }
 
     /// What a fault touches does not say pass, and neither does the run.

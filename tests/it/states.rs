@@ -21,6 +21,7 @@ mod changes;
 mod egress;
 mod endpoints;
 mod instance;
+mod lookup;
 mod names;
 mod pairs;
 mod path;
@@ -29,12 +30,13 @@ mod proof;
 /// States by their names.
 type Table = &'static [(&'static str, fn() -> State)];
 
-const TABLES: [(&str, Table); 9] = [
+const TABLES: [(&str, Table); 10] = [
     ("call", call::TABLE),
     ("changes", changes::TABLE),
     ("egress", egress::TABLE),
     ("endpoints", endpoints::TABLE),
     ("instance", instance::TABLE),
+    ("lookup", lookup::TABLE),
     ("names", names::TABLE),
     ("pairs", pairs::TABLE),
     ("path", path::TABLE),

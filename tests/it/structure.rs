@@ -142,7 +142,7 @@ fn modules_use_only_what_is_below() {
 
 #[test]
 fn probes_do_not_use_one_another() {
-    let probes = ["dns", "connect", "call", "egress", "instance"];
+    let probes = ["dns", "lookup", "connect", "call", "egress", "instance"];
     for file in sources() {
         let path = relative(&file);
         let Some(own) = probes.iter().find(|probe| path.starts_with(&format!("probe/{probe}"))) else {

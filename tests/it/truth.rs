@@ -83,7 +83,7 @@ fn secrecy(run: &Run<'_>) -> Vec<String> {
     strays.map(|request| format!("a signature went to {}", request.local)).collect()
 }
 
-fn is_of_the_vpc(ip: IpAddr) -> bool {
+pub fn is_of_the_vpc(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => matches!(ip.octets(), [10, 0, ..] | [100, 64, ..]),
         IpAddr::V6(ip) => matches!(ip.segments(), [0x2001, 0xdb8, 0x1234, last, ..] if last < 0x100),

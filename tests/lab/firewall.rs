@@ -3,8 +3,8 @@
 //! stops at once, on open connections too.
 
 use super::address::{
-    CORPORATE_DNS, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6,
-    VPC_CIDR_V6,
+    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER,
+    RESOLVER_LINK_LOCAL, RESOLVER_V6, VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -21,6 +21,7 @@ pub fn router(faults: &Faults) -> String {
     let broken =
         chain("faults", &[broken_endpoint(faults), changing(faults), broken_services(faults)].concat());
     let egress = chain("egress", &egress(faults));
+    let company = [CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C].map(|ip| ip.to_string()).join(", ");
     format!(
         "{MEMORY}{broken}{egress}\
          chain input {{\n\
@@ -29,6 +30,7 @@ pub fn router(faults: &Faults) -> String {
          icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
          jump faults\n\
          ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
+         iifname instance ip6 daddr fe80::1 meta l4proto {{ tcp, udp }} th dport 53 accept\n\
          ip6 daddr {RESOLVER_V6} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
          ip daddr {METADATA} tcp dport 80 accept\n\
          ip6 daddr {METADATA_V6} tcp dport 80 accept\n\
@@ -38,8 +40,8 @@ pub fn router(faults: &Faults) -> String {
          jump faults\n\
          iifname instance oifname {{ endpoint-a, endpoint-b }} tcp dport 443 accept\n\
          iifname {{ endpoint-a, endpoint-b }} oifname instance tcp sport 443 accept\n\
-         iifname instance ip daddr {CORPORATE_DNS} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
-         oifname instance ip saddr {CORPORATE_DNS} meta l4proto {{ tcp, udp }} th sport 53 accept\n\
+         iifname instance ip daddr {{ {company} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
+         oifname instance ip saddr {{ {company} }} meta l4proto {{ tcp, udp }} th sport 53 accept\n\
          iifname . oifname {{ instance . internet, internet . instance }} jump egress\n\
          }}\n"
     )
@@ -194,8 +196,8 @@ pub fn internet(faults: &Faults) -> String {
 }
 
 /// The instance's own firewall.
-pub fn instance(faults: &Faults) -> String {
-    let rules = if faults.has(Fault::SendBlocked) {
+pub fn instance(faults: &Faults, link_local_blocked: bool) -> String {
+    let mut rules = if faults.has(Fault::SendBlocked) {
         vec![
             "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 } drop".to_owned(),
             format!("ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }} drop"),
@@ -203,6 +205,9 @@ pub fn instance(faults: &Faults) -> String {
     } else {
         Vec::new()
     };
+    if link_local_blocked {
+        rules.push(format!("ip daddr {RESOLVER_LINK_LOCAL} drop"));
+    }
     format!("chain output {{\ntype filter hook output priority 0; policy accept;\n{}\n}}\n", rules.join("\n"))
 }
 

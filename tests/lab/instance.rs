@@ -3,7 +3,6 @@
 //! machine's own /etc stays as it is.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -29,7 +28,6 @@ pub fn prepare(trusted: &[String]) -> Result<(), String> {
     mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers)).map_err(|error| {
         format!("cannot lay the instance's /etc over the machine's ({error}): the kernel needs overlayfs (`modprobe overlay`)")
     })?;
-    replace("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")?;
     trust(trusted)
 }
 
@@ -64,12 +62,6 @@ pub fn hosts_file(faults: &Faults) -> String {
     format!("127.0.0.1 localhost\n::1 localhost\n{pinned}")
 }
 
-/// Runs on the instance.
-pub fn apply_names(resolv_conf: &str, hosts_file: &str) -> Result<(), String> {
-    replace("/etc/resolv.conf", resolv_conf)?;
-    replace("/etc/hosts", hosts_file)
-}
-
 fn trust(trusted: &[String]) -> Result<(), String> {
     let directory = Path::new("/run/instance/certs");
     let write = |name: &str, text: &str| {
@@ -85,15 +77,4 @@ fn trust(trusted: &[String]) -> Result<(), String> {
         .map_err(|error| format!("cannot replace /etc/ssl/certs ({error}): is ca-certificates installed?"))?;
     // OpenSSL finds an authority in a folder by the hash of its name.
     tool("openssl", &["rehash", "/etc/ssl/certs"], "").map(drop)
-}
-
-/// The machine's file may be a link to somewhere else.
-fn replace(path: &str, text: &str) -> Result<(), String> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(format!("cannot remove {path} on the instance: {error}"));
-        }
-        Ok(()) | Err(_) => {}
-    }
-    fs::write(path, text).map_err(|error| format!("cannot write {path} on the instance: {error}"))
 }

@@ -27,6 +27,8 @@ mod host;
 mod instance;
 mod internet;
 mod metadata;
+mod name_server;
+mod names;
 mod peer;
 mod policy;
 mod protocol;
@@ -54,10 +56,13 @@ use self::state::{State, Wish};
 pub use self::fault::{Fault, Faults};
 pub use self::firewall::{Packets, Reached};
 pub use self::host::Host;
+pub use self::name_server::{Answer as NameAnswer, Behavior as NameBehavior, Edns};
+pub use self::names::{HOSTS, NSSWITCH, Names, RESOLV_CONF};
 pub use self::protocol::Protocol;
 pub use self::request::{Door, Request};
 pub use self::run::{Child, Output, Run};
 pub use self::sigv4::{ACCESS_KEY, Flaw, SECRET_KEY, SESSION_TOKEN, Signature};
+pub use self::zone::CLOUDWATCH;
 
 /// The programs that the lab is built from, with the Debian packages that have them.
 const TOOLS: [(&str, &str); 5] = [
@@ -117,6 +122,11 @@ impl Lab {
     pub fn set(&self, faults: impl IntoIterator<Item = Fault>) {
         let faults = faults.into_iter().collect::<Faults>();
         self.change(|wish| wish.faults = faults);
+    }
+
+    /// How names are looked up on the instance, beside what the faults do.
+    pub fn names(&self, names: &Names) {
+        self.change(|wish| wish.names = names.clone());
     }
 
     /// The groups that may open ping sockets on the instance; healthy is everyone.

@@ -8,6 +8,8 @@ use super::fault::{Fault, Faults};
 use super::firewall;
 use super::host::{Host, Hosts, sysctl};
 use super::instance;
+use super::name_server::NameServer;
+use super::names::{self, Names};
 use super::peer::Peers;
 use super::resolver::{Resolver, Setup};
 use super::topology;
@@ -21,11 +23,12 @@ pub struct Wish {
     pub faults: Faults,
     /// The groups that may open ping sockets.
     pub ping_groups: (u32, u32),
+    pub names: Names,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { faults: Faults::default(), ping_groups: EVERYONE }
+        Self { faults: Faults::default(), ping_groups: EVERYONE, names: Names::default() }
     }
 }
 
@@ -37,8 +40,8 @@ pub struct Derived {
     instance_firewall: String,
     instance_network: String,
     gateway: String,
-    resolv_conf: String,
-    hosts_file: String,
+    files: Vec<(&'static str, Vec<u8>, u32)>,
+    names: Names,
     ping_groups: String,
     vpc_resolver: Setup,
     corporate_resolver: Option<Setup>,
@@ -52,17 +55,27 @@ impl Derived {
         Self {
             router_firewall: firewall::router(faults),
             internet_firewall: firewall::internet(faults),
-            instance_firewall: firewall::instance(faults),
+            instance_firewall: firewall::instance(faults, wish.names.link_local_blocked),
             instance_network: topology::instance(faults),
             gateway: topology::gateway(faults),
-            resolv_conf: instance::resolv_conf(faults),
-            hosts_file: instance::hosts_file(faults),
+            files: files(wish),
+            names: wish.names.clone(),
             ping_groups: format!("{low} {high}"),
             vpc_resolver: Setup::vpc(faults),
             corporate_resolver: Setup::corporate(faults),
             behaviour: Behaviour::of(faults),
         }
     }
+}
+
+fn files(wish: &Wish) -> Vec<(&'static str, Vec<u8>, u32)> {
+    let (faults, names) = (&wish.faults, &wish.names);
+    let usual = [
+        (names::RESOLV_CONF, instance::resolv_conf(faults)),
+        (names::HOSTS, instance::hosts_file(faults)),
+        (names::NSSWITCH, names::USUAL_NSSWITCH.to_owned()),
+    ];
+    usual.map(|(path, usual)| (path, names.content(path, &usual).to_vec(), names.mode(path))).to_vec()
 }
 
 /// The state in force, with the processes that it needs.
@@ -73,6 +86,7 @@ pub struct State {
     in_force: Option<Derived>,
     vpc_resolver: Option<Resolver>,
     corporate_resolver: Option<Resolver>,
+    name_servers: Vec<NameServer>,
 }
 
 impl State {
@@ -111,10 +125,11 @@ impl State {
             let network = new.instance_network.clone();
             hosts.on(Host::Instance, move || topology::apply_instance(&network))?;
         }
-        let names = |derived: &Derived| (derived.resolv_conf.clone(), derived.hosts_file.clone());
-        if old.map(names) != Some(names(new)) {
-            let (resolv_conf, hosts_file) = names(new);
-            hosts.on(Host::Instance, move || instance::apply_names(&resolv_conf, &hosts_file))?;
+        if old.map(|old| &old.files) != Some(&new.files) {
+            let files = new.files.clone();
+            hosts.on(Host::Instance, move || {
+                files.iter().try_for_each(|(path, content, mode)| names::write(path, content, *mode))
+            })?;
         }
         if old.map(|old| &old.ping_groups) != Some(&new.ping_groups) {
             let groups = new.ping_groups.clone();
@@ -138,6 +153,10 @@ impl State {
         if old.map(|old| &old.corporate_resolver) != Some(&new.corporate_resolver) {
             self.corporate_resolver = None;
             self.corporate_resolver = new.corporate_resolver.as_ref().map(start).transpose()?;
+        }
+        if old.map(|old| &old.names) != Some(&new.names) {
+            self.name_servers.clear();
+            self.name_servers = new.names.start_servers(hosts)?;
         }
         Ok(())
     }

@@ -3,10 +3,10 @@
 //! router's firewall, as in a VPC.
 
 use super::address::{
-    CORPORATE_DNS, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE,
-    ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA, METADATA_V6,
-    PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6, VPC_CIDR_V6,
-    VPC_CIDRS,
+    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
+    ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA,
+    METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6,
+    VPC_CIDR_V6, VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -125,6 +125,8 @@ fn router() -> String {
          addr add {ROUTER_OUTSIDE}/30 dev internet\n\
          route add {INSTANCE}/32 dev instance\n\
          route add {CORPORATE_DNS}/32 dev corp-dns\n\
+         route add {CORPORATE_DNS_B}/32 dev corp-dns\n\
+         route add {CORPORATE_DNS_C}/32 dev corp-dns\n\
          route add {ENDPOINT_A_BLOCK} dev endpoint-a\n\
          route add {ENDPOINT_ELSEWHERE}/32 dev endpoint-a\n\
          route add {ENDPOINT_SECOND_CIDR}/32 dev endpoint-a\n\
@@ -171,7 +173,11 @@ fn endpoint_b() -> String {
 }
 
 fn corporate_dns() -> String {
-    format!("{}addr add {CORPORATE_DNS}/24 dev eth0\nroute add default via {ROUTER_A}\n", cable())
+    format!(
+        "{}addr add {CORPORATE_DNS}/24 dev eth0\naddr add {CORPORATE_DNS_B}/32 dev eth0\n\
+         addr add {CORPORATE_DNS_C}/32 dev eth0\nroute add default via {ROUTER_A}\n",
+        cable()
+    )
 }
 
 /// The internet host is every public address there is: all but the way back to the

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, Names};
 
 static IDLE: Mutex<Vec<Lab>> = Mutex::new(Vec::new());
 static MACHINE: RwLock<()> = RwLock::new(());
@@ -42,6 +42,7 @@ fn borrow(share: Share) -> Borrowed {
     let idle = idle().pop();
     let lab = idle.unwrap_or_else(own_lab);
     lab.set([]);
+    lab.names(&Names::default());
     lab.clear_requests();
     Borrowed { lab: Some(lab), _machine: share }
 }

@@ -1,0 +1,194 @@
+//! Causes on this host: its files, its caches, the modules of its C library.
+
+use std::net::IpAddr;
+
+use super::answers::{Answer, ServerAnswers};
+use super::scope;
+use crate::diagnosis::Cause;
+use crate::diagnosis::context::{Context, Failure};
+use crate::diagnosis::finding::Finding;
+use crate::network::{Network, VPC_RESOLVER, VPC_RESOLVER_IPV6};
+use crate::observation::{DnsEvidence, LookupResult, Observation, Query, QueryResult, Reason, Resolver};
+use crate::wording;
+
+/// Modules that come with the C library and systemd, and ask nothing but files and DNS.
+const USUAL_MODULES: [&str; 4] = ["files", "dns", "resolve", "myhostname"];
+
+pub fn finding(
+    context: &Context<'_>,
+    observation: &Observation,
+    failure: &Failure,
+    evidence: &DnsEvidence,
+    answers: &ServerAnswers,
+) -> Option<Finding> {
+    let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
+    unreadable(evidence)
+        .or_else(|| module(evidence, failure))
+        .or_else(|| hosts_file(evidence, |ip| !is_inside(ip)))
+        .or_else(|| nsswitch(evidence))
+        .or_else(|| resolv_conf(evidence))
+        .or_else(|| rotation(evidence, is_inside))
+        .or_else(|| search_list(evidence))
+        .or_else(|| stale_cache(context, evidence, answers, is_inside))
+        .or_else(|| firewall(evidence, failure))
+        .or_else(|| unexplained(evidence, failure))
+}
+
+fn unreadable(evidence: &DnsEvidence) -> Option<Finding> {
+    let problems: Vec<String> = evidence.files.unreadable().map(ToString::to_string).collect();
+    let fact = wording::names(&problems);
+    (!problems.is_empty()).then(|| Finding::new(Cause::NameFilesUnreadable, fact).about(&evidence.host))
+}
+
+/// It hangs or crashes, whatever the name servers say.
+fn module(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let is_foreign = |source: &&String| !USUAL_MODULES.contains(&source.as_str());
+    let foreign = wording::names(evidence.files.sources.iter().filter(is_foreign));
+    let host = &evidence.host;
+    let fact = match &evidence.lookup.result {
+        LookupResult::TimedOut if failure.reason == Reason::LookupTimeout => {
+            format!("{host}: getaddrinfo {}", wording::lookup(&evidence.lookup))
+        }
+        LookupResult::Crashed { .. } => format!("{host}: getaddrinfo {}", wording::lookup(&evidence.lookup)),
+        _ => return None,
+    };
+    let suspects = if foreign.is_empty() { None } else { Some(format!("First suspect: {foreign}.")) };
+    Some(Finding::new(Cause::NssModuleBroken, fact).about(host).advising(suspects))
+}
+
+/// `/etc/hosts` gave one of these addresses.
+pub fn hosts_file(evidence: &DnsEvidence, is_wrong: impl Fn(IpAddr) -> bool) -> Option<Finding> {
+    let looked_up = evidence.lookup.addresses();
+    let by_dns = |ip: &IpAddr| evidence.queries.iter().any(|query| query.result.addresses().contains(ip));
+    let entry = evidence.files.hosts.iter().find(|entry| {
+        let decides = evidence.files.hosts_comes_first() || !by_dns(&entry.address);
+        decides && looked_up.contains(&entry.address) && is_wrong(entry.address)
+    })?;
+    let fact = format!("/etc/hosts says {} for {} (line {})", entry.address, evidence.host, entry.line);
+    Some(Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
+}
+
+/// Only where the name servers have the answer.
+fn nsswitch(evidence: &DnsEvidence) -> Option<Finding> {
+    if evidence.files.asks_dns() || !evidence.lookup.addresses().is_empty() {
+        return None;
+    }
+    let sources = evidence.files.sources.join(" ");
+    let fact = format!("/etc/nsswitch.conf has hosts: {sources}, so that DNS is not asked");
+    Some(Finding::new(Cause::NsswitchWithoutDns, fact).about(&evidence.host))
+}
+
+fn resolv_conf(evidence: &DnsEvidence) -> Option<Finding> {
+    let ignored: Vec<String> = evidence.files.ignored_servers().map(ToString::to_string).collect();
+    let fails = evidence.lookup.addresses().is_empty();
+    (fails && !ignored.is_empty())
+        .then(|| Finding::new(Cause::ResolvConfInvalid, wording::names(&ignored)).about(&evidence.host))
+}
+
+/// Lookups start at each listed server in turn, and one leads elsewhere.
+fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Option<Finding> {
+    if !evidence.files.rotates() {
+        return None;
+    }
+    let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
+    let leads_inside = |query: &Query| query.result.addresses().iter().any(|ip| is_inside(*ip));
+    let right = listed().find(|query| leads_inside(query))?.server;
+    let is_wrong = |query: &&Query| {
+        let ips = query.result.addresses();
+        query.result == QueryResult::Nxdomain || ips.iter().any(|ip| !is_inside(*ip))
+    };
+    let wrong = listed().filter(|query| query.server != right).find(is_wrong)?;
+    let said = match wrong.result.addresses() {
+        [] => "no such name (NXDOMAIN)".to_owned(),
+        ips => wording::names(ips),
+    };
+    let fact = format!(
+        "{}: resolver {} says {said}, and resolv.conf has options rotate: lookups start at each server in turn",
+        evidence.host,
+        wrong.server.ip()
+    );
+    Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&evidence.host))
+}
+
+/// The lookup returned what a name servers has for another name.
+fn search_list(evidence: &DnsEvidence) -> Option<Finding> {
+    let looked_up = evidence.lookup.addresses();
+    let by_search = |query: &&Query| query.result.addresses().iter().any(|ip| looked_up.contains(ip));
+    let searched = evidence.queries.iter().filter(|query| query.name.is_some()).find(by_search)?;
+    let name = searched.name.as_deref().unwrap_or_default();
+    let files = &evidence.files;
+    let fact = format!(
+        "the lookup of {} found {name} ({}), by the search list of resolv.conf with ndots:{}",
+        evidence.host,
+        wording::names(searched.result.addresses()),
+        files.ndots
+    );
+    Some(Finding::new(Cause::SearchListAnswers, fact).about(&evidence.host))
+}
+
+/// A cache on this host holds what the servers no longer say.
+fn stale_cache(
+    context: &Context<'_>,
+    evidence: &DnsEvidence,
+    answers: &ServerAnswers,
+    is_inside: impl Fn(IpAddr) -> bool,
+) -> Option<Finding> {
+    let files = &evidence.files;
+    let listed = evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
+    let listed: Vec<IpAddr> = listed.flat_map(|query| query.result.addresses()).copied().collect();
+    let servers_are_right = !listed.is_empty() && listed.iter().all(|ip| is_inside(*ip));
+    let vpc_is_right = match &answers.vpc.says {
+        Answer::Addresses(ips) => ips.iter().all(|(ip, _)| is_inside(*ip)),
+        Answer::Nothing(_) | Answer::ProbeError(_) | Answer::Silence(_) | Answer::NotAsked => false,
+    };
+    let by_resolved = files.sources.iter().any(|source| source == "resolve");
+    let (cache, flush) = if files.nscd && servers_are_right {
+        ("nscd", "nscd --invalidate=hosts")
+    } else if (by_resolved && servers_are_right)
+        || (files.is_behind_stub() && vpc_is_right && asks_the_vpc(context, &files.upstreams))
+    {
+        ("systemd-resolved", "resolvectl flush-caches")
+    } else {
+        return None;
+    };
+    let fact = format!("{}; getaddrinfo {}", answers.fact(&evidence.host), wording::lookup(&evidence.lookup));
+    let remedy = format!("{cache} still has an old answer for {}. Flush it: {flush}.", evidence.host);
+    Some(Finding::new(Cause::StaleHostCache, fact).about(&evidence.host).healed_by(remedy))
+}
+
+fn asks_the_vpc(context: &Context<'_>, upstreams: &[IpAddr]) -> bool {
+    let vpc = context.instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default();
+    let mut resolvers = Network { vpc, ..Network::default() }.vpc_resolvers(true);
+    resolvers.push(VPC_RESOLVER_IPV6);
+    !upstreams.is_empty() && upstreams.iter().all(|upstream| resolvers.contains(upstream))
+}
+
+/// The VPC's resolver answers at one of its addresses, and not at the one that is asked.
+fn firewall(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let is_silence = matches!(failure.reason, Reason::QueryTimeout | Reason::ResolverUnreachable);
+    let of_vpc = || evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
+    let at_link_local = |query: &&Query| query.server.ip() == VPC_RESOLVER;
+    let is_closed = !of_vpc().filter(at_link_local).any(|query| query.result.is_conclusive());
+    let other = of_vpc().find(|query| !at_link_local(query) && query.result.is_conclusive())?;
+    let fact = format!(
+        "{}: {VPC_RESOLVER} does not answer, and {} does; both are the VPC resolver",
+        evidence.host,
+        other.server.ip()
+    );
+    (is_silence && is_closed).then(|| Finding::new(Cause::ResolverBlocked, fact).about(&evidence.host))
+}
+
+fn unexplained(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let fact = format!("{}: getaddrinfo {}", evidence.host, wording::lookup(&evidence.lookup));
+    let disordered = evidence.queries.iter().find(|q| q.resolver == Resolver::System && q.alias_last);
+    if let Some(query) = disordered {
+        let server = query.server.ip();
+        let why = "sends an alias behind the address that it leads to, which the C library refuses";
+        return Some(
+            Finding::new(Cause::NameServerBroken, format!("{fact}; resolver {server} {why}"))
+                .about(&evidence.host),
+        );
+    }
+    let is_own = matches!(failure.reason, Reason::LookupFailed | Reason::LookupTimeout);
+    is_own.then(|| Finding::new(Cause::NssModuleBroken, fact).about(&evidence.host))
+}

@@ -1,0 +1,111 @@
+//! What this host's files say about how names are looked up: read to explain what a lookup
+//! returned, never to predict it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Serialize, Serializer};
+
+/// resolv.conf, nsswitch.conf and hosts, as far as they concern one name.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of a file")]
+pub struct HostFiles {
+    /// The name servers of resolv.conf that the library asks, three at most.
+    pub servers: Vec<SocketAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
+    pub ndots: u32,
+    pub rotate: bool,
+    pub use_vc: bool,
+    /// For one try at one server, in seconds.
+    pub timeout: u32,
+    pub attempts: u32,
+    /// The services of the `hosts` line of nsswitch.conf; empty where there is no such line.
+    pub sources: Vec<String>,
+    /// What /etc/hosts says for the name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostsEntry>,
+    /// nscd answers lookups, and remembers.
+    pub nscd: bool,
+    /// What the resolver on this host asks in turn, where resolv.conf lists one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<IpAddr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<FileProblem>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct HostsEntry {
+    pub line: usize,
+    pub address: IpAddr,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FileProblem {
+    /// The user of this service may not read it; root's applications may.
+    Unreadable { path: &'static str, error: String, mode: Option<u32> },
+    /// A line that the library skips, though a name server was meant.
+    IgnoredServer { path: &'static str, line: usize, why: &'static str },
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error, mode: Some(mode) } => {
+                write!(f, "{path} is not readable to this service: {error} (mode {mode:04o})")
+            }
+            Self::Unreadable { path, error, mode: None } => {
+                write!(f, "{path} is not readable to this service: {error}")
+            }
+            Self::IgnoredServer { path, line, why } => {
+                write!(f, "the C library ignores line {line} of {path}: {why}")
+            }
+        }
+    }
+}
+
+impl Serialize for FileProblem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl HostFiles {
+    pub fn unreadable(&self) -> impl Iterator<Item = &FileProblem> {
+        self.problems.iter().filter(|problem| matches!(problem, FileProblem::Unreadable { .. }))
+    }
+
+    pub fn ignored_servers(&self) -> impl Iterator<Item = &FileProblem> {
+        self.problems.iter().filter(|problem| matches!(problem, FileProblem::IgnoredServer { .. }))
+    }
+
+    /// Whether a lookup comes to DNS at all. Without a `hosts` line the library has a default
+    /// that does.
+    pub fn asks_dns(&self) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|source| source == "dns" || source == "resolve")
+    }
+
+    /// Whether /etc/hosts answers for the name, so that DNS is not asked.
+    pub fn hosts_comes_first(&self) -> bool {
+        let place = |name: &str| self.sources.iter().position(|source| source == name);
+        let files = place("files").unwrap_or(usize::MAX);
+        let dns = place("dns").into_iter().chain(place("resolve")).min().unwrap_or(usize::MAX);
+        !self.hosts.is_empty() && (files < dns || self.sources.is_empty())
+    }
+
+    /// Whether each lookup starts at another server.
+    pub fn rotates(&self) -> bool {
+        self.rotate && self.asks_dns() && !self.hosts_comes_first()
+    }
+
+    /// Whether resolv.conf leads to a resolver on this host alone.
+    pub fn is_behind_stub(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| server.ip().is_loopback())
+    }
+
+    /// The names that the search list makes of a name, in order.
+    pub fn searched(&self, host: &str) -> Vec<String> {
+        let host = host.trim_end_matches('.');
+        self.search.iter().map(|suffix| format!("{host}.{}", suffix.trim_matches('.'))).collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! The files by which this host looks names up, read as the GNU C library reads them. The bytes
+//! are not required to be UTF-8: a file with one odd byte works for the library.
+
+mod hosts;
+mod nsswitch;
+mod resolv_conf;
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::observation::{FileProblem, HostFiles};
+use resolv_conf::ResolvConf;
+
+/// Longer than a hosts file that blocks a hundred thousand names.
+const LONGEST_FILE: u64 = 8 * 1024 * 1024;
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+const NSSWITCH: &str = "/etc/nsswitch.conf";
+const HOSTS: &str = "/etc/hosts";
+const HOST_CONF: &str = "/etc/host.conf";
+
+/// Who waits for the lookup waits as long as an application does, within reason.
+const LOOKUP_AT_LEAST: Duration = Duration::from_secs(6);
+const LOOKUP_AT_MOST: Duration = Duration::from_secs(15);
+
+/// So that a library that gives up by itself is heard.
+const LOOKUP_SPARE: Duration = Duration::from_secs(1);
+
+/// Read anew each time, since they change under a running daemon.
+pub fn read(host: &str) -> HostFiles {
+    let mut problems = Vec::new();
+    let mut content = |path| {
+        read_file(path).unwrap_or_else(|problem| {
+            problems.extend(problem);
+            None
+        })
+    };
+    let (resolv_conf, nsswitch) = (content(RESOLV_CONF), content(NSSWITCH));
+    let (hosts, _) = (content(HOSTS), content(HOST_CONF));
+    let conf = ResolvConf::parse(&resolv_conf.unwrap_or_default());
+    problems.extend(conf.ignored);
+    let servers = if conf.servers.is_empty() {
+        // resolv.conf(5): without a server the one on this host is asked.
+        vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53)]
+    } else {
+        conf.servers
+    };
+    let mut files = HostFiles {
+        servers,
+        search: conf.search.unwrap_or_else(own_domain),
+        ndots: conf.ndots,
+        rotate: conf.rotate,
+        use_vc: conf.use_vc,
+        timeout: conf.timeout,
+        attempts: conf.attempts,
+        sources: nsswitch.map(|text| nsswitch::hosts_sources(&text)).unwrap_or_default(),
+        hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
+        nscd: fs::metadata("/var/run/nscd/socket").is_ok(),
+        upstreams: vec![],
+        problems,
+    };
+    if files.is_behind_stub() {
+        files.upstreams = stub_upstreams();
+    }
+    files
+}
+
+/// The name servers alone.
+pub fn servers() -> Vec<SocketAddr> {
+    read("").servers
+}
+
+/// As long as the library may take by resolv.conf, within bounds.
+pub fn lookup_limit(files: &HostFiles) -> Duration {
+    let servers = u32::try_from(files.servers.len()).unwrap_or(1).max(1);
+    let allowed = files.timeout.saturating_mul(files.attempts).saturating_mul(servers);
+    (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
+}
+
+/// `None` where there is no such file, and an error where it is kept from this process alone.
+fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>> {
+    let kept = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => None,
+        _ => {
+            let mode = fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o7777);
+            Some(FileProblem::Unreadable { path, error: error.kind().to_string(), mode })
+        }
+    };
+    // A FIFO here would hold this thread for ever.
+    if !fs::metadata(path).map_err(kept)?.is_file() {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut content).map_err(kept)?;
+    Ok(Some(content))
+}
+
+/// Without `search` the library takes the domain of the host's own name.
+fn own_domain() -> Vec<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim_end().split_once('.').map(|(_, domain)| domain.to_owned()).into_iter().collect()
+}
+
+/// Whom systemd-resolved or dnsmasq asks, where they say so.
+fn stub_upstreams() -> Vec<IpAddr> {
+    let content = read_file("/run/systemd/resolve/resolv.conf").ok().flatten();
+    let servers = ResolvConf::parse(&content.unwrap_or_default()).servers;
+    servers.into_iter().map(|server| server.ip()).collect()
+}
+
+/// The lines of a file, with their numbers, without the comments that begin with `#`.
+fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    content.split(|byte| *byte == b'\n').enumerate().map(|(index, line)| {
+        let end = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
+        (index + 1, &line[..end])
+    })
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+fn text(bytes: &[u8]) -> String {
+    /// A name has 253 characters at most.
+    const LONGEST: usize = 253;
+    String::from_utf8_lossy(bytes).chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lookup_gets_the_time_that_resolv_conf_allows_within_bounds() {
+        let limit = |timeout, attempts, servers| {
+            let servers = vec!["10.0.0.2:53".parse().unwrap(); servers];
+            lookup_limit(&HostFiles { servers, timeout, attempts, ..HostFiles::default() }).as_secs()
+        };
+        assert_eq!([limit(5, 2, 1), limit(1, 2, 1), limit(5, 2, 3), limit(0, 0, 0)], [11, 6, 15, 6]);
+    }
+}

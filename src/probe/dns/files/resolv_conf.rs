@@ -1,0 +1,165 @@
+//! /etc/resolv.conf, as the GNU C library reads it (res_init.c), which skips what it does not
+//! understand without a word.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use crate::observation::FileProblem;
+
+/// MAXNS of resolv.h.
+const MOST_SERVERS: usize = 3;
+
+/// Names that are tried for one that is looked up; we look at no more.
+const MOST_SUFFIXES: usize = 6;
+
+#[derive(Debug)]
+pub struct ResolvConf {
+    pub servers: Vec<SocketAddr>,
+    /// `None` where the file has no such line.
+    pub search: Option<Vec<String>>,
+    pub ndots: u32,
+    pub rotate: bool,
+    pub use_vc: bool,
+    pub timeout: u32,
+    pub attempts: u32,
+    pub ignored: Vec<FileProblem>,
+}
+
+impl ResolvConf {
+    pub fn parse(content: &[u8]) -> Self {
+        let mut conf = Self {
+            servers: vec![],
+            search: None,
+            ndots: 1,
+            rotate: false,
+            use_vc: false,
+            timeout: 5,
+            attempts: 2,
+            ignored: vec![],
+        };
+        for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
+            conf.line(index + 1, line);
+        }
+        conf
+    }
+
+    fn line(&mut self, number: usize, line: &[u8]) {
+        let Some(end) = line.iter().position(|byte| matches!(byte, b' ' | b'\t')) else { return };
+        let (keyword, rest) = line.split_at(end);
+        match keyword {
+            b"nameserver" => self.server(number, rest),
+            b"search" => self.search = Some(words(rest).take(MOST_SUFFIXES).map(super::text).collect()),
+            b"domain" => self.search = Some(words(rest).take(1).map(super::text).collect()),
+            b"options" => words(rest).for_each(|option| self.option(option)),
+            // Indented lines count for nothing.
+            b"" if rest.trim_ascii_start().starts_with(b"nameserver") => {
+                self.ignore(number, "it begins with a space");
+            }
+            _ => {}
+        }
+    }
+
+    fn server(&mut self, number: usize, rest: &[u8]) {
+        let word = words(rest).next().unwrap_or_default();
+        match str::from_utf8(word).ok().and_then(server) {
+            Some(server) if self.servers.len() < MOST_SERVERS => self.servers.push(server),
+            Some(_) => {}
+            None if word.ends_with(b"\r") => self.ignore(number, "it ends in CR LF, as on Windows"),
+            None => self.ignore(number, "it does not name an IP address"),
+        }
+    }
+
+    fn ignore(&mut self, line: usize, why: &'static str) {
+        // The first few show what is wrong.
+        if self.ignored.len() < MOST_SERVERS {
+            self.ignored.push(FileProblem::IgnoredServer { path: super::RESOLV_CONF, line, why });
+        }
+    }
+
+    fn option(&mut self, option: &[u8]) {
+        let number = |name: &[u8], most: u32| {
+            let digits = option.strip_prefix(name)?;
+            let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+            // As atoi: no digits are zero.
+            Some(str::from_utf8(&digits[..end]).ok()?.parse().unwrap_or(0).min(most))
+        };
+        if let Some(ndots) = number(b"ndots:", 15) {
+            self.ndots = ndots;
+        } else if let Some(timeout) = number(b"timeout:", 30) {
+            self.timeout = timeout;
+        } else if let Some(attempts) = number(b"attempts:", 5) {
+            self.attempts = attempts;
+        } else if option.starts_with(b"rotate") {
+            self.rotate = true;
+        } else if option.starts_with(b"use-vc") {
+            self.use_vc = true;
+        }
+    }
+}
+
+/// Only a space and a tab part words here; a carriage return belongs to them.
+fn words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rest.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty())
+}
+
+fn server(word: &str) -> Option<SocketAddr> {
+    if let Ok(ip) = word.parse::<Ipv4Addr>() {
+        return Some(SocketAddr::new(IpAddr::V4(ip), 53));
+    }
+    let (address, scope) = word.split_once('%').map_or((word, None), |(ip, scope)| (ip, Some(scope)));
+    let ip: Ipv6Addr = address.parse().ok()?;
+    let scope = scope.map_or(Some(0), |scope| interface(scope).or_else(|| scope.parse().ok()))?;
+    Some(SocketAddr::V6(SocketAddrV6::new(ip, 53, 0, scope)))
+}
+
+/// The number of an interface.
+fn interface(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(text: &str) -> Vec<String> {
+        ResolvConf::parse(text.as_bytes()).servers.iter().map(ToString::to_string).collect()
+    }
+
+    fn ignored(text: &str) -> Vec<String> {
+        ResolvConf::parse(text.as_bytes()).ignored.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn servers_come_in_the_order_of_the_file_and_three_at_most() {
+        let text =
+            "search corp\nnameserver 10.0.0.2 # VPC\nnameserver\tfd00:ec2::253\nnameserver fe80::1%1\n";
+        assert_eq!(servers(text), ["10.0.0.2:53", "[fd00:ec2::253]:53", "[fe80::1%1]:53"]);
+        assert_eq!(servers(&text.repeat(2)).len(), 3);
+        assert_eq!(servers("nameserver fe80::1%lo\n"), ["[fe80::1%1]:53"]);
+        assert!(servers("nonsense\n;nameserver 10.0.0.2\n#nameserver 10.0.0.2\n").is_empty());
+    }
+
+    #[test]
+    fn lines_that_the_library_ignores_are_told_with_their_number() {
+        assert_eq!(
+            ignored("search a\r\nnameserver 10.0.0.2\r\n nameserver 10.0.0.2\nnameserver 10.0.0.256\n"),
+            [
+                "the C library ignores line 2 of /etc/resolv.conf: it ends in CR LF, as on Windows",
+                "the C library ignores line 3 of /etc/resolv.conf: it begins with a space",
+                "the C library ignores line 4 of /etc/resolv.conf: it does not name an IP address",
+            ]
+        );
+        assert!(ignored("nameserver 10.0.0.2 trailing words\n# nameserver\n").is_empty());
+    }
+
+    #[test]
+    fn the_last_search_list_and_the_options_count() {
+        let conf = ResolvConf::parse(
+            b"domain a.b\nsearch (none) c.d\noptions ndots:5 rotate timeout:99\noptions attempts:x use-vc\n",
+        );
+        assert_eq!(conf.search, Some(vec!["(none)".to_owned(), "c.d".to_owned()]));
+        assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, 30, 0));
+        assert!(conf.rotate && conf.use_vc);
+        let plain = ResolvConf::parse(b"");
+        assert_eq!((plain.search, plain.ndots, plain.timeout, plain.attempts), (None, 1, 5, 2));
+    }
+}
