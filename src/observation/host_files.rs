@@ -93,9 +93,16 @@ impl HostFiles {
         !self.hosts.is_empty() && (files < dns || self.sources.is_empty())
     }
 
-    /// Whether each lookup starts at another server.
+    /// Whether lookups start at one server or another.
     pub fn rotates(&self) -> bool {
-        self.rotate && self.asks_dns() && !self.hosts_comes_first()
+        let differ = self.servers.iter().any(|server| server != &self.servers[0]);
+        self.rotate && differ && self.asks_dns() && !self.hosts_comes_first()
+    }
+
+    /// Whether the names of the search list are tried before the name itself.
+    pub fn searches_first(&self, host: &str) -> bool {
+        let dots = host.trim_end_matches('.').bytes().filter(|byte| *byte == b'.').count();
+        !self.search.is_empty() && u32::try_from(dots).is_ok_and(|dots| dots < self.ndots)
     }
 
     /// Whether resolv.conf leads to a resolver on this host alone.

@@ -3,7 +3,7 @@
 //! only where each lookup may start at another of them.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Judgment;
@@ -176,13 +176,12 @@ fn of_rotation(
         return None;
     }
     let of_server = |server| {
-        let answers = absolute(evidence).filter(|query| query.server == server);
-        let answers: Vec<&Query> = answers.filter(|query| query.result.is_conclusive()).collect();
+        let answers = answers_of(evidence, server);
         let ips: Vec<IpAddr> = answers.iter().flat_map(|query| query.result.addresses()).copied().collect();
-        let negative =
-            || answers.iter().find_map(|query| reason_of(&query.result)).unwrap_or(Reason::NoAddress);
+        let negative = || answers.iter().find_map(|query| reason_of(&query.result));
         // Both questions answered, and no address: a lookup that starts here fails.
-        of_addresses(&judge(&ips)).or_else(|| (answers.len() == 2).then(|| Outcome::Fail(negative())))
+        let fails = || (answers.len() == 2).then(|| Outcome::Fail(negative().unwrap_or(Reason::NoAddress)));
+        of_addresses(&judge(&ips)).or_else(fails)
     };
     let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
     let outcomes: Vec<Outcome> =
@@ -195,6 +194,23 @@ fn of_rotation(
         Outcome::Fail(_) if !passes => None,
         worst => Some(worst),
     }
+}
+
+/// What a lookup that starts at this server is told: the first name that has addresses there, of
+/// those that the library tries.
+fn answers_of(evidence: &DnsEvidence, server: SocketAddr) -> Vec<&Query> {
+    let listed = || evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
+    let of_name = |name: Option<&str>| -> Vec<&Query> {
+        let of_server = listed().filter(|query| query.server == server && query.name.as_deref() == name);
+        of_server.filter(|query| query.result.is_conclusive()).collect()
+    };
+    let searched = evidence.files.searched(&evidence.host);
+    let mut names: Vec<Option<&str>> = searched.iter().map(|name| Some(name.as_str())).collect();
+    let place = if evidence.files.searches_first(&evidence.host) { names.len() } else { 0 };
+    names.insert(place, None);
+    let mut answers = names.into_iter().map(of_name);
+    let has_address = |answers: &Vec<&Query>| answers.iter().any(|q| !q.result.addresses().is_empty());
+    answers.find(has_address).unwrap_or_else(|| of_name(None))
 }
 
 fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
@@ -214,8 +230,6 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
     use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd, Transport};
     use crate::verdict::tests::endpoint;

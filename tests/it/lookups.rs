@@ -11,25 +11,31 @@ use crate::lab::{Lab, Run};
 /// Eight new processes, since `rotate` starts anywhere, each with `getaddrinfo` and flags 0.
 /// A lookup that hangs, or that ends its process, is an error like any other.
 const PROGRAM: &str = r#"
-import json, subprocess, sys, time
-lookup = """
-import json, socket, sys
-try:
-    found = socket.getaddrinfo(sys.argv[1], None, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, 0)
-    print(json.dumps(sorted({entry[4][0].split('%')[0] for entry in found})))
-except (socket.gaierror, UnicodeError) as error:
-    print(json.dumps(str(error)))
-"""
-runs = [subprocess.Popen([sys.executable, "-S", "-c", lookup, sys.argv[1]], stdout=subprocess.PIPE) for _ in range(8)]
+import json, os, select, signal, socket, sys, time
+def lookup(host):
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_UNSPEC, socket.SOCK_STREAM, 0, 0)
+        return sorted({entry[4][0].split('%')[0] for entry in found})
+    except (socket.gaierror, OSError, UnicodeError) as error:
+        return str(error)
+runs = []
+for _ in range(8):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, json.dumps(lookup(sys.argv[1])).encode())
+        os._exit(0)
+    os.close(writer)
+    runs.append((child, reader))
 deadline = time.monotonic() + 20
 told = []
-for run in runs:
-    try:
-        text, _ = run.communicate(timeout=max(0.1, deadline - time.monotonic()))
-        told.append(json.loads(text) if text else f"ended with {run.returncode}")
-    except subprocess.TimeoutExpired:
-        run.kill()
-        told.append("did not return")
+for child, reader in runs:
+    ready, _, _ = select.select([reader], [], [], max(0, deadline - time.monotonic()))
+    if not ready:
+        os.kill(child, signal.SIGKILL)
+    text = os.read(reader, 65536) if ready else b""
+    _, status = os.waitpid(child, 0)
+    told.append(json.loads(text) if text else "did not return" if not ready else f"ended with {status}")
 print(json.dumps(told))
 "#;
 
@@ -38,7 +44,7 @@ pub type Told = Result<BTreeSet<IpAddr>, String>;
 
 /// Starts them; `read` gets what they say.
 pub fn program(host: &str, environment: &[(&'static str, String)]) -> Run {
-    let run = Run::new("python3").args(["-c", PROGRAM, host]).timeout(Duration::from_secs(50));
+    let run = Run::new("python3").args(["-S", "-c", PROGRAM, host]).timeout(Duration::from_secs(50));
     environment.iter().fold(run, |run, (name, value)| run.env(name, value))
 }
 

@@ -29,6 +29,7 @@ mod combinations;
 mod daemon;
 mod dashboard;
 mod documents;
+mod differential;
 mod endurance;
 mod fleet;
 mod harness;

@@ -100,9 +100,9 @@ impl NameServer {
     pub fn start(address: SocketAddr, behavior: &Behavior) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let behavior = Arc::new(behavior.clone());
-        let datagrams = UdpSocket::bind(address)?;
+        let datagrams = bind(|| UdpSocket::bind(address))?;
         datagrams.set_read_timeout(Some(POLL))?;
-        let connections = TcpListener::bind(address)?;
+        let connections = bind(|| TcpListener::bind(address))?;
         connections.set_nonblocking(true)?;
         let (stopped, behaves) = (Arc::clone(&stop), Arc::clone(&behavior));
         let udp = thread::spawn(move || serve_datagrams(&datagrams, &behaves, &stopped));
@@ -118,6 +118,19 @@ impl Drop for NameServer {
         for thread in self.threads.drain(..) {
             // A server's thread has nothing to report.
             let _ = thread.join();
+        }
+    }
+}
+
+/// A program that is being started holds the sockets of the server before for a moment.
+fn bind<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match open() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(POLL);
+            }
+            opened => return opened,
         }
     }
 }

@@ -40,6 +40,14 @@ impl Names {
         self.file(NSSWITCH, format!("passwd: files\ngroup: files\n{sources}\n"))
     }
 
+    pub fn nsswitch(self, content: impl Into<Vec<u8>>) -> Self {
+        self.file(NSSWITCH, content)
+    }
+
+    pub fn behaviors(&self) -> Vec<&Behavior> {
+        self.servers.iter().map(|(.., behavior)| behavior).collect()
+    }
+
     fn file(mut self, path: &'static str, content: impl Into<Vec<u8>>) -> Self {
         self.files.insert(path, content.into());
         self

@@ -1,0 +1,127 @@
+//! The outcome of `dns` against what an independent program is told at that moment, under random
+//! files and name servers. `LINKPROOF_NAMES` says how many cases, `LINKPROOF_NAMES_SEED` which, and
+//! `LINKPROOF_NAMES_CASE` runs one alone and shows it.
+
+mod case;
+
+use std::env;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::agent::Agent;
+use crate::lab::{CLOUDWATCH, Lab, Names};
+use crate::report::Report;
+use crate::state::DNS;
+use crate::{lookups, pool, truth};
+use case::Case;
+
+/// Cases in one run of the tests.
+const SAMPLE: u64 = 300;
+
+/// Labs side by side: much of a case is waiting for a name server that is silent.
+const SIDE_BY_SIDE: u64 = 4;
+
+/// Times eight lookups more, where chance decides what each is told.
+const MORE: usize = 4;
+
+const CONFIG: &str = "
+region = 'us-east-1'
+expected_cidrs = ['10.0.0.0/16', '100.64.0.0/16', '2001:db8:1234::/56']
+[instance]
+metadata = false
+[egress]
+enabled = false
+[[endpoint]]
+service = 'monitoring'
+timeout = '1s'
+";
+
+#[test]
+fn dns_says_what_applications_are_told() {
+    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seed = number("LINKPROOF_NAMES_SEED").unwrap_or_else(|| fastrand::u64(..));
+    if let Some(index) = number("LINKPROOF_NAMES_CASE") {
+        println!("{:#?}", Case::random(seed, index));
+        let wrong = judge(&pool::lab(), seed, index);
+        assert!(wrong.outcome.is_ok(), "{wrong:?}");
+        return;
+    }
+    let cases = number("LINKPROOF_NAMES").unwrap_or(SAMPLE);
+    println!("LINKPROOF_NAMES_SEED={seed}, {cases} cases");
+    let (next, judged) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                let lab = pool::lab();
+                while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < cases) {
+                    let found = judge(&lab, seed, index);
+                    judged.lock().unwrap().push(found);
+                }
+            });
+        }
+    });
+    report(seed, &judged.into_inner().unwrap());
+}
+
+#[derive(Debug)]
+struct Judged {
+    index: u64,
+    /// The first word of the outcome, or what is wrong with it.
+    outcome: Result<String, String>,
+}
+
+fn report(seed: u64, judged: &[Judged]) {
+    let count = |word: &str| judged.iter().filter(|j| j.outcome.as_deref() == Ok(word)).count();
+    println!("{} pass, {} fail, {} inconclusive", count("pass"), count("fail"), count("inconclusive"));
+    let mut wrong = String::new();
+    for Judged { index, outcome } in judged {
+        if let Err(what) = outcome {
+            let _ = writeln!(wrong, "case {index}: {what}");
+        }
+    }
+    assert!(wrong.is_empty(), "{} disagreements (seed {seed}):\n{wrong}", wrong.lines().count());
+    // A sample that shows only one side shows little.
+    let least = judged.len() / 20;
+    assert!(count("pass") >= least && count("fail") >= least, "too few of one kind (seed {seed})");
+}
+
+fn judge(lab: &Lab, seed: u64, index: u64) -> Judged {
+    let case = Case::random(seed, index);
+    lab.names(&case.names);
+    // Side by side, since both may wait for the same silent server.
+    let mut told = lab.spawn(&lookups::program(CLOUDWATCH, &[]));
+    let output = lab.run(&Agent::default().config(CONFIG).once("json"));
+    while told.is_running() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    let told = told.wait();
+    let mut told = lookups::read(&told.stdout, &told.stderr);
+    if output.stdout.contains("\"rotate\":true") {
+        // Eight lookups may all have started at the same of three servers.
+        told.extend((0..MORE).flat_map(|_| lookups::ask(lab, CLOUDWATCH, &[])));
+    }
+    lab.names(&Names::default());
+    let outcome = match Report::read(&output.stdout) {
+        Err(error) => Err(format!("{error}, {}", output.stderr)),
+        Ok(report) => {
+            let checks = report.checks();
+            let dns = checks.iter().find(|(id, _)| id == DNS).map_or("missing", |(_, outcome)| outcome);
+            agreement(dns, &told)
+                .map_err(|what| format!("{what}\n{}\n{}", case, report.check(DNS)["evidence"]))
+        }
+    };
+    Judged { index, outcome }
+}
+
+fn agreement(dns: &str, told: &[lookups::Told]) -> Result<String, String> {
+    let is_right = |ip: IpAddr| truth::is_of_the_vpc(ip);
+    match lookups::disagreement(dns, told, is_right) {
+        Some(wrong) => Err(wrong),
+        None if dns.starts_with("inconclusive") => Err(format!("{dns}, although nothing is hidden from it")),
+        None => Ok(dns.split(' ').next().unwrap_or_default().to_owned()),
+    }
+}
