@@ -22,6 +22,9 @@ pub struct HostFiles {
     pub attempts: u32,
     /// The services of the `hosts` line of nsswitch.conf; empty where there is no such line.
     pub sources: Vec<String>,
+    /// The line goes on to the next service after one that has found the name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merges: bool,
     /// What /etc/hosts says for the name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostsEntry>,
@@ -90,7 +93,7 @@ impl HostFiles {
         let place = |name: &str| self.sources.iter().position(|source| source == name);
         let files = place("files").unwrap_or(usize::MAX);
         let dns = place("dns").into_iter().chain(place("resolve")).min().unwrap_or(usize::MAX);
-        !self.hosts.is_empty() && (files < dns || self.sources.is_empty())
+        !self.hosts.is_empty() && !self.merges && (files < dns || self.sources.is_empty())
     }
 
     /// Whether lookups start at one server or another.

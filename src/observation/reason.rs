@@ -107,6 +107,8 @@ impl Reason {
             Self::QueryTimeout => "The resolver sent no response within the timeout.",
             Self::ResolverUnreachable => "The query could not be sent, or an ICMP error rejected it.",
             Self::Truncated => "The response is too large for UDP, and the query over TCP failed.",
+            Self::LookupFailed => "The system lookup (getaddrinfo) failed although the resolvers answer.",
+            Self::LookupTimeout => "The system lookup (getaddrinfo) did not return in time.",
             Self::PublicAddress => "The name resolves to a public address instead of an endpoint.",
             Self::MixedAddresses => "The name resolves to addresses inside and outside the VPC.",
             Self::OutsideVpc => "The name resolves to a private address that is not in the VPC's CIDRs.",

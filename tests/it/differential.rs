@@ -100,7 +100,7 @@ fn judge(lab: &Lab, seed: u64, index: u64) -> Judged {
     }
     let told = told.wait();
     let mut told = lookups::read(&told.stdout, &told.stderr);
-    if output.stdout.contains("\"rotate\":true") {
+    if output.stdout.contains("\"rotate\": true") {
         // Eight lookups may all have started at the same of three servers.
         told.extend((0..MORE).flat_map(|_| lookups::ask(lab, CLOUDWATCH, &[])));
     }

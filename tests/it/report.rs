@@ -70,6 +70,15 @@ impl Report {
             .collect()
     }
 
+    /// What every diagnosis says to do.
+    pub fn remedies(&self) -> String {
+        list(&self.0["diagnoses"])
+            .iter()
+            .map(|diagnosis| text(&diagnosis["remedy"]))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
     /// The sentence of a check.
     pub fn summary(&self, id: &str) -> &str {
         text(&self.check(id)["summary"])

@@ -189,6 +189,9 @@ fn unexplained(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
                 .about(&evidence.host),
         );
     }
+    if matches!(evidence.lookup.result, LookupResult::NotRun { .. }) {
+        return Some(Finding::new(Cause::Unexplained, fact));
+    }
     let is_own = matches!(failure.reason, Reason::LookupFailed | Reason::LookupTimeout);
     is_own.then(|| Finding::new(Cause::NssModuleBroken, fact).about(&evidence.host))
 }

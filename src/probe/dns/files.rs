@@ -6,10 +6,12 @@ mod nsswitch;
 mod resolv_conf;
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::observation::{FileProblem, HostFiles};
 use resolv_conf::ResolvConf;
@@ -48,6 +50,7 @@ pub fn read(host: &str) -> HostFiles {
     } else {
         conf.servers
     };
+    let (sources, merges) = nsswitch.map(|text| nsswitch::hosts_sources(&text)).unwrap_or_default();
     let mut files = HostFiles {
         servers,
         search: conf.search.unwrap_or_else(own_domain),
@@ -56,9 +59,10 @@ pub fn read(host: &str) -> HostFiles {
         use_vc: conf.use_vc,
         timeout: conf.timeout,
         attempts: conf.attempts,
-        sources: nsswitch.map(|text| nsswitch::hosts_sources(&text)).unwrap_or_default(),
+        sources,
+        merges,
         hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
-        nscd: fs::metadata("/var/run/nscd/socket").is_ok(),
+        nscd: nscd_answers(),
         upstreams: vec![],
         problems,
     };
@@ -82,7 +86,7 @@ pub fn lookup_limit(files: &HostFiles) -> Duration {
 
 /// `None` where there is no such file, and an error where it is kept from this process alone.
 fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>> {
-    let kept = |error: std::io::Error| match error.kind() {
+    let kept = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => None,
         _ => {
             let mode = fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o7777);
@@ -96,6 +100,20 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
     let mut content = Vec::new();
     File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut content).map_err(kept)?;
     Ok(Some(content))
+}
+
+/// Its socket stays behind when it dies, so it is called.
+fn nscd_answers() -> bool {
+    let connect = || -> io::Result<()> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix("/var/run/nscd/socket")?)
+    };
+    match connect() {
+        Ok(()) => true,
+        // It has more to do than it can.
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    }
 }
 
 /// Without `search` the library takes the domain of the host's own name.
