@@ -150,7 +150,8 @@ mod tests {
     use super::*;
     use crate::diagnosis::Cause;
     use crate::observation::{
-        EgressProbe, ProbeResult, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
+        EaiCode, EgressProbe, FileProblem, HostFiles, HostsEntry, LookupError, LookupResult, NotRun,
+        ProbeResult, ProcessEnd, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
     };
     use crate::report::fixture;
 
@@ -188,6 +189,7 @@ mod tests {
             QueryResult::Nxdomain,
             QueryResult::Servfail,
             QueryResult::Refused,
+            QueryResult::NotRecursive,
             QueryResult::OtherCode { rcode: 9 },
             QueryResult::Truncated { detail: detail() },
             QueryResult::Timeout,
@@ -202,8 +204,43 @@ mod tests {
             panic!("the third check is dns");
         };
         evidence.queries = queries;
-        evidence.hosts_file = vec!["10.0.1.57".parse().unwrap()];
+        evidence.queries[0].name = Some("monitoring.example.corp".into());
+        evidence.queries[0].edns_refused = true;
+        evidence.queries[0].alias_last = true;
+        let entry = HostsEntry { line: 2, address: fixture::ip("10.0.1.57") };
+        let problem =
+            FileProblem::Unreadable { path: "/etc/hosts", error: "denied".into(), mode: Some(0o600) };
+        evidence.files = HostFiles {
+            search: vec!["corp".into()],
+            merges: true,
+            hosts: vec![entry],
+            upstreams: vec![fixture::ip("10.0.0.2")],
+            problems: vec![problem],
+            ..evidence.files.clone()
+        };
         assert_eq!(violations(&report), [] as [String; 0]);
+    }
+
+    #[test]
+    fn every_lookup_result_follows_the_schema() {
+        let error = LookupError { code: EaiCode::System, errno: Some(111), message: "refused".into() };
+        for result in [
+            LookupResult::Addresses { addresses: vec![fixture::ip("10.0.1.57")] },
+            LookupResult::Error(error.clone()),
+            LookupResult::Error(LookupError { code: EaiCode::Other(-99), errno: None, ..error }),
+            LookupResult::TimedOut,
+            LookupResult::Crashed { end: ProcessEnd::Exit(3) },
+            LookupResult::TooManyAddresses { count: 257 },
+            LookupResult::NotRun { because: NotRun::Busy },
+        ] {
+            let mut report = fixture::healthy();
+            if let Some(Evidence::Dns(evidence)) =
+                report.checks[2].last.as_mut().map(|last| &mut last.evidence)
+            {
+                evidence.lookup.result = result;
+            }
+            assert_eq!(violations(&report), [] as [String; 0]);
+        }
     }
 
     #[test]

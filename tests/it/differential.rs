@@ -16,7 +16,7 @@ use crate::agent::Agent;
 use crate::lab::{CLOUDWATCH, Lab, Names};
 use crate::report::Report;
 use crate::state::DNS;
-use crate::{lookups, pool, truth};
+use crate::{harness, lookups, truth};
 use case::Case;
 
 /// Cases in one run of the tests.
@@ -46,7 +46,7 @@ fn dns_says_what_applications_are_told() {
     let seed = number("LINKPROOF_NAMES_SEED").unwrap_or_else(|| fastrand::u64(..));
     if let Some(index) = number("LINKPROOF_NAMES_CASE") {
         println!("{:#?}", Case::random(seed, index));
-        let wrong = judge(&pool::lab(), seed, index);
+        let wrong = judge(&harness::lab(), seed, index);
         assert!(wrong.outcome.is_ok(), "{wrong:?}");
         return;
     }
@@ -56,7 +56,7 @@ fn dns_says_what_applications_are_told() {
     thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                let lab = pool::lab();
+                let lab = harness::lab();
                 while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < cases) {
                     let found = judge(&lab, seed, index);
                     judged.lock().unwrap().push(found);

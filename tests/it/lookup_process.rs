@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::harness;
 use crate::lab::{Lab, Names};
 use crate::nss;
-use crate::pool;
 use crate::served::Daemon;
 
 const FAST: &str = "interval = \"1s\"\ntimeout = \"500ms\"\n[instance]\ninterval = \"1s\"\ntimeout = \"500ms\"\n[egress]\nenabled = false\n[[endpoint]]\nservice = \"monitoring\"\n[[endpoint]]\nservice = \"ssm\"\n";
@@ -50,7 +50,7 @@ fn started(lab: &Lab) -> Daemon<'_> {
 
 #[test]
 fn one_process_serves_until_a_file_changes() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let daemon = started(&lab);
     let first = only_child(&daemon);
     let command = fs::read_to_string(format!("/proc/{first}/cmdline")).unwrap();
@@ -74,7 +74,7 @@ fn one_process_serves_until_a_file_changes() {
 
 #[test]
 fn a_process_that_is_killed_or_stopped_is_replaced() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let daemon = started(&lab);
     let failures = "linkproof_check_failures_total{check=\"ssm/dns\",target=\"ssm\"}";
     let failed = daemon.series(failures);
@@ -92,7 +92,7 @@ fn a_process_that_is_killed_or_stopped_is_replaced() {
 
 #[test]
 fn a_module_that_hangs_does_not_gather_processes() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     lab.names(&Names::default().sources("hosts: files labhangs dns"));
     let daemon = Daemon::start_with(&lab, FAST, |run| run.env("LD_LIBRARY_PATH", nss::modules()));
     daemon.until("the other name is looked up", |daemon| daemon.passes("ssm/dns"));
@@ -105,7 +105,7 @@ fn a_module_that_hangs_does_not_gather_processes() {
 
 #[test]
 fn the_process_ends_with_a_daemon_that_is_killed() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let daemon = started(&lab);
     let process = only_child(&daemon);
     daemon.child.signal(Signal::SIGKILL);

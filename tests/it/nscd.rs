@@ -9,7 +9,7 @@ use crate::lab::{CLOUDWATCH, Child, Fault, Host, Lab, Run};
 use crate::lookups::{self, Truth};
 use crate::report::Report;
 use crate::state::{CALL, CONNECT, DNS};
-use crate::{pool, truth};
+use crate::{harness, truth};
 
 const CONFIG: &str = "
 enable-cache passwd no
@@ -61,7 +61,7 @@ impl Drop for Nscd<'_> {
 
 #[test]
 fn old_answers_in_nscd_fail_the_check_until_it_is_flushed() {
-    let lab = pool::lab();
+    let lab = harness::lab();
     let nscd = Nscd::start(&lab);
     for fault in [Fault::NameNotFound, Fault::PrivateDnsOff] {
         lab.set([fault]);
