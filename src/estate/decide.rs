@@ -8,7 +8,7 @@ use super::name::{EndpointName, Form, ServiceName, is_dual_stack, is_fips};
 use super::place;
 use super::quote::printable;
 use super::select::is_gateway;
-use crate::catalogue;
+use crate::catalogue::{self, Host, Protocol};
 use crate::config::is_service;
 
 /// What a decision rests on beside the endpoint itself.
@@ -387,7 +387,7 @@ impl<'a> Interface<'a> {
 
     /// The usual name first and FIPS names last, each beside its dual-stack twin.
     fn order(&self, hosts: &mut [String]) {
-        let usual = catalogue::host_of(&self.service.service, self.service_region());
+        let usual = self.usual();
         let stems: Vec<String> = hosts.iter().map(|host| stem(host).to_owned()).collect();
         hosts.sort_by_cached_key(|host| {
             let group = stems.iter().position(|stem| stem == self::stem(host));
@@ -418,7 +418,7 @@ impl<'a> Interface<'a> {
         }
         if let Some((protocol, port)) = self.protocol() {
             self.comments.push(format!(
-                "The service does not speak HTTPS; {} on port {port} is checked.",
+                "The usual port is not HTTPS on 443; {} on port {port} is checked.",
                 protocol.to_ascii_uppercase()
             ));
         } else if self.service.is_partner {
@@ -431,7 +431,7 @@ impl<'a> Interface<'a> {
     fn explain_own_name(&mut self, host: &str) {
         let service = self.service.service.as_str();
         let of_service = self.of_service().and_then(|service| service.private_names.first().cloned());
-        let usual = of_service.or_else(|| catalogue::host_of(service, self.service_region()));
+        let usual = of_service.or_else(|| self.usual());
         let usual = usual.map_or_else(|| "the usual name".to_owned(), |name| printable(&name));
         if self.endpoint.inbound_only {
             self.comments.push(format!(
@@ -455,16 +455,28 @@ impl<'a> Interface<'a> {
         self.comments.push(format!("Only clients that are given its own name use it{label}."));
     }
 
+    /// Where the service is not HTTPS on 443, which needs no word.
     fn protocol(&self) -> Option<(&'static str, u16)> {
-        match self.service.service.trim_end_matches("-fips") {
-            "cassandra" => Some(("tls", 9142)),
-            // Ports 25 and 587 begin without TLS.
-            "email-smtp" => Some(("tls", 465)),
-            "transfer.server" => Some(("tcp", 22)),
-            _ => None,
+        let entry = catalogue::lookup(&self.service.service).filter(|_| !self.service.is_partner)?;
+        match (entry.protocol(), entry.port()) {
+            (Protocol::Https, HTTPS_PORT) => None,
+            (Protocol::Https, port) => Some(("https", port)),
+            (Protocol::Tls, port) => Some(("tls", port)),
+            (Protocol::Tcp, port) => Some(("tcp", port)),
+        }
+    }
+
+    /// The name that clients ask first, as DNS has it, or with `*.`.
+    fn usual(&self) -> Option<String> {
+        match catalogue::lookup(&self.service.service)?.host(self.service_region()) {
+            Host::Name(name) => Some(name),
+            Host::BelowLabel(base) => Some(format!("*.{base}")),
+            Host::Unknown => None,
         }
     }
 }
+
+const HTTPS_PORT: u16 = 443;
 
 /// The bounds of the configuration.
 const MOST_VPCE_HOSTS: usize = 16;
@@ -483,15 +495,7 @@ fn stem(host: &str) -> &str {
     first.strip_suffix("-fips").unwrap_or(first)
 }
 
-/// Services that have endpoints, and whose names are public in every VPC.
+/// Whether the service's names are public in every VPC.
 fn has_no_private_dns(service: &str) -> bool {
-    const NONE: [&str; 6] = [
-        "dynamodb",
-        "dynamodb-streams",
-        "iot.credentials",
-        "iot.data",
-        "neptune-graph",
-        "neptune-graph-data",
-    ];
-    NONE.contains(&service.trim_end_matches("-fips")) || service.starts_with("geo.")
+    catalogue::lookup(service).is_some_and(|entry| !entry.has_private_dns())
 }

@@ -1,5 +1,6 @@
 //! The names in an estate: of services, of endpoints in DNS, of regions in zones.
 
+use crate::catalogue::lookup_endpoint_service;
 use crate::config::{host_name, is_region};
 
 /// An endpoint service, taken apart: `com.amazonaws.us-east-1.ecr.api`.
@@ -23,6 +24,9 @@ impl ServiceName {
             None => text.split_once("amazonaws.").map_or(text, |(_, service)| service).to_owned(),
         };
         let is_partner = service.starts_with("vpce-svc-");
+        // The catalogue knows services whose name differs by partition: `transcribe.cn`.
+        let known = lookup_endpoint_service(text).map(|entry| entry.service().to_owned());
+        let service = known.unwrap_or(service);
         Self { service, region: region.map(|at| labels[at].to_owned()), is_partner }
     }
 }
