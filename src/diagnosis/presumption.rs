@@ -69,7 +69,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         (&[R::NameNotFound, R::NoAddress], &[C::ForeignZone, C::ResolverBypassesVpc]),
         (&[R::QueryRefused, R::QueryTimeout, R::ResolverUnreachable], &[C::ResolverBypassesVpc]),
         (&[R::PublicAddress, R::MixedAddresses], &[C::ResolverBypassesVpc, C::VpcDnsSupportOff]),
-        (&[R::OutsideVpc, R::SpecialAddress], &[C::ResolverBypassesVpc]),
+        (&[R::OutsideVpc], &[C::ResolverBypassesVpc]),
         (
             &[R::ConnectTimeout],
             &[
