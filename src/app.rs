@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -39,6 +40,9 @@ const DEFAULT_CONFIG: &str = "/etc/linkproof/linkproof.toml";
 
 /// More observations than the checks of an estate can make in one turn of the engine.
 const OBSERVATIONS: usize = 256;
+
+/// More than all sources of both families open at once.
+const FILES: u64 = 16_384;
 
 /// Variables by which programs are sent through a proxy. Nothing here obeys them.
 const PROXY_VARIABLES: [&str; 6] =
@@ -85,6 +89,7 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
         output::print("ok\n").map_err(StartError::Output)?;
         return Ok(0);
     }
+    raise_file_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     if args.once {
         return runtime.block_on(once(args, &config));
@@ -98,6 +103,19 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
 fn explain(word: Option<&str>) -> Result<u8, StartError> {
     let page = explain::explain(word, text::Style { color: color() }).map_err(StartError::UnknownWord)?;
     output::print(&page).map(|()| 0).map_err(StartError::Output)
+}
+
+/// A window of the egress check on a host with many addresses takes hundreds of sockets, and the
+/// soft limit is 1024 almost everywhere, for the sake of programs that use select(2).
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(FILES);
+        if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        // What cannot be opened is inconclusive, and the report says so.
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 /// A file that was named must be there; the one at the default path may be absent.

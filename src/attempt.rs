@@ -6,19 +6,18 @@ mod endpoint;
 #[cfg(test)]
 pub mod scripted;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::check::{CheckId, EndpointName, Family};
+use crate::check::CheckId;
 use crate::observation::{
-    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, Evidence, InstanceEvidence,
-    Observation, Phases,
+    CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
+    EgressRequest, Evidence, InstanceEvidence, Observation, Phases,
 };
-use crate::plan::{Egress, Item, Timing};
+use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
 
 /// The edges, as the layers above see them. Each returns within the time it is given.
@@ -63,8 +62,7 @@ pub trait Probes: Send + Sync + 'static {
 
     fn egress(
         &self,
-        egress: &Egress,
-        targets: EgressTargets,
+        request: EgressRequest,
         known: watch::Receiver<ControlTargets>,
     ) -> impl Future<Output = EgressEvidence> + Send;
 }
@@ -94,18 +92,6 @@ pub enum NotSigned {
     /// They were still being looked for when the time was over: nothing is known.
     CredentialsPending,
 }
-
-/// What the egress window of one family aims at besides its literals.
-#[derive(Clone, Debug)]
-pub struct EgressTargets {
-    pub family: Family,
-    pub local_addresses: Vec<IpAddr>,
-    pub named: Vec<(String, IpAddr)>,
-    pub unresolved: Vec<String>,
-}
-
-/// Addresses of endpoints that were resolved and lie inside: controls of the egress check.
-pub type ControlTargets = BTreeMap<EndpointName, Vec<SocketAddr>>;
 
 /// What attempts share: the probes, and where the observations go.
 #[derive(Debug)]

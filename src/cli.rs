@@ -15,7 +15,11 @@ pub const NO_INPUT: u8 = 66;
 pub const IO_ERROR: u8 = 74;
 pub const CONFIGURATION: u8 = 78;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+The egress check sends, from every global address of this host: ping, TCP 80 and 443, UDP 53 (DNS)
+and 123 (NTP), to public hosts of several operators and to two addresses that cannot exist, for 3 s
+every minute. [egress] in the configuration changes all of it.
+
 Exit codes of --once:
   0   every check passed
   1   at least one check failed
@@ -30,7 +34,7 @@ Exit codes of --once:
 /// Prometheus.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-#[command(name = "linkproof", version, after_help = EXIT_CODES)]
+#[command(name = "linkproof", version, after_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]

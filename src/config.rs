@@ -14,7 +14,7 @@ mod value;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use toml::de::DeTable;
 
 use crate::catalogue::Protocol;
 use crate::network::Cidr;
-use crate::observation::Proof;
+use crate::observation::{EgressSettings, Proof};
 pub use name::host_name;
 use problem::Problems;
 pub use problem::{ConfigError, Mistake};
@@ -131,13 +131,8 @@ pub struct CallConfig {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EgressConfig {
-    pub hosts: Vec<String>,
-    pub addresses: Vec<IpAddr>,
-    pub tcp_ports: Vec<u16>,
-    pub udp_dns: bool,
+    pub settings: EgressSettings,
     pub accept_reject: bool,
-    /// How long answers are waited for.
-    pub window: Duration,
     pub interval: Duration,
 }
 

@@ -168,6 +168,56 @@ pub fn embedded_ipv4(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Ranges in which no host of the internet can be (RFC 6890 and the registries that it began).
+const SPECIAL_PURPOSE: [(&str, &str); 31] = [
+    ("0.0.0.0/8", "\"this network\" (RFC 791)"),
+    ("10.0.0.0/8", "private (RFC 1918)"),
+    ("100.64.0.0/10", "shared address space (RFC 6598)"),
+    ("127.0.0.0/8", "loopback (RFC 1122)"),
+    ("169.254.0.0/16", "link-local (RFC 3927)"),
+    ("172.16.0.0/12", "private (RFC 1918)"),
+    ("192.0.0.0/24", "for protocol assignments (RFC 6890)"),
+    ("192.0.2.0/24", "for documentation (RFC 5737)"),
+    ("192.88.99.0/24", "deprecated 6to4 relay anycast (RFC 7526)"),
+    ("192.168.0.0/16", "private (RFC 1918)"),
+    ("198.18.0.0/15", "for benchmarking (RFC 2544)"),
+    ("198.51.100.0/24", "for documentation (RFC 5737)"),
+    ("203.0.113.0/24", "for documentation (RFC 5737)"),
+    ("224.0.0.0/4", "multicast (RFC 1112)"),
+    ("240.0.0.0/4", "reserved (RFC 1112)"),
+    ("::/128", "unspecified (RFC 4291)"),
+    ("::1/128", "loopback (RFC 4291)"),
+    ("64:ff9b:1::/48", "for local translation (RFC 8215)"),
+    ("100::/64", "discard-only (RFC 6666)"),
+    ("100:0:0:1::/64", "a dummy prefix (RFC 9780)"),
+    ("2001::/32", "Teredo (RFC 4380)"),
+    ("2001:2::/48", "for benchmarking (RFC 5180)"),
+    ("2001:10::/28", "deprecated ORCHID (RFC 4843)"),
+    ("2001:20::/28", "ORCHIDv2 (RFC 7343)"),
+    ("2001:db8::/32", "for documentation (RFC 3849)"),
+    ("2002::/16", "6to4 (RFC 3056)"),
+    ("3fff::/20", "for documentation (RFC 9637)"),
+    ("5f00::/16", "for segment routing (RFC 9602)"),
+    ("fc00::/7", "private (RFC 4193)"),
+    ("fe80::/10", "link-local (RFC 4291)"),
+    ("ff00::/8", "multicast (RFC 4291)"),
+];
+
+/// What the range of an address is for, where that is not hosts of the internet.
+pub fn special_purpose(ip: IpAddr) -> Option<&'static str> {
+    let ip = embedded_ipv4(ip);
+    let holds = |range: &str| range.parse::<Cidr>().is_ok_and(|cidr| cidr.contains(ip));
+    let listed = SPECIAL_PURPOSE.iter().find(|(range, _)| holds(range)).map(|(_, purpose)| *purpose);
+    // So far IANA has assigned only 2000::/3.
+    let is_unassigned = matches!(ip, IpAddr::V6(v6) if v6.segments()[0] >> 13 != 1);
+    listed.or(is_unassigned.then_some("unassigned (RFC 4291)"))
+}
+
+/// AWS's own services on the link: resolver, metadata, time (fd00:ec2::253 and its kin).
+pub fn is_aws_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.segments()[..2] == [0xfd00, 0x0ec2])
+}
+
 /// A stand-in for "run by another operator": addresses of one operator are near one another
 /// (1.1.1.1 and 1.0.0.1, 8.8.8.8 and 8.8.4.4), so only a different /8, or /32 of IPv6, counts.
 pub fn operator(ip: IpAddr) -> u32 {
@@ -291,6 +341,57 @@ mod tests {
         for text in ["0.0.0.0/0", "10.0.0.1/32", "::/0", "2001:db8::1/128"] {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn special_purpose_ranges_hold_no_host_of_the_internet() {
+        assert!(SPECIAL_PURPOSE.iter().all(|(range, _)| range.parse::<Cidr>().is_ok()));
+        for ip in [
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.9",
+            "198.19.0.1",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.123",
+            "0.0.0.1",
+            "255.255.255.255",
+            "224.0.0.1",
+            "2001:db8::1",
+            "100::1",
+            "fd00::1",
+            "fe80::1",
+            "::1",
+            "::",
+            "3fff::1",
+            "2002::1",
+            "2001:0:1::",
+            "4000::1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::192.0.2.1",
+            "64:ff9b:1::1",
+            "ff02::1",
+        ] {
+            assert!(special_purpose(ip.parse().unwrap()).is_some(), "{ip}");
+        }
+        for ip in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.128.0.1",
+            "2606:4700:4700::1111",
+            "2001:4860:4860::8888",
+            "64:ff9b::8.8.8.8",
+        ] {
+            assert_eq!(special_purpose(ip.parse().unwrap()), None, "{ip}");
+        }
+    }
+
+    #[test]
+    fn aws_local_services_are_known_by_their_prefix() {
+        assert!(is_aws_local("fd00:ec2::253".parse().unwrap()));
+        assert!(!is_aws_local("fd00:ec3::253".parse().unwrap()));
+        assert!(!is_aws_local("169.254.169.253".parse().unwrap()));
     }
 
     #[test]

@@ -6,16 +6,18 @@ mod evidence;
 mod host_files;
 mod lookup;
 mod reason;
+mod request;
 
 pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
-    EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, NotAttempted, ProbeError,
-    ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError,
-    Transport,
+    EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
+    NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult,
+    QueryType, Resolver, SendError, SourceJudgment, Transport,
 };
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use reason::Reason;
+pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};

@@ -173,11 +173,14 @@ mod tests {
             let ip = "1.1.1.1".parse().unwrap();
             let probes = vec![EgressProbe {
                 host: None,
+                source: "10.0.1.23".parse().unwrap(),
                 ip,
                 protocol: Protocol::Tcp,
                 port: Some(443),
+                decoy: false,
                 sent: 1,
                 result,
+                judged: None,
             }];
             let instance = fixture::healthy().instance;
             let (finished, told) =

@@ -1,14 +1,13 @@
 //! What will be done: the configuration and the instance's facts brought together.
 //! Pure and comparable, so that a reload changes only what really differs.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
 use crate::network::{Network, Scope};
-use crate::observation::{Instance, Proof};
+use crate::observation::{EgressSettings, Instance, Proof};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
@@ -82,12 +81,8 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
 
 fn egress(config: &EgressConfig, network: &Network, expected_families: Vec<Family>) -> Egress {
     Egress {
-        hosts: config.hosts.clone(),
-        addresses: config.addresses.clone(),
-        tcp_ports: config.tcp_ports.clone(),
-        udp_dns: config.udp_dns,
+        settings: config.settings.clone(),
         accept_reject: config.accept_reject,
-        window: config.window,
         interval: config.interval,
         network: network.clone(),
         expected_families,
@@ -121,7 +116,8 @@ impl Item {
             Self::Credentials(timing) => vec![(CheckId::Credentials, timing.interval)],
             Self::Endpoint(endpoint) => endpoint.checks(),
             Self::Egress(egress) => {
-                Family::BOTH.map(|family| (CheckId::Egress(family), egress.interval)).to_vec()
+                let families = egress.settings.families.iter();
+                families.map(|family| (CheckId::Egress(*family), egress.interval)).collect()
             }
         }
     }
@@ -170,12 +166,8 @@ pub struct Call {
 /// Both families: they share sockets and the waiting window.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Egress {
-    pub hosts: Vec<String>,
-    pub addresses: Vec<IpAddr>,
-    pub tcp_ports: Vec<u16>,
-    pub udp_dns: bool,
+    pub settings: EgressSettings,
     pub accept_reject: bool,
-    pub window: Duration,
     pub interval: Duration,
     pub network: Network,
     /// The families of which metadata says that the instance has an address.
@@ -206,17 +198,6 @@ mod tests {
     /// What an instance does with no configuration at all.
     fn usual() -> Plan {
         let network = Network { vpc: instance().vpc_cidrs, expected: vec![], metadata_off: false };
-        let addresses = [
-            "1.1.1.1",
-            "8.8.8.8",
-            "9.9.9.9",
-            "2606:4700:4700::1111",
-            "2001:4860:4860::8888",
-            "2620:fe::fe",
-            "64:ff9b::1.1.1.1",
-            "64:ff9b::8.8.8.8",
-            "64:ff9b::9.9.9.9",
-        ];
         let endpoint = Endpoint {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
@@ -233,12 +214,8 @@ mod tests {
             timing: timing(30, 3),
         };
         let egress = Egress {
-            hosts: vec!["www.amazon.com".into()],
-            addresses: addresses.map(|ip| ip.parse().unwrap()).to_vec(),
-            tcp_ports: vec![443, 80],
-            udp_dns: true,
+            settings: EgressConfig::default().settings,
             accept_reject: false,
-            window: Duration::from_secs(1),
             interval: Duration::from_mins(1),
             network: network.clone(),
             expected_families: vec![Family::Ipv4],

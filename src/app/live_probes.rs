@@ -8,12 +8,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::StartError;
-use crate::attempt::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
+use crate::attempt::{CallRequest, NotSigned, Probes};
+use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{
-    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, InstanceEvidence,
+    CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
+    EgressRequest, InstanceEvidence,
 };
-use crate::plan::Egress;
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
@@ -112,23 +113,12 @@ impl Probes for LiveProbes {
         dns::addresses(host, limit).await
     }
 
-    async fn egress(
-        &self,
-        egress: &Egress,
-        targets: EgressTargets,
-        known: watch::Receiver<ControlTargets>,
-    ) -> EgressEvidence {
-        let local_addresses = targets.local_addresses;
-        let targets = egress::EgressTargets {
-            family: targets.family,
-            literals: egress.addresses.clone(),
-            named: targets.named,
-            unresolved: targets.unresolved,
-            tcp_ports: egress.tcp_ports.clone(),
-            udp_dns: egress.udp_dns,
-            window: egress.window,
-        };
+    async fn egress(&self, request: EgressRequest, known: watch::Receiver<ControlTargets>) -> EgressEvidence {
+        let sources = interfaces::sources();
+        let local_addresses: Vec<IpAddr> = sources.iter().map(|source| source.ip).collect();
+        let lacks_ipv6 = request.family == Family::Ipv6 && local_addresses.iter().all(IpAddr::is_ipv4);
+        let family_disabled = lacks_ipv6.then(interfaces::ipv6_disabled).flatten();
         let controls = Controls { endpoints: known, resolvers: dns::off_host_resolvers(&local_addresses) };
-        egress::attempt(&self.pinger, local_addresses, targets, controls).await
+        egress::attempt(&self.pinger, sources, family_disabled, request, controls).await
     }
 }

@@ -1,13 +1,17 @@
 //! Both families of the egress check in one attempt: they share the names and the moment.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Clock, EgressTargets, Probes, Runner};
+use super::{Clock, Probes, Runner};
 use crate::check::{CheckId, Family};
-use crate::observation::{EgressEvidence, Evidence, Phase, Phases, ProbeResult, Protocol};
+use crate::observation::{
+    EgressEvidence, EgressProbe, EgressRequest, EgressSettings, Evidence, Phase, Phases, ProbeJudgment,
+    ProbeResult, Protocol, TargetHost,
+};
 use crate::plan::Egress;
 use crate::verdict;
 
@@ -19,35 +23,37 @@ const ADDRESSES_OF_A_NAME: usize = 2;
 
 impl<P: Probes> Runner<P> {
     pub(super) async fn egress(&self, egress: &Egress) {
-        let local_addresses = self.probes.local_addresses();
         let (named, unresolved) = self.names(egress).await;
-        let targets = |family| EgressTargets {
+        let (settings, inside) = without_own_ranges(egress);
+        let request = |family| EgressRequest {
             family,
-            local_addresses: local_addresses.clone(),
+            settings: settings.clone(),
             named: named.clone(),
-            unresolved: unresolved.clone(),
+            unresolved: unresolved.iter().chain(&inside).cloned().collect(),
         };
-        tokio::join!(self.family(egress, targets(Family::Ipv4)), self.family(egress, targets(Family::Ipv6)));
+        let families = egress.settings.families.iter();
+        join_all(families.map(|family| self.family(egress, request(*family)))).await;
     }
 
-    async fn family(&self, egress: &Egress, targets: EgressTargets) {
+    async fn family(&self, egress: &Egress, request: EgressRequest) {
         let clock = Clock::start();
-        let family = targets.family;
-        let evidence = self.probes.egress(egress, targets, self.known.subscribe()).await;
-        let judgment = verdict::egress(&evidence, egress);
+        let family = request.family;
+        let mut evidence = self.probes.egress(request, self.known.subscribe()).await;
+        let judgment = verdict::egress(&mut evidence, egress);
         let phases = round_trip(&evidence);
         self.publish(clock, CheckId::Egress(family), judgment, phases, Evidence::Egress(evidence)).await;
     }
 
     async fn names(&self, egress: &Egress) -> (Vec<(String, IpAddr)>, Vec<String>) {
-        let mut asked = Vec::new();
-        for host in &egress.hosts {
-            asked.push(self.probes.addresses(host, NAME_LIMIT));
-        }
-        let found = egress.hosts.iter().zip(join_all(asked).await);
+        let own = egress.settings.own_targets.iter().filter_map(|target| match &target.host {
+            TargetHost::Name(name) => Some(name),
+            TargetHost::Address(_) => None,
+        });
+        let hosts: BTreeSet<&String> = egress.settings.hosts.iter().chain(own).collect();
+        let found = join_all(hosts.iter().map(|host| self.probes.addresses(host, NAME_LIMIT))).await;
         let mut named = Vec::new();
         let mut unresolved = Vec::new();
-        for (host, addresses) in found {
+        for (host, addresses) in hosts.into_iter().zip(found) {
             match addresses {
                 Ok(addresses) => {
                     for family in Family::BOTH {
@@ -62,13 +68,28 @@ impl<P: Probes> Runner<P> {
     }
 }
 
+/// Addresses in the VPC's own ranges are taken out, each with a sentence that says so.
+fn without_own_ranges(egress: &Egress) -> (EgressSettings, Vec<String>) {
+    let mut settings = egress.settings.clone();
+    let is_inside = |ip: &IpAddr| egress.network.scope(*ip).is_inside();
+    let inside: BTreeSet<IpAddr> = settings.literals().filter(is_inside).collect();
+    settings.addresses.retain(|ip| !inside.contains(ip));
+    settings.time_servers.retain(|ip| !inside.contains(ip));
+    settings.own_targets.retain(|target| match &target.host {
+        TargetHost::Address(ip) => !inside.contains(ip),
+        TargetHost::Name(_) => true,
+    });
+    let said = inside.iter().map(|ip| format!("{ip} is not probed: it lies inside the VPC")).collect();
+    (settings, said)
+}
+
 /// Only a leak has one.
 fn round_trip(evidence: &EgressEvidence) -> Phases {
-    let replies = evidence.probes.iter().filter(|probe| probe.protocol == Protocol::Icmp).filter_map(
-        |probe| match probe.result {
-            ProbeResult::Reply { after, .. } => Some(after),
-            ProbeResult::NoReply | ProbeResult::Rejected { .. } | ProbeResult::NotSent(_) => None,
-        },
-    );
+    let leaked =
+        |probe: &&EgressProbe| probe.protocol == Protocol::Icmp && probe.judged == Some(ProbeJudgment::Leak);
+    let replies = evidence.probes.iter().filter(leaked).filter_map(|probe| match probe.result {
+        ProbeResult::Reply { after, .. } => Some(after),
+        ProbeResult::NoReply | ProbeResult::Rejected { .. } | ProbeResult::NotSent(_) => None,
+    });
     replies.min().map(|after| (Phase::Rtt, after)).into_iter().collect()
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{CallRequest, ControlTargets, EgressTargets, NotSigned, Probes};
+use super::{CallRequest, NotSigned, Probes};
 use crate::observation::{
-    CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe, IcmpSocket,
-    Instance, InstanceEvidence, Query, QueryResult, QueryType, Resolver, Transport,
+    CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe,
+    EgressRequest, IcmpSocket, Instance, InstanceEvidence, Query, QueryResult, QueryType, Resolver,
+    Transport,
 };
-use crate::plan::Egress;
 
 #[derive(Clone, Debug, Default)]
 pub struct Scripted {
@@ -103,21 +103,19 @@ impl Probes for Scripted {
         Ok(vec![])
     }
 
-    async fn egress(
-        &self,
-        egress: &Egress,
-        targets: EgressTargets,
-        _: watch::Receiver<ControlTargets>,
-    ) -> EgressEvidence {
+    async fn egress(&self, request: EgressRequest, _: watch::Receiver<ControlTargets>) -> EgressEvidence {
         sleep(self.takes).await;
         EgressEvidence {
-            family: targets.family,
-            window: egress.window,
-            local_addresses: vec![],
+            family: request.family,
+            window: request.settings.window,
+            sources: vec![],
+            family_disabled: None,
             icmp_socket: IcmpSocket::Dgram,
             probes: self.probes.clone(),
             controls: vec![],
+            controls_passed: None,
             unresolved: vec![],
+            left_out: vec![],
         }
     }
 }

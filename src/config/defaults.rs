@@ -3,6 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::check::Family;
+use crate::observation::{self, EgressSettings};
+
 use super::{
     CallConfig, Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig,
     Protocol, WebConfig,
@@ -22,11 +25,11 @@ pub const CALL_INTERVAL: Duration = Duration::from_mins(5);
 /// The namespace of AWS's guide.
 pub const NAMESPACE: &str = "AWS/EC2";
 
-/// A way out is opened by a person, who is watched for by the minute; and strangers are asked.
+/// An open route is noticed within a minute. The targets belong to others, so not more often.
 pub const EGRESS_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Three times the longest round trip on earth.
-pub const EGRESS_WINDOW: Duration = Duration::from_secs(1);
+/// A first SYN that is lost is sent again after 1 s, and its answer may take another second.
+pub const EGRESS_WINDOW: Duration = Duration::from_secs(3);
 
 /// The name that AWS's guide pings.
 pub const EGRESS_HOST: &str = "www.amazon.com";
@@ -48,6 +51,21 @@ pub const EGRESS_ADDRESSES: [IpAddr; 9] = [
     through_nat64(QUAD9),
 ];
 
+/// DNS and NTP: a filter that forgets UDP often forgets these.
+pub const EGRESS_UDP_PORTS: [u16; 2] = [53, 123];
+
+/// time.cloudflare.com and time.google.com. Amazon's own 169.254.169.123 is on the link.
+pub const EGRESS_TIME_SERVERS: [IpAddr; 6] = [
+    IpAddr::V4(CLOUDFLARE_TIME),
+    IpAddr::V4(GOOGLE_TIME),
+    IpAddr::V6(Ipv6Addr::new(0x2606, 0x4700, 0xf1, 0, 0, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0x4860, 0x4806, 0, 0, 0, 0, 0)),
+    through_nat64(CLOUDFLARE_TIME),
+    through_nat64(GOOGLE_TIME),
+];
+
+const CLOUDFLARE_TIME: Ipv4Addr = Ipv4Addr::new(162, 159, 200, 1);
+const GOOGLE_TIME: Ipv4Addr = Ipv4Addr::new(216, 239, 35, 0);
 const CLOUDFLARE: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 const GOOGLE: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
 const QUAD9: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
@@ -110,14 +128,19 @@ pub fn monitoring(interval: Duration, timeout: Duration) -> EndpointConfig {
 
 impl Default for EgressConfig {
     fn default() -> Self {
-        Self {
+        let settings = EgressSettings {
+            families: Family::BOTH.to_vec(),
+            protocols: observation::Protocol::ALL.to_vec(),
             hosts: vec![EGRESS_HOST.to_owned()],
             addresses: EGRESS_ADDRESSES.to_vec(),
+            time_servers: EGRESS_TIME_SERVERS.to_vec(),
             tcp_ports: EGRESS_TCP_PORTS.to_vec(),
-            udp_dns: true,
-            accept_reject: false,
+            udp_ports: EGRESS_UDP_PORTS.to_vec(),
+            own_targets: Vec::new(),
+            sources: Vec::new(),
+            decoys: true,
             window: EGRESS_WINDOW,
-            interval: EGRESS_INTERVAL,
-        }
+        };
+        Self { settings, accept_reject: false, interval: EGRESS_INTERVAL }
     }
 }

@@ -1,5 +1,7 @@
 //! The file as a whole: its top level and the small tables.
 
+use std::net::IpAddr;
+
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -79,6 +81,16 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
     {
         let message = "nothing to check: no endpoint is configured and egress is not enabled";
         problems.add(&value.span, message);
+    }
+    if let Some(value) = table.value("egress")
+        && let Some(egress) = &config.egress
+    {
+        let literals = egress.settings.literals();
+        let inside = |ip: &IpAddr| config.expected_cidrs.iter().any(|cidr| cidr.contains(*ip));
+        for ip in literals.filter(inside) {
+            let message = format!("\"{ip}\" lies inside expected_cidrs; an egress target must be outside");
+            problems.add(&value.span, message);
+        }
     }
     let needs_region = |endpoint: &&EndpointConfig| match endpoint.host {
         HostConfig::Given(_) => endpoint.call.is_some(),

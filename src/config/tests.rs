@@ -2,6 +2,8 @@
 
 use super::table::Keys;
 use super::*;
+use crate::check::Family;
+use crate::observation::{OwnTarget, Protocol as ProbeProtocol, TargetHost};
 use crate::report::fixture;
 
 fn parse(source: &str) -> Config {
@@ -67,6 +69,10 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     let examples: Vec<&str> = examples.iter().map(|endpoint| endpoint.name.as_str()).collect();
     let ecr_by_its_other_name = "123456789012.dkr-ecr.us-east-1.on.aws";
     assert_eq!(examples, ["ecr.dkr", ecr_by_its_other_name, "s3", "partner-db"]);
+    let egress = &mut config.egress.as_mut().unwrap().settings;
+    assert_eq!(std::mem::take(&mut egress.sources), ["10.0.0.0/16".parse().unwrap()]);
+    let [target] = &std::mem::take(&mut egress.own_targets)[..] else { panic!("one target") };
+    assert_eq!(target.tcp_ports, [8443, 22]);
     assert_eq!(config, Config::default());
 }
 
@@ -76,7 +82,12 @@ fn the_sample_shows_every_key() {
     let mut table = file::KEYS.table.to_owned();
     for line in uncommented().lines().filter(|line| !line.starts_with('#')) {
         if line.starts_with('[') {
-            shown.push((file::KEYS.table.to_owned(), line.trim_matches(['[', ']']).to_owned()));
+            let path = line.trim_matches(['[', ']']);
+            let (parent, key) = match path.split_once('.') {
+                Some((parent, key)) => (format!("[{parent}]"), key),
+                None => (file::KEYS.table.to_owned(), path),
+            };
+            shown.push((parent, key.to_owned()));
             line.clone_into(&mut table);
         } else if let Some((key, _)) = line.split_once(" = ") {
             shown.push((table.clone(), key.to_owned()));
@@ -84,12 +95,13 @@ fn the_sample_shows_every_key() {
     }
     shown.sort();
     shown.dedup();
-    let tables: [&Keys; 6] = [
+    let tables: [&Keys; 7] = [
         &file::KEYS,
         &file::INSTANCE_KEYS,
         &file::CREDENTIALS_KEYS,
         &file::WEB_KEYS,
         &egress::KEYS,
+        &egress::TARGET_KEYS,
         &endpoint::KEYS,
     ];
     let keys = |keys: &'static Keys| keys.known.iter().map(|key| (keys.table.to_owned(), (*key).to_owned()));
@@ -141,13 +153,25 @@ fn every_key_reaches_the_configuration() {
         expected_cidrs = ["10.60.0.0/16"]
 
         [egress]
+        families = ["ipv4"]
+        protocols = ["icmp", "tcp"]
         hosts = []
-        addresses = ["203.0.113.1", "198.51.100.1"]
+        addresses = ["1.0.0.1", "8.8.4.4"]
         tcp_ports = [0x1bb]
-        udp_dns = false
+        sources = ["10.0.1.0/24", "10.0.3.23"]
+        decoys = false
         accept_reject = true
         window = "2s"
         interval = "5m"
+
+        [[egress.target]]
+        host = "Probe.Partner.Example."
+        tcp_ports = [8443, 22]
+
+        [[egress.target]]
+        host = "1.1.1.1"
+        icmp = true
+        udp_ports = [500]
 
         [instance]
         interval = "2m"
@@ -206,12 +230,33 @@ fn every_key_reaches_the_configuration() {
         expected_cidrs: vec!["10.50.0.0/16".parse().unwrap(), "2001:db8::/56".parse().unwrap()],
         endpoints: [monitoring, s3].into_iter().chain(cassandra).collect(),
         egress: Some(EgressConfig {
-            hosts: vec![],
-            addresses: ["203.0.113.1", "198.51.100.1"].map(|ip| ip.parse().unwrap()).to_vec(),
-            tcp_ports: vec![443],
-            udp_dns: false,
+            settings: EgressSettings {
+                families: vec![Family::Ipv4],
+                protocols: vec![ProbeProtocol::Icmp, ProbeProtocol::Tcp],
+                hosts: vec![],
+                addresses: ["1.0.0.1", "8.8.4.4"].map(|ip| ip.parse().unwrap()).to_vec(),
+                time_servers: defaults::EGRESS_TIME_SERVERS.to_vec(),
+                tcp_ports: vec![443],
+                udp_ports: defaults::EGRESS_UDP_PORTS.to_vec(),
+                own_targets: vec![
+                    OwnTarget {
+                        host: TargetHost::Name("probe.partner.example".into()),
+                        icmp: false,
+                        tcp_ports: vec![8443, 22],
+                        udp_ports: vec![],
+                    },
+                    OwnTarget {
+                        host: TargetHost::Address("1.1.1.1".parse().unwrap()),
+                        icmp: true,
+                        tcp_ports: vec![],
+                        udp_ports: vec![500],
+                    },
+                ],
+                sources: ["10.0.1.0/24", "10.0.3.23/32"].map(|range| range.parse().unwrap()).to_vec(),
+                decoys: false,
+                window: seconds(2),
+            },
             accept_reject: true,
-            window: seconds(2),
             interval: seconds(300),
         }),
         instance: Some(InstanceConfig { interval: seconds(120), timeout: seconds(1) }),

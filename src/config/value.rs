@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::name::host_name;
 use super::problem::Problems;
 use super::table::Value;
-use crate::network::{Cidr, Network, Scope};
+use crate::network::{Cidr, CidrError, special_purpose};
 use crate::observation::Proof;
 
 /// Below a second a check would load the services it checks; above a day it would report the past.
@@ -129,23 +129,23 @@ pub fn public_address(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<
         problems.add(&value.span, format!("{text:?} is an IPv4-mapped address; write \"{v4}\""));
         return None;
     }
-    match Network::default().scope(ip) {
-        Scope::Public => Some(ip),
-        Scope::Private => {
-            let message = format!("{text:?} is private; egress targets must be on the internet");
-            problems.add(&value.span, message);
-            None
-        }
-        Scope::Special => {
-            problems.add(
-                &value.span,
-                format!("{text:?} is a special-purpose address; egress targets must be on the internet"),
-            );
-            None
-        }
-        // An empty network has no ranges of its own.
-        Scope::Vpc | Scope::Expected => None,
+    if let Some(range) = special_purpose(ip) {
+        let message = format!("{text:?} is {range}; egress targets must be on the internet");
+        problems.add(&value.span, message);
+        return None;
     }
+    Some(ip)
+}
+
+/// A range, or one address.
+pub fn cidr_or_address(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
+    let text = value.text("strings such as \"10.0.1.0/24\" or \"10.0.1.5\"", problems)?;
+    let range = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => format!("{ip}/32"),
+        Ok(IpAddr::V6(ip)) => format!("{ip}/128"),
+        Err(_) => text.to_owned(),
+    };
+    range.parse().inspect_err(|error: &CidrError| problems.add(&value.span, error.to_string())).ok()
 }
 
 /// A name to be resolved, without the trailing dot.

@@ -150,9 +150,24 @@ causes! {
     EgressFilteredByProtocol = "egress_filtered_by_protocol",
         "Some protocols reach the internet",
         "A route to the internet exists, and rules block only some protocols. Remove 0.0.0.0/0 (nat-, igw-) and ::/0 (eigw-) from the route table of {subnet}, or block the rest in the security groups and network ACL.";
+    TrafficIntercepted = "traffic_intercepted",
+        "Something answers for every address on the internet",
+        "An address that cannot exist replied too, so the replies come from a proxy, not from the internet. Check {instance} (nft list ruleset: redirect, dnat; sidecars) and the path (a transparent proxy or firewall in the route table of {subnet}). Remove it, or exempt linkproof.";
     EgressRejected = "egress_rejected",
-        "The egress probes are rejected by an unknown sender",
-        "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If you know the sender, set accept_reject = true under [egress].";
+        "Something rejects the egress probes",
+        "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, set accept_reject = true under [egress].";
+    SendBlocked = "send_blocked",
+        "This host's own packet filter blocks the egress probes",
+        "Allow linkproof's probes out on {instance} (nft list ruleset, output; iptables -S OUTPUT). Only then does silence say something about the subnet.";
+    NoResources = "no_resources",
+        "The host lacks the resources to probe with",
+        "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
+    Ipv6Disabled = "ipv6_disabled",
+        "IPv6 is disabled on this host, although the instance has an IPv6 address",
+        "Enable it (sysctl net.ipv6.conf.all.disable_ipv6=0, also in /etc/sysctl.d), remove the IPv6 address from the network interface of {instance}, or set families = [\"ipv4\"] under [egress].";
+    AddressNotConfigured = "address_not_configured",
+        "Metadata lists an address that this host has not configured",
+        "Check ip address show and the DHCP client (for IPv6: DHCPv6, and accept_ra on the interface). If the family is not wanted, remove the address from the interface, or leave the family out of families under [egress].";
     PingNotPermitted = "ping_not_permitted",
         "linkproof cannot send pings",
         "Set sysctl net.ipv4.ping_group_range=\"0 2147483647\" (also in /etc/sysctl.d), or give the unit CAP_NET_RAW with the drop-in /usr/share/linkproof/raw-sockets.conf.";
@@ -180,8 +195,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 41);
-        assert_eq!(Cause::ALL.len(), 41);
+        assert_eq!(codes.len(), 46);
+        assert_eq!(Cause::ALL.len(), 46);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

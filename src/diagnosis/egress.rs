@@ -1,20 +1,22 @@
-//! What gets out to the internet, and why the silence of the rest proves nothing.
+//! What gets out to the internet, and why the silence of the rest proves nothing. Everything here
+//! reads how the verdict judged each probe.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Cause;
 use super::context::{Context, Failure};
 use super::finding::Finding;
 use super::presumption::default_cause;
 use crate::check::Family;
-use crate::network::{Scope, embedded_ipv4};
+use crate::network::embedded_ipv4;
 use crate::observation::{
-    ControlKind, EgressEvidence, EgressProbe, Evidence, Observation, ProbeResult, Protocol, Reason, SendError,
+    ControlKind, EgressEvidence, EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult, Protocol,
+    Reason, SendError,
 };
 use crate::wording;
 
-pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
+pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Evidence::Egress(evidence) = &observation.evidence else {
         let fact = format!("{}: {}", observation.check, failure.reason.words());
         return default_cause(failure.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
@@ -23,28 +25,26 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
         return loopback_failed(evidence).into_iter().collect();
     }
     let Some(default_cause) = default_cause(failure.reason) else { return vec![] };
-    if default_cause == Cause::InternetRouteOpen {
-        return vec![leak(context, evidence, failure.reason)];
+    match default_cause {
+        Cause::InternetRouteOpen => vec![leak(evidence, failure.reason)],
+        Cause::AddressNotConfigured => vec![family_missing(evidence)],
+        cause => vec![Finding::new(cause, unproven(evidence, failure.reason))],
     }
-    let finding = Finding::new(default_cause, unproven(evidence, failure.reason));
-    vec![if failure.reason == Reason::SendBlocked { finding.healed_by(LET_OUT) } else { finding }]
 }
 
-// Not the cause's own remedy: taking this host's own refusal for silence would prove nothing.
-const LET_OUT: &str = "This host's own packet filter refuses to send. Let linkproof's probes out there (nft list ruleset, output): only then does silence speak for the subnet.";
-
-fn leak(context: &Context<'_>, evidence: &EgressEvidence, reason: Reason) -> Finding {
-    let out: Vec<&EgressProbe> = evidence.probes.iter().filter(|probe| is_leak(context, probe)).collect();
+fn leak(evidence: &EgressEvidence, reason: Reason) -> Finding {
+    let out = judged(evidence, ProbeJudgment::Leak);
     let answered: BTreeSet<Protocol> = out
         .iter()
         .filter(|probe| matches!(probe.result, ProbeResult::Reply { .. }))
         .map(|probe| probe.protocol)
         .collect();
+    let source = one_source(evidence, &out);
     // Beside a rejection from outside, silence tells nothing: ping may not hear its own.
     let closed: Vec<&str> = if answered.is_empty() {
         vec![]
     } else {
-        Protocol::ALL.into_iter().filter(|probe| is_silent(evidence, *probe)).map(name).collect()
+        Protocol::ALL.into_iter().filter(|protocol| is_silent(evidence, &out, *protocol)).map(name).collect()
     };
     let cause = if !closed.is_empty() && !is_lossy(&out) {
         Cause::EgressFilteredByProtocol
@@ -53,29 +53,44 @@ fn leak(context: &Context<'_>, evidence: &EgressEvidence, reason: Reason) -> Fin
     } else {
         Cause::Ipv6EgressOpen
     };
-    Finding::new(cause, leak_fact(evidence, &out, &closed, reason)).advising(nat64(&out))
+    let fact = leak_fact(evidence, &out, &closed, reason);
+    let fact = match source {
+        Some(source) => format!("{fact}; only from {source}"),
+        None => fact,
+    };
+    Finding::new(cause, fact).advising(nat64(&out)).advising(source.map(of_source))
 }
 
-/// Where even the kinds that got out lost some, the silence of the others is no rule's work: a
-/// route that is just being opened looks like this.
+fn judged(evidence: &EgressEvidence, wanted: ProbeJudgment) -> Vec<&EgressProbe> {
+    evidence.probes.iter().filter(|probe| probe.judged == Some(wanted)).collect()
+}
+
+/// The one address from which everything got out, where the host has others.
+fn one_source(evidence: &EgressEvidence, out: &[&EgressProbe]) -> Option<IpAddr> {
+    let probed: BTreeSet<IpAddr> = evidence.probes.iter().map(|probe| probe.source).collect();
+    let leaking: BTreeSet<IpAddr> = out.iter().map(|probe| probe.source).collect();
+    (probed.len() > 1 && leaking.len() == 1).then(|| leaking.first().copied())?
+}
+
+fn of_source(source: IpAddr) -> String {
+    format!(
+        "Packets leave from {source} alone: look at ip rule and ip route get 1.1.1.1 from {source}, and at the subnet and security groups of its network interface."
+    )
+}
+
+/// Where even the kinds that got out lost some, no rule needs to filter the others: a route that
+/// is just being opened looks like this. TCP makes two attempts and needs only one.
 fn is_lossy(out: &[&EgressProbe]) -> bool {
-    out.iter().any(|probe| matches!(probe.result, ProbeResult::Reply { replies, .. } if replies < probe.sent))
+    let lost = |probe: &&EgressProbe| matches!(probe.result, ProbeResult::Reply { replies, .. } if replies < probe.sent);
+    out.iter().filter(|probe| probe.protocol == Protocol::Icmp).any(lost)
 }
 
-/// A reply from a target, or from a router beyond the VPC, whose own speaks from a link-local address.
-fn is_leak(context: &Context<'_>, probe: &EgressProbe) -> bool {
-    match &probe.result {
-        ProbeResult::Reply { .. } => true,
-        ProbeResult::Rejected { by, .. } => {
-            by.is_some_and(|by| matches!(context.scope(by), Scope::Public | Scope::Private))
-        }
-        ProbeResult::NoReply | ProbeResult::NotSent(_) => false,
-    }
-}
-
-/// Sent, and nothing at all came back.
-fn is_silent(evidence: &EgressEvidence, protocol: Protocol) -> bool {
-    let mut probes = evidence.probes.iter().filter(|probe| probe.protocol == protocol).peekable();
+/// Sent from where others got out, and nothing at all came back.
+fn is_silent(evidence: &EgressEvidence, out: &[&EgressProbe], protocol: Protocol) -> bool {
+    let comparable = |probe: &&EgressProbe| {
+        probe.protocol == protocol && !probe.decoy && out.iter().any(|leak| leak.source == probe.source)
+    };
+    let mut probes = evidence.probes.iter().filter(comparable).peekable();
     probes.peek().is_some() && probes.all(|probe| probe.result == ProbeResult::NoReply)
 }
 
@@ -96,17 +111,17 @@ fn answer(probe: &EgressProbe) -> String {
     let target = target(probe);
     match &probe.result {
         ProbeResult::Reply { after, .. } => format!("{target} answered after {}", wording::duration(*after)),
-        ProbeResult::Rejected { by: Some(by), how } => {
+        ProbeResult::Rejected { by: Some(by), how, .. } => {
             format!("{by} answered for {target} ({})", wording::clip(how, 60))
         }
-        ProbeResult::Rejected { by: None, how } => {
+        ProbeResult::Rejected { by: None, how, .. } => {
             format!("{target} was rejected ({})", wording::clip(how, 60))
         }
         ProbeResult::NoReply => format!("{target} stayed silent"),
         ProbeResult::NotSent(SendError::NoRoute) => format!("{target} has no route"),
-        ProbeResult::NotSent(SendError::NotPermitted) => format!("{target} may not be sent to"),
-        ProbeResult::NotSent(SendError::Blocked { errno }) => {
-            format!("{target} could not be sent to ({errno})")
+        ProbeResult::NotSent(SendError::NotPermitted) => format!("{target} not sent: no socket is permitted"),
+        ProbeResult::NotSent(SendError::Blocked { errno } | SendError::NoResources { errno }) => {
+            format!("{target} not sent: {errno}")
         }
     }
 }
@@ -116,9 +131,10 @@ fn target(probe: &EgressProbe) -> String {
         Some(port) => SocketAddr::new(probe.ip, port).to_string(),
         None => probe.ip.to_string(),
     };
+    let decoy = if probe.decoy { "decoy " } else { "" };
     match &probe.host {
         Some(host) => format!("{} {ip} ({host})", name(probe.protocol)),
-        None => format!("{} {ip}", name(probe.protocol)),
+        None => format!("{} {decoy}{ip}", name(probe.protocol)),
     }
 }
 
@@ -149,17 +165,33 @@ fn loopback_failed(evidence: &EgressEvidence) -> Option<Finding> {
     Some(Finding::new(Cause::PingNotPermitted, fact).advising(advice.to_owned()))
 }
 
+fn family_missing(evidence: &EgressEvidence) -> Finding {
+    let family = evidence.family.name();
+    match &evidence.family_disabled {
+        Some(why) => Finding::new(Cause::Ipv6Disabled, wording::clip(why, 160)),
+        None => Finding::new(
+            Cause::AddressNotConfigured,
+            format!("metadata lists an {family} address, but no interface of this host has one"),
+        ),
+    }
+}
+
 fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     if reason == Reason::NotPermitted {
         return "no ICMP socket could be opened, neither datagram nor raw".to_owned();
     }
-    let telling = |probe: &&EgressProbe| match &probe.result {
-        ProbeResult::Rejected { .. } => reason == Reason::Rejected,
-        ProbeResult::NotSent(SendError::Blocked { .. }) => reason == Reason::SendBlocked,
-        ProbeResult::NotSent(SendError::NoRoute | SendError::NotPermitted)
-        | ProbeResult::Reply { .. }
-        | ProbeResult::NoReply => false,
+    let telling = |probe: &&EgressProbe| match (&probe.result, probe.judged) {
+        (_, Some(ProbeJudgment::Rejected)) => reason == Reason::Rejected,
+        (_, Some(ProbeJudgment::Intercepted)) => reason == Reason::TrafficIntercepted,
+        (_, Some(ProbeJudgment::RejectedHere)) => reason == Reason::SendBlocked,
+        (ProbeResult::NotSent(SendError::Blocked { .. }), _) => reason == Reason::SendBlocked,
+        (ProbeResult::NotSent(SendError::NoResources { .. }), _) => reason == Reason::NoResources,
+        (ProbeResult::NotSent(_) | ProbeResult::Reply { .. }, _) => false,
+        (ProbeResult::NoReply | ProbeResult::Rejected { .. }, _) => false,
     };
-    let result = wording::names(evidence.probes.iter().filter(telling).map(answer));
+    let mut probes: Vec<&EgressProbe> = evidence.probes.iter().filter(telling).collect();
+    // The decoy's reply is what shows an interception; elsewhere it says least.
+    probes.sort_by_key(|probe| probe.decoy != (reason == Reason::TrafficIntercepted));
+    let result = wording::names(probes.into_iter().map(answer));
     if result.is_empty() { format!("{}: {}", evidence.family.name(), reason.words()) } else { result }
 }

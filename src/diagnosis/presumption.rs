@@ -40,13 +40,16 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::MetadataInvalid => Cause::MetadataUnavailable,
         R::NoCredentials | R::CredentialsTimeout => Cause::NoInstanceRole,
         R::IcmpReply | R::TcpConnected | R::UdpReply | R::ErrorFromOutside => Cause::InternetRouteOpen,
-        R::Rejected | R::SendBlocked => Cause::EgressRejected,
+        R::TrafficIntercepted => Cause::TrafficIntercepted,
+        R::Rejected => Cause::EgressRejected,
+        R::SendBlocked => Cause::SendBlocked,
+        R::NoResources => Cause::NoResources,
+        R::FamilyMissing => Cause::AddressNotConfigured,
         R::NotPermitted => Cause::PingNotPermitted,
         R::Truncated
         | R::AddressOutsideVpc
         | R::ControlFailed
         | R::TooFewTargets
-        | R::FamilyMissing
         | R::EgressNotClosed
         | R::PrerequisiteFailed
         | R::InternalError => return None,
@@ -66,10 +69,20 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
     use Cause as C;
     use Reason as R;
     &[
-        (&[R::NameNotFound, R::NoAddress], &[C::ForeignZone, C::ResolverBypassesVpc]),
-        (&[R::QueryRefused, R::QueryTimeout, R::ResolverUnreachable], &[C::ResolverBypassesVpc]),
-        (&[R::PublicAddress, R::MixedAddresses], &[C::ResolverBypassesVpc, C::VpcDnsSupportOff]),
-        (&[R::OutsideVpc], &[C::ResolverBypassesVpc]),
+        (&[R::NameNotFound, R::NoAddress], &[C::ForeignZone, C::ResolverBypassesVpc, C::StaleHostCache]),
+        (
+            &[R::QueryRefused, R::QueryTimeout, R::ResolverUnreachable],
+            &[C::ResolverBypassesVpc, C::ResolverBlocked],
+        ),
+        (
+            &[R::PublicAddress, R::MixedAddresses],
+            &[C::ResolverBypassesVpc, C::VpcDnsSupportOff, C::SearchListAnswers],
+        ),
+        (&[R::PublicAddress, R::MixedAddresses, R::OutsideVpc, R::SpecialAddress], &[C::HostsFileEntry]),
+        (
+            &[R::LookupFailed, R::LookupTimeout],
+            &[C::StaleHostCache, C::NsswitchWithoutDns, C::ResolvConfInvalid, C::NameFilesUnreadable],
+        ),
         (
             &[R::ConnectTimeout],
             &[
@@ -89,6 +102,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[C::Ipv6EgressOpen, C::EgressFilteredByProtocol],
         ),
         (&[R::ControlFailed], &[C::PingNotPermitted]),
+        (&[R::FamilyMissing], &[C::Ipv6Disabled]),
     ]
 };
 
@@ -114,10 +128,9 @@ const ADVICE: &[(Reason, &str)] = &[
         Reason::Truncated,
         "The answer is too large for UDP, and TCP port 53 did not deliver it: let it through.",
     ),
-    (Reason::TooFewTargets, "Give [egress] addresses of at least two operators in this family."),
     (
-        Reason::FamilyMissing,
-        "Metadata promises an address of this family, but no interface has it: see ip address show and the DHCP client.",
+        Reason::TooFewTargets,
+        "Give [egress] addresses and time_servers of two operators in this family, or leave the family out of families; where the host has more than 256 addresses, name some in sources.",
     ),
     (
         Reason::ControlFailed,

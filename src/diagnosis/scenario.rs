@@ -8,8 +8,10 @@
 //! ```
 //!
 //! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
-//! once for each answer; an egress target `answer`, `answer:3/5` (of five three), `silence`, `rejected`, `rejected:BY`, `no_route`,
-//! `not_permitted` and `blocked`.
+//! once for each answer. An egress target is `tcp@IP`, `tcp@IP<SOURCE` or `decoy-tcp@IP`, and takes
+//! `answer` (judged a leak), `answer:3/5` (of five three), `intercepted`, `silence`, `rejected`,
+//! `rejected:BY`, `leak:BY` and `near:BY` (errors judged so), `here:BY`, `no_route`,
+//! `not_permitted`, `blocked` and `no_resources`. `disabled` says why the host lacks the family.
 //!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
@@ -380,43 +382,56 @@ fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
     EgressEvidence {
         family: if *check == CheckId::Egress(Family::Ipv4) { Family::Ipv4 } else { Family::Ipv6 },
         window: Duration::from_secs(3),
-        local_addresses: vec![],
+        sources: vec![],
+        family_disabled: words.text("disabled"),
         icmp_socket: if probes.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
         controls: words.all("control").map(|control| self::control(control, words)).collect(),
         probes,
+        controls_passed: None,
         unresolved: words.all("unresolved").map(str::to_owned).collect(),
+        left_out: vec![],
     }
 }
 
 fn probe(word: &str) -> Option<EgressProbe> {
     let (target, result) = word.split_once('=')?;
     let (protocol, ip) = target.split_once('@')?;
+    let (decoy, protocol) = protocol.strip_prefix("decoy-").map_or((false, protocol), |rest| (true, rest));
+    let (ip, source) = ip.split_once('<').unwrap_or((ip, "10.0.1.23"));
     let protocol = *Protocol::ALL.iter().find(|known| known.code() == protocol).unwrap();
     let port = match protocol {
         Protocol::Icmp => None,
         Protocol::Tcp => Some(443),
         Protocol::Udp => Some(53),
     };
-    let rejection = |by: Option<&str>| ProbeResult::Rejected {
-        by: by.map(|by| by.parse().unwrap()),
-        how: "administratively prohibited".into(),
+    let rejection = |by: Option<&str>, judged| {
+        let by = by.map(|by| by.parse().unwrap());
+        let how = "administratively prohibited".into();
+        (ProbeResult::Rejected { by, how, reset: by.is_none() }, judged)
     };
+    let unsent = |error| (ProbeResult::NotSent(error), ProbeJudgment::NotSent);
     let of = result.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
-    let result = match result.split_once(':').unwrap_or((result, "")) {
-        ("answer", few) => {
+    let (result, judged) = match result.split_once(':').unwrap_or((result, "")) {
+        (what @ ("answer" | "intercepted"), few) => {
             let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
-            ProbeResult::Reply { replies, after: Duration::from_millis(12) }
+            let judged = if what == "answer" { ProbeJudgment::Leak } else { ProbeJudgment::Intercepted };
+            (ProbeResult::Reply { replies, after: Duration::from_millis(12) }, judged)
         }
-        ("silence", _) => ProbeResult::NoReply,
-        ("rejected", "") => rejection(None),
-        ("rejected", by) => rejection(Some(by)),
-        ("no_route", _) => ProbeResult::NotSent(SendError::NoRoute),
-        ("not_permitted", _) => ProbeResult::NotSent(SendError::NotPermitted),
-        ("blocked", _) => ProbeResult::NotSent(SendError::Blocked { errno: "EPERM".into() }),
+        ("silence", _) => (ProbeResult::NoReply, ProbeJudgment::Silent),
+        ("rejected", "") => rejection(None, ProbeJudgment::Rejected),
+        ("rejected", by) => rejection(Some(by), ProbeJudgment::Rejected),
+        ("leak", by) => rejection(Some(by), ProbeJudgment::Leak),
+        ("near", by) => rejection(Some(by), ProbeJudgment::RejectedNearby),
+        ("here", by) => rejection(Some(by), ProbeJudgment::RejectedHere),
+        ("no_route", _) => (ProbeResult::NotSent(SendError::NoRoute), ProbeJudgment::NoRoute),
+        ("not_permitted", _) => unsent(SendError::NotPermitted),
+        ("blocked", _) => unsent(SendError::Blocked { errno: "EPERM".into() }),
+        ("no_resources", _) => unsent(SendError::NoResources { errno: "Too many open files".into() }),
         (other, _) => panic!("unknown probe result {other}"),
     };
     let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { of };
-    Some(EgressProbe { host: None, ip: ip.parse().unwrap(), protocol, port, sent, result })
+    let (ip, source) = (ip.parse().unwrap(), source.parse().unwrap());
+    Some(EgressProbe { host: None, source, ip, protocol, port, decoy, sent, result, judged: Some(judged) })
 }
 
 fn control(word: &str, words: &Words) -> Control {
@@ -428,5 +443,5 @@ fn control(word: &str, words: &Words) -> Control {
         other => panic!("no such control: {other}"),
     };
     let detail = words.text("detail").unwrap_or_default();
-    Control { control, target: None, passed: ended == "pass", detail }
+    Control { control, source: None, target: None, passed: ended == "pass", detail }
 }

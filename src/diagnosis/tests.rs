@@ -260,22 +260,35 @@ fn egress_evidence() -> impl Strategy<Value = Evidence> {
     let result = prop_oneof![
         Just(ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }),
         Just(ProbeResult::NoReply),
-        proptest::option::of(ip()).prop_map(|by| ProbeResult::Rejected { by, how: "x".repeat(300) }),
+        proptest::option::of(ip()).prop_map(|by| ProbeResult::Rejected {
+            by,
+            how: "x".repeat(300),
+            reset: by.is_none()
+        }),
         Just(ProbeResult::NotSent(SendError::NotPermitted)),
     ];
-    let probe = (ip(), select(&Protocol::ALL[..]), result).prop_map(|(ip, protocol, result)| EgressProbe {
+    let judgments = [ProbeJudgment::Leak, ProbeJudgment::Intercepted, ProbeJudgment::Rejected];
+    let judged = proptest::option::of(select(judgments.to_vec()));
+    let kind = (ip(), select(&Protocol::ALL[..]), any::<bool>());
+    let probe = (kind, result, judged).prop_map(|((ip, protocol, decoy), result, judged)| EgressProbe {
         host: None,
+        source: ip,
         ip,
         protocol,
         port: Some(443),
+        decoy,
         sent: 1,
         result,
+        judged,
     });
     (select(&Family::BOTH[..]), vec(probe, 0..8)).prop_map(|(family, probes)| {
         Evidence::Egress(EgressEvidence {
             family,
             window: Duration::from_secs(3),
-            local_addresses: vec![],
+            sources: vec![],
+            family_disabled: None,
+            controls_passed: None,
+            left_out: vec![],
             icmp_socket: IcmpSocket::Dgram,
             probes,
             controls: vec![],

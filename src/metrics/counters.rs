@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::family::Family;
 use super::histogram::Histogram;
 use crate::check::{CheckId, Kind};
-use crate::observation::{EgressProbe, Evidence, Observation, ProbeResult, Protocol, Reason};
+use crate::observation::{EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult, Protocol, Reason};
 use crate::report::Report;
 
 #[derive(Debug, Default)]
@@ -56,10 +56,14 @@ fn target(probe: &EgressProbe) -> String {
     probe.host.clone().unwrap_or_else(|| probe.ip.to_string())
 }
 
+/// Only what the verdict judged a leak: a proxy's answer for an address that it stands in for is none.
 fn answers(probe: &EgressProbe) -> u32 {
     match probe.result {
-        ProbeResult::Reply { replies, .. } => replies,
-        ProbeResult::NoReply | ProbeResult::Rejected { .. } | ProbeResult::NotSent(_) => 0,
+        ProbeResult::Reply { replies, .. } if probe.judged == Some(ProbeJudgment::Leak) => replies,
+        ProbeResult::Reply { .. }
+        | ProbeResult::NoReply
+        | ProbeResult::Rejected { .. }
+        | ProbeResult::NotSent(_) => 0,
     }
 }
 

@@ -5,10 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::counters::exact;
 use super::family::Family;
 use crate::network::Scope;
-use crate::observation::{
-    Address, ControlKind, EgressEvidence, Evidence, Observation, Outcome, Phase, QueryResult, Resolver,
-    Status,
-};
+use crate::observation::{Address, Evidence, Observation, Outcome, Phase, QueryResult, Resolver, Status};
 use crate::report::{CheckReport, Report};
 
 /// Addresses of one check. An endpoint has one a zone; what has more is no endpoint, and must
@@ -216,8 +213,8 @@ impl EvidenceFamilies {
             }
             Evidence::Egress(evidence) => {
                 self.socket.set(&[check, ("mode", evidence.icmp_socket.code())], 1.0);
-                if !evidence.controls.is_empty() {
-                    self.control.set(&[check, target], flag(controls_held(evidence)));
+                if let Some(passed) = evidence.controls_passed {
+                    self.control.set(&[check, target], flag(passed));
                 }
             }
         }
@@ -240,19 +237,6 @@ impl EvidenceFamilies {
 fn ttl(result: &QueryResult) -> Option<u32> {
     let QueryResult::Addresses { addresses, ttl, .. } = result else { return None };
     ttl.filter(|_| !addresses.is_empty())
-}
-
-/// Loopback was heard where it was asked, and something off the host answered.
-fn controls_held(evidence: &EgressEvidence) -> bool {
-    let mut loopback = true;
-    let mut remote = false;
-    for control in &evidence.controls {
-        match control.control {
-            ControlKind::Loopback => loopback &= control.passed,
-            ControlKind::Endpoint | ControlKind::Resolver => remote |= control.passed,
-        }
-    }
-    loopback && remote
 }
 
 fn agent(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
-use crate::observation::{Evidence, Outcome, Phase, Protocol, Reason};
+use crate::observation::{Evidence, Outcome, Phase, ProbeJudgment, ProbeResult, Protocol, Reason};
 use crate::report::fixture;
 
 fn page(metrics: &Metrics, report: &Report, format: ExpositionFormat) -> String {
@@ -107,9 +107,30 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     let text = page(&metrics, &report, ExpositionFormat::Text);
     assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
     let mut other = report.clone();
-    let probes = vec![fixture::probe(Protocol::Icmp, "9.9.9.9", 5, crate::observation::ProbeResult::NoReply)];
+    let probes = vec![fixture::probe(Protocol::Icmp, "9.9.9.9", 5, ProbeResult::NoReply)];
     other.checks[5].last = Some(fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), probes));
     assert_eq!(value(&page(&metrics, &other, ExpositionFormat::Text), sent), None);
+}
+
+/// Each source needs a control of its own: that some control passed says nothing by itself.
+#[test]
+fn the_control_gauge_and_the_replies_are_the_verdicts() {
+    let gauge = r#"linkproof_egress_control_success{check="egress/ipv4",target="ipv4"}"#;
+    let replies = r#"linkproof_egress_replies_total{check="egress/ipv4",target="1.1.1.1",protocol="tcp"}"#;
+    for (passed, shown) in [(Some(true), Some("1")), (Some(false), Some("0")), (None, None)] {
+        let mut report = fixture::healthy();
+        let mut probe = fixture::probe(Protocol::Tcp, "1.1.1.1", 1, ProbeResult::NoReply);
+        probe.result = ProbeResult::Reply { replies: 1, after: fixture::ms(9.0) };
+        probe.judged = Some(ProbeJudgment::Intercepted);
+        let outcome = Outcome::Fail(Reason::TrafficIntercepted);
+        let observation = fixture::bent(fixture::egress(outcome, vec![probe]), |evidence| {
+            evidence.controls_passed = passed;
+        });
+        report.checks[5].last = Some(observation);
+        let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
+        assert_eq!(value(&page, gauge).as_deref(), shown, "{page}");
+        assert_eq!(value(&page, replies).as_deref(), Some("0"), "an interception is no leak");
+    }
 }
 
 #[test]
@@ -242,12 +263,7 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
                 Evidence::Egress(evidence) => {
                     let named = |n| crate::observation::EgressProbe {
                         host: Some("www.amazon.com".into()),
-                        ..fixture::probe(
-                            Protocol::Tcp,
-                            &fresh(n),
-                            1,
-                            crate::observation::ProbeResult::NoReply,
-                        )
+                        ..fixture::probe(Protocol::Tcp, &fresh(n), 1, ProbeResult::NoReply)
                     };
                     evidence.probes =
                         fixture::silent_probes().into_iter().chain((0..200).map(named)).collect();

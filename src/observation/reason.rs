@@ -84,9 +84,11 @@ reasons! {
     TcpConnected = "tcp_connected", "TCP connected";
     UdpReply = "udp_reply", "UDP got a reply";
     ErrorFromOutside = "error_from_outside", "a router outside the VPC sent an error";
-    Rejected = "rejected", "rejected by an unknown sender";
+    TrafficIntercepted = "traffic_intercepted", "something answers for every address";
+    Rejected = "rejected", "rejected instead of dropped";
     NotPermitted = "not_permitted", "no probe socket could be opened";
-    SendBlocked = "send_blocked", "this host's firewall blocked the probe";
+    SendBlocked = "send_blocked", "this host's packet filter blocked the probes";
+    NoResources = "no_resources", "this host ran out of resources to probe with";
     ControlFailed = "control_failed", "a control failed, so silence proves nothing";
     TooFewTargets = "too_few_targets", "too few targets were probed for silence to prove anything";
     FamilyMissing = "family_missing", "metadata lists an address of this family, but the instance has none";
@@ -165,6 +167,10 @@ impl Reason {
             Self::ErrorFromOutside => {
                 "A router outside the VPC sent an ICMP error, so packets leave the VPC."
             }
+            Self::TrafficIntercepted => {
+                "Something between this host and the internet answers for every address."
+            }
+            Self::NoResources => "The host lacks file descriptors or an address family for the probes.",
             Self::Rejected => "A probe was rejected, and it is unknown whether the sender is inside the VPC.",
             Self::NotPermitted => "The operating system did not allow the socket that the probe needs.",
             Self::SendBlocked => "This host's own firewall blocked the probe.",

@@ -1,265 +1,196 @@
-//! One waiting window in which everything is tried at once that could get out, beside the
-//! controls that show that an answer would have been heard.
+//! One waiting window in which everything is tried at once that could get out, from every global
+//! address of the host, beside the controls that show that a reply would have been heard.
 
+mod controls;
 mod icmp;
+mod route;
 mod sockets;
+mod targets;
+mod tcp;
+mod udp;
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+pub use controls::Controls;
 pub use icmp::Pinger;
 
-use crate::check::{EndpointName, Family};
+use crate::check::Family;
+use crate::network::Cidr;
 use crate::observation::{
-    Control, ControlKind, EgressEvidence, EgressProbe, ProbeResult, Protocol, SendError,
+    Control, EgressEvidence, EgressProbe, EgressRequest, EgressSource, IcmpSocket, ProbeResult, Protocol,
+    SourceJudgment,
 };
-use crate::wire::failure::words;
 use icmp::Burst;
+use targets::Target;
 
-/// One is enough to answer; a few are asked so that one dead interface does not decide.
-const MOST_CONTROLS: usize = 8;
+/// So many addresses get all probes: each costs a hundred sockets in the window.
+const MOST_SOURCES: usize = 16;
+/// So many get one ping and one TCP port, at two operators.
+const MOST_REDUCED: usize = 256;
 
-/// Where the egress check aims, by one family.
-#[derive(Clone, Debug)]
-pub struct EgressTargets {
-    pub family: Family,
-    pub literals: Vec<IpAddr>,
-    /// Names with the addresses that they led to.
-    pub named: Vec<(String, IpAddr)>,
-    pub unresolved: Vec<String>,
-    pub tcp_ports: Vec<u16>,
-    pub udp_dns: bool,
-    pub window: Duration,
-}
-
-/// What should answer, off this host.
-#[derive(Clone, Debug)]
-pub struct Controls {
-    /// Addresses of endpoints, as soon as somebody has resolved them.
-    pub endpoints: watch::Receiver<BTreeMap<EndpointName, Vec<SocketAddr>>>,
-    pub resolvers: Vec<SocketAddr>,
-}
-
+/// `sources` are the host's global addresses of both families.
 pub async fn attempt(
     pinger: &Pinger,
-    local_addresses: Vec<IpAddr>,
-    targets: EgressTargets,
+    sources: Vec<EgressSource>,
+    family_disabled: Option<String>,
+    request: EgressRequest,
     controls: Controls,
 ) -> EgressEvidence {
-    let deadline = Instant::now() + targets.window;
-    let destinations = destinations(&targets);
-    let (routed, mut probes) = by_route(&destinations, &targets);
-    let burst =
-        Burst { family: targets.family, targets: routed.iter().map(|target| target.ip).collect(), deadline };
-    let ((icmp, loopback), sockets, off_host) = tokio::join!(
-        pinger.ping(burst),
-        all_sockets(&routed, &targets, deadline),
-        off_host(controls, targets.family, deadline),
+    let sources = chosen(sources, request.family, &request.settings.sources);
+    let (looks, mut probes) = by_route(&sources, &request);
+    let deadline = Instant::now() + request.settings.window;
+    let (pings, sockets, controls) = tokio::join!(
+        pings(pinger, request.family, &looks, deadline),
+        all_sockets(&looks, deadline),
+        all_controls(&sources, controls, deadline),
     );
-    let socket = icmp.socket;
-    for (target, (sent, result)) in routed.iter().zip(icmp.result) {
-        probes.push(target.probe(Protocol::Icmp, None, sent, result));
-    }
+    let (icmp_socket, loopback, pings) = pings;
+    probes.extend(pings);
     probes.extend(sockets);
-    probes.sort_by_key(|probe| (probe.protocol, probe.ip, probe.port));
+    probes.sort_by_key(|probe| {
+        let source = sources.iter().position(|source| source.ip == probe.source);
+        (source, probe.protocol, probe.decoy, probe.ip, probe.port)
+    });
     EgressEvidence {
-        family: targets.family,
-        window: targets.window,
-        local_addresses: local_addresses.into_iter().filter(|ip| Family::of(*ip) == targets.family).collect(),
-        icmp_socket: socket,
+        family: request.family,
+        window: request.settings.window,
+        sources,
+        family_disabled,
+        icmp_socket,
         probes,
-        controls: std::iter::once(loopback).chain(off_host).collect(),
-        unresolved: targets.unresolved,
+        controls: std::iter::once(loopback).chain(controls).collect(),
+        controls_passed: None,
+        unresolved: request.unresolved,
+        left_out: Vec::new(),
     }
 }
 
-#[derive(Clone, Debug)]
-struct Target {
-    host: Option<String>,
-    ip: IpAddr,
-}
-
-impl Target {
-    fn probe(&self, protocol: Protocol, port: Option<u16>, sent: u32, result: ProbeResult) -> EgressProbe {
-        EgressProbe { host: self.host.clone(), ip: self.ip, protocol, port, sent, result }
-    }
-}
-
-fn destinations(targets: &EgressTargets) -> Vec<Target> {
-    let literals = targets.literals.iter().map(|ip| Target { host: None, ip: *ip });
-    let named = targets.named.iter().map(|(host, ip)| Target { host: Some(host.clone()), ip: *ip });
-    literals.chain(named).filter(|target| Family::of(target.ip) == targets.family).collect()
-}
-
-/// Splits off the targets to which this machine cannot send at all. The lookup sends nothing.
-fn by_route(destinations: &[Target], targets: &EgressTargets) -> (Vec<Target>, Vec<EgressProbe>) {
-    let mut routed = Vec::new();
-    let mut probes = Vec::new();
-    for target in destinations {
-        let Some(outgoing) = no_route(target.ip) else {
-            routed.push(target.clone());
-            continue;
-        };
-        let result = || ProbeResult::NotSent(outgoing.clone());
-        probes.push(target.probe(Protocol::Icmp, None, 0, result()));
-        probes.extend(
-            targets.tcp_ports.iter().map(|port| target.probe(Protocol::Tcp, Some(*port), 0, result())),
-        );
-        probes.extend(targets.udp_dns.then(|| target.probe(Protocol::Udp, Some(sockets::DNS), 0, result())));
-    }
-    (routed, probes)
-}
-
-fn no_route(ip: IpAddr) -> Option<SendError> {
-    let unspecified: IpAddr = match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let lookup =
-        std::net::UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect((ip, sockets::DNS)));
-    let error = lookup.err()?;
-    Some(match error.kind() {
-        io::ErrorKind::NetworkUnreachable => SendError::NoRoute,
-        _ => SendError::Blocked { errno: words(&error) },
-    })
-}
-
-async fn all_sockets(
-    destinations: &[Target],
-    targets: &EgressTargets,
-    deadline: Instant,
-) -> Vec<EgressProbe> {
-    let mut running = JoinSet::new();
-    for target in destinations {
-        for port in targets.tcp_ports.clone() {
-            let target = target.clone();
-            running.spawn(async move {
-                let result = sockets::tcp(SocketAddr::new(target.ip, port), deadline).await;
-                let sent = u32::from(!matches!(result, ProbeResult::NotSent(_)));
-                target.probe(Protocol::Tcp, Some(port), sent, result)
-            });
+/// The sources of one family, each marked with how far it is probed.
+fn chosen(sources: Vec<EgressSource>, family: Family, ranges: &[Cidr]) -> Vec<EgressSource> {
+    let of_family = sources.into_iter().filter(|source| Family::of(source.ip) == family);
+    let mut probed = 0;
+    let mark = |mut source: EgressSource| {
+        if !ranges.is_empty() && !ranges.iter().any(|range| range.contains(source.ip)) {
+            source.judged = Some(SourceJudgment::LeftOut);
+            return source;
         }
-        if targets.udp_dns {
-            let target = target.clone();
-            running.spawn(async move {
-                let (sent, result) = sockets::udp_dns(target.ip, deadline).await;
-                target.probe(Protocol::Udp, Some(sockets::DNS), sent, result)
-            });
+        source.reduced = probed >= MOST_SOURCES;
+        source.judged = (probed >= MOST_REDUCED).then_some(SourceJudgment::OverLimit);
+        probed += 1;
+        source
+    };
+    of_family.map(mark).collect()
+}
+
+/// One source, with what is sent from it.
+struct Look {
+    source: IpAddr,
+    targets: Vec<Target>,
+}
+
+/// Splits off the targets to which the kernel has no route from a source. The lookup sends nothing.
+fn by_route(sources: &[EgressSource], request: &EgressRequest) -> (Vec<Look>, Vec<EgressProbe>) {
+    let all = targets::of(request);
+    let few = targets::reduced(&all);
+    let mut looks = Vec::new();
+    let mut probes = Vec::new();
+    for source in sources.iter().filter(|source| source.judged.is_none()) {
+        let mut look = Look { source: source.ip, targets: Vec::new() };
+        for target in if source.reduced { &few } else { &all } {
+            let Some(obstacle) = route::obstacle(source.ip, target.ip) else {
+                look.targets.push(target.clone());
+                continue;
+            };
+            let unsent = |(protocol, port)| {
+                target.probe(source.ip, protocol, port, (0, ProbeResult::NotSent(obstacle.clone())))
+            };
+            probes.extend(target.kinds().map(unsent));
+        }
+        looks.push(look);
+    }
+    (looks, probes)
+}
+
+async fn pings(
+    pinger: &Pinger,
+    family: Family,
+    looks: &[Look],
+    deadline: Instant,
+) -> (IcmpSocket, Control, Vec<EgressProbe>) {
+    let to_ping = |look: &Look| look.targets.iter().filter(|target| target.icmp).cloned().collect();
+    let by_source: Vec<(IpAddr, Vec<Target>)> =
+        looks.iter().map(|look| (look.source, to_ping(look))).collect();
+    let sources = by_source
+        .iter()
+        .map(|(source, targets)| (*source, targets.iter().map(|target| target.ip).collect::<Vec<IpAddr>>()));
+    let sources = sources.filter(|(_, targets)| !targets.is_empty()).collect();
+    let echoes = pinger.ping(Burst { family, sources, deadline }).await;
+    let by_source = by_source.iter().filter(|(_, targets)| !targets.is_empty());
+    let probes = by_source.zip(echoes.results).flat_map(|((source, targets), results)| {
+        let probe = |(target, result): (&Target, _)| target.probe(*source, Protocol::Icmp, None, result);
+        targets.iter().zip(results).map(probe).collect::<Vec<EgressProbe>>()
+    });
+    (echoes.socket, echoes.loopback, probes.collect())
+}
+
+async fn all_sockets(looks: &[Look], deadline: Instant) -> Vec<EgressProbe> {
+    let mut running = JoinSet::new();
+    for look in looks {
+        for target in &look.targets {
+            for (protocol, port) in target.kinds() {
+                let Some(number) = port else { continue };
+                let (source, target) = (look.source, target.clone());
+                let peer = SocketAddr::new(target.ip, number);
+                running.spawn(async move {
+                    let result = match protocol {
+                        Protocol::Udp => udp::ask(source, peer, deadline).await,
+                        Protocol::Icmp | Protocol::Tcp => tcp::connect_twice(source, peer, deadline).await,
+                    };
+                    target.probe(source, protocol, port, result)
+                });
+            }
         }
     }
     running.join_all().await
 }
 
-async fn off_host(controls: Controls, family: Family, deadline: Instant) -> Vec<Control> {
-    let resolvers = controls.resolvers.clone();
-    let (endpoint, resolver) =
-        tokio::join!(endpoint(controls.endpoints, family, deadline), resolver(resolvers, family, deadline));
-    [endpoint, resolver].into_iter().flatten().collect()
-}
-
-/// The strong control: something with our own kind of traffic answers. `None` while no address
-/// is known. Whoever is known first may be dead, so those that become known later are asked as
-/// well, until somebody answers or the window closes.
-async fn endpoint(
-    mut known: watch::Receiver<BTreeMap<EndpointName, Vec<SocketAddr>>>,
-    family: Family,
-    deadline: Instant,
-) -> Option<Control> {
-    let mut asking = JoinSet::new();
-    let mut result: BTreeMap<SocketAddr, Option<ProbeResult>> = BTreeMap::new();
-    let preferred = loop {
-        let addresses = known.borrow_and_update().values().flatten().copied().collect();
-        let preferred = nearest(addresses, family);
-        for peer in &preferred {
-            if result.len() < MOST_CONTROLS && !result.contains_key(peer) {
-                result.insert(*peer, None);
-                let peer = *peer;
-                asking.spawn(async move { (peer, sockets::tcp(peer, deadline).await) });
-            }
-        }
-        let answered = result.values().any(|result| matches!(result, Some(ProbeResult::Reply { .. })));
-        if asking.is_empty() && answered {
-            break preferred;
-        }
-        tokio::select! {
-            Some(Ok((peer, outcome))) = asking.join_next() => { result.insert(peer, Some(outcome)); }
-            changed = timeout_at(deadline, known.changed()) => if !matches!(changed, Ok(Ok(()))) { break preferred },
-        }
-    };
-    while let Some(Ok((peer, outcome))) = asking.join_next().await {
-        result.insert(peer, Some(outcome));
-    }
-    let result: Vec<(SocketAddr, ProbeResult)> =
-        preferred.into_iter().filter_map(|peer| Some((peer, result.remove(&peer)??))).collect();
-    let says = |passed| if passed { "accepted a connection" } else { "did not accept a connection" };
-    first_to_answer(ControlKind::Endpoint, &result, says)
-}
-
-async fn resolver(resolvers: Vec<SocketAddr>, family: Family, deadline: Instant) -> Option<Control> {
-    let mut asked = Vec::new();
-    for peer in nearest(resolvers, family) {
-        asked.push(async move { (peer, sockets::udp_dns(peer.ip(), deadline).await.1) });
-    }
-    let says = |passed| if passed { "answered" } else { "did not answer" };
-    first_to_answer(ControlKind::Resolver, &join_all(asked).await, says)
-}
-
-/// In the order in which they were preferred, so that each attempt names the same one.
-fn first_to_answer(
-    control: ControlKind,
-    result: &[(SocketAddr, ProbeResult)],
-    says: impl Fn(bool) -> &'static str,
-) -> Option<Control> {
-    let answered = result.iter().find(|(_, result)| matches!(result, ProbeResult::Reply { .. }));
-    let passed = answered.is_some();
-    let (peer, _) = answered.or_else(|| result.first())?;
-    let detail = format!("{peer} {}", says(passed));
-    Some(Control { control, target: Some(*peer), passed, detail })
-}
-
-/// Those of the family under test first: they exercise the same stack.
-fn nearest(mut addresses: Vec<SocketAddr>, family: Family) -> Vec<SocketAddr> {
-    addresses.sort_by_key(|address| Family::of(address.ip()) != family);
-    addresses.truncate(MOST_CONTROLS);
-    addresses
+async fn all_controls(sources: &[EgressSource], controls: Controls, deadline: Instant) -> Vec<Control> {
+    let probed = sources.iter().filter(|source| source.judged.is_none());
+    let asked = probed.map(|source| controls::from_source(source, controls.clone(), deadline));
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn an_endpoint_that_is_dead_and_known_first_is_not_the_only_one_asked() {
-        let dead = SocketAddr::from(([127, 0, 0, 1], 1));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let alive = listener.local_addr().unwrap();
-        let known = watch::Sender::new(BTreeMap::from([("monitoring".into(), vec![dead])]));
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut asked = std::pin::pin!(endpoint(known.subscribe(), Family::Ipv4, deadline));
-        // Begun, with nobody else to ask yet.
-        tokio::select! {
-            biased;
-            control = &mut asked => panic!("{control:?} came too early"),
-            () = std::future::ready(()) => {}
-        }
-        known.send_modify(|known| drop(known.insert("ssm".into(), vec![alive])));
-        let control = asked.await.unwrap();
-        assert_eq!((control.target, control.passed), (Some(alive), true));
+    fn source(ip: &str) -> EgressSource {
+        EgressSource { ip: ip.parse().unwrap(), interface: "eth0".into(), reduced: false, judged: None }
     }
 
-    #[tokio::test]
-    async fn where_none_answers_the_preferred_one_is_named() {
-        let dead = SocketAddr::from(([127, 0, 0, 1], 1));
-        let known = watch::Sender::new(BTreeMap::from([("monitoring".into(), vec![dead])]));
-        let deadline = Instant::now() + Duration::from_millis(50);
-        let control = endpoint(known.subscribe(), Family::Ipv4, deadline).await.unwrap();
-        assert_eq!((control.target, control.passed), (Some(dead), false));
+    #[test]
+    fn sources_are_of_one_family_and_in_the_given_ranges() {
+        let all = ["10.0.1.23", "172.17.0.1", "2001:db8::23"].map(source).to_vec();
+        let marks = |ranges: &[&str]| {
+            let ranges: Vec<Cidr> = ranges.iter().map(|range| range.parse().unwrap()).collect();
+            let chosen = chosen(all.clone(), Family::Ipv4, &ranges);
+            chosen.iter().map(|source| source.judged).collect::<Vec<_>>()
+        };
+        assert_eq!(marks(&[]), [None, None]);
+        assert_eq!(marks(&["10.0.0.0/16"]), [None, Some(SourceJudgment::LeftOut)]);
+    }
+
+    #[test]
+    fn many_sources_get_few_probes_and_too_many_none() {
+        let all = (0..300).map(|n| source(&format!("10.0.{}.{}", n / 200, n % 200 + 1))).collect();
+        let chosen = chosen(all, Family::Ipv4, &[]);
+        let count = |wanted: fn(&EgressSource) -> bool| chosen.iter().filter(|source| wanted(source)).count();
+        assert_eq!(count(|source| !source.reduced), MOST_SOURCES);
+        assert_eq!(count(|source| source.judged.is_none()), MOST_REDUCED);
+        assert_eq!(count(|source| source.judged == Some(SourceJudgment::OverLimit)), 300 - MOST_REDUCED);
     }
 }

@@ -1,29 +1,84 @@
-//! The instance's own addresses, as the kernel has them.
+//! The host's own addresses, as the kernel has them.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
 use crate::check::Family;
+use crate::observation::EgressSource;
 
 /// All that reach beyond the link, on interfaces that are up.
 pub fn addresses() -> Vec<IpAddr> {
-    let Ok(interfaces) = getifaddrs() else { return Vec::new() };
-    interfaces
-        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-        })
-        .filter(|ip| match ip {
-            IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
-        })
-        .collect()
+    sources().into_iter().map(|source| source.ip).collect()
+}
+
+/// The same with their interfaces, each address once.
+pub fn sources() -> Vec<EgressSource> {
+    let mut sources: Vec<EgressSource> = Vec::new();
+    for (interface, ip) in listed() {
+        if is_global(ip) && is_usable(ip) && sources.iter().all(|source| source.ip != ip) {
+            sources.push(EgressSource { ip, interface, reduced: false, judged: None });
+        }
+    }
+    sources
 }
 
 pub fn families(addresses: &[IpAddr]) -> Vec<Family> {
     Family::BOTH.into_iter().filter(|family| addresses.iter().any(|ip| Family::of(*ip) == *family)).collect()
+}
+
+/// What shows that IPv6 is switched off on this host; `None` where it is on.
+pub fn ipv6_disabled() -> Option<String> {
+    if let Err(error) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
+        && error.raw_os_error() == Some(Errno::EAFNOSUPPORT as i32)
+    {
+        return Some(
+            "IPv6 sockets are not available (ipv6.disable=1, or RestrictAddressFamilies)".to_owned(),
+        );
+    }
+    let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
+    for (interface, ip) in listed().filter(|(_, ip)| !ip.is_loopback()) {
+        interfaces.entry(interface).or_default().insert(Family::of(ip));
+    }
+    interfaces.into_iter().filter(|(_, families)| !families.contains(&Family::Ipv6)).find_map(
+        |(interface, _)| {
+            let key = format!("net.ipv6.conf.{interface}.disable_ipv6");
+            match fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")) {
+                Ok(value) => (value.trim() == "1").then(|| format!("{key} = 1")),
+                // A sandbox may hide it. Where IPv6 is on, an interface has at least a link-local address.
+                Err(_) => Some(format!("{interface} has not even a link-local IPv6 address ({key} is 1)")),
+            }
+        },
+    )
+}
+
+fn listed() -> impl Iterator<Item = (String, IpAddr)> {
+    getifaddrs()
+        .into_iter()
+        .flatten()
+        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            let ip = ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
+            Some((interface.interface_name, ip))
+        })
+}
+
+fn is_global(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
+
+/// An address whose uniqueness is still being checked (RFC 4862) cannot be bound.
+fn is_usable(ip: IpAddr) -> bool {
+    let bound = UdpSocket::bind((ip, 0));
+    !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }

@@ -11,9 +11,9 @@ use crate::diagnosis::diagnose;
 use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
-    DnsEvidence, EgressEvidence, EgressProbe, Evidence, IcmpSocket, Instance, InstanceEvidence, NotAttempted,
-    Observation, Outcome, Phase, Phases, ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType,
-    Reason, Resolver, SendError, Transport,
+    DnsEvidence, EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
+    NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment, ProbeResult, Protocol,
+    Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -323,7 +323,15 @@ pub fn probe(protocol: Protocol, ip_text: &str, sent: u32, result: ProbeResult) 
         Protocol::Tcp => Some(443),
         Protocol::Udp => Some(53),
     };
-    EgressProbe { host: None, ip: ip(ip_text), protocol, port, sent, result }
+    let judged = Some(match &result {
+        ProbeResult::Reply { .. } => ProbeJudgment::Leak,
+        ProbeResult::NoReply => ProbeJudgment::Silent,
+        ProbeResult::Rejected { .. } => ProbeJudgment::Rejected,
+        ProbeResult::NotSent(SendError::NoRoute) => ProbeJudgment::NoRoute,
+        ProbeResult::NotSent(_) => ProbeJudgment::NotSent,
+    });
+    let source = ip("10.0.1.10");
+    EgressProbe { host: None, source, ip: ip(ip_text), protocol, port, decoy: false, sent, result, judged }
 }
 
 /// An endpoint without a call.
@@ -349,14 +357,21 @@ pub fn silent_probes() -> Vec<EgressProbe> {
 }
 
 pub fn control(control: ControlKind, target: &str, passed: bool, detail: &str) -> Control {
-    Control { control, target: Some(target.parse().unwrap()), passed, detail: detail.into() }
+    let source = (control != ControlKind::Loopback).then(|| ip("10.0.1.10"));
+    Control { control, source, target: Some(target.parse().unwrap()), passed, detail: detail.into() }
 }
 
 pub fn egress(outcome: Outcome, probes: Vec<EgressProbe>) -> Observation {
     let evidence = EgressEvidence {
         family: Family::Ipv4,
         window: Duration::from_secs(3),
-        local_addresses: vec![ip("10.0.1.10")],
+        sources: vec![EgressSource {
+            ip: ip("10.0.1.10"),
+            interface: "eth0".into(),
+            reduced: false,
+            judged: Some(SourceJudgment::Claimed),
+        }],
+        family_disabled: None,
         icmp_socket: IcmpSocket::Dgram,
         probes,
         controls: vec![
@@ -364,7 +379,9 @@ pub fn egress(outcome: Outcome, probes: Vec<EgressProbe>) -> Observation {
             control(ControlKind::Endpoint, "10.0.1.57:443", true, ""),
             control(ControlKind::Resolver, "169.254.169.253:53", true, ""),
         ],
+        controls_passed: Some(true),
         unresolved: vec![],
+        left_out: vec![],
     };
     let mut observation = observed(CheckId::Egress(Family::Ipv4), outcome, Evidence::Egress(evidence));
     observation.took = Duration::from_millis(3010);
@@ -382,8 +399,9 @@ pub fn bent(mut observation: Observation, bend: impl FnOnce(&mut EgressEvidence)
 pub fn no_ipv6() -> Observation {
     let mut observation = bent(egress(Outcome::Skipped(Reason::FamilyUnavailable), vec![]), |evidence| {
         evidence.family = Family::Ipv6;
-        evidence.local_addresses.clear();
+        evidence.sources.clear();
         evidence.controls.clear();
+        evidence.controls_passed = None;
         evidence.icmp_socket = IcmpSocket::None;
     });
     observation.check = CheckId::Egress(Family::Ipv6);
@@ -423,8 +441,10 @@ fn endpoint_half_dead() -> Report {
 
 fn leak() -> Report {
     let mut probes = silent_probes();
-    probes[1].result = ProbeResult::Reply { replies: 1, after: ms(12.3) };
-    probes[9].result = ProbeResult::Reply { replies: 1, after: ms(13.1) };
+    for (index, after) in [(1, 12.3), (9, 13.1)] {
+        probes[index].result = ProbeResult::Reply { replies: 1, after: ms(after) };
+        probes[index].judged = Some(ProbeJudgment::Leak);
+    }
     replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), probes)])
 }
 
@@ -467,6 +487,7 @@ fn not_permitted() -> Report {
     for probe in probes.iter_mut().filter(|probe| probe.protocol == Protocol::Icmp) {
         probe.sent = 0;
         probe.result = ProbeResult::NotSent(SendError::NotPermitted);
+        probe.judged = Some(ProbeJudgment::NotSent);
     }
     let unseen = egress(Outcome::Inconclusive(Reason::NotPermitted), probes);
     replaced(vec![bent(unseen, |evidence| evidence.icmp_socket = IcmpSocket::None)])
@@ -475,6 +496,8 @@ fn not_permitted() -> Report {
 fn control_failed() -> Report {
     let unseen = egress(Outcome::Inconclusive(Reason::ControlFailed), silent_probes());
     replaced(vec![bent(unseen, |evidence| {
+        evidence.controls_passed = Some(false);
+        evidence.sources[0].judged = Some(SourceJudgment::NotClaimed);
         evidence.controls[1] =
             control(ControlKind::Endpoint, "10.0.1.57:443", false, "no answer to SYN within 3 s");
         evidence.controls[2] =

@@ -248,8 +248,12 @@ mod tests {
         let results = [
             ProbeResult::Reply { replies: 1, after: fixture::ms(1.0) },
             ProbeResult::NoReply,
-            ProbeResult::Rejected { by: None, how: "Connection refused".into() },
-            ProbeResult::Rejected { by: Some(fixture::ip("10.0.1.1")), how: "prohibited".into() },
+            ProbeResult::Rejected { by: None, how: "Connection refused".into(), reset: true },
+            ProbeResult::Rejected {
+                by: Some(fixture::ip("10.0.1.1")),
+                how: "prohibited".into(),
+                reset: false,
+            },
             ProbeResult::NotSent(SendError::NoRoute),
             ProbeResult::NotSent(SendError::NotPermitted),
             ProbeResult::NotSent(SendError::Blocked { errno: "Permission denied".into() }),

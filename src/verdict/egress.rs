@@ -1,53 +1,56 @@
-//! `egress/*`: nothing got out, and an answer would have been heard. First match wins.
+//! `egress/*`: no probe got a reply, and a reply would have been heard. First match wins.
+
+mod judge;
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use super::Judgment;
-use crate::network::{Network, Scope, operator};
+use crate::network::{Network, operator};
 use crate::observation::{
-    ControlKind, EgressEvidence, EgressProbe, Outcome, ProbeResult, Protocol, Reason, SendError,
+    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, Outcome, ProbeJudgment, ProbeResult,
+    Protocol, Reason, SendError, SourceJudgment,
 };
 use crate::plan::Egress;
 
 /// Silence proves something only when several independent parties were silent.
 const OPERATORS: usize = 2;
 
-pub fn egress(evidence: &EgressEvidence, egress: &Egress) -> Judgment {
-    let probes: Vec<&EgressProbe> =
-        evidence.probes.iter().filter(|probe| is_aimed_outside(probe, &egress.network)).collect();
-    let outcome = leak(&probes, &egress.network)
-        .map(Outcome::Fail)
+/// Also notes in the evidence how each source and probe was judged, so that whatever is shown
+/// rests on the same judgment.
+pub fn egress(evidence: &mut EgressEvidence, egress: &Egress) -> Judgment {
+    judge::annotate(evidence, egress);
+    let evidence = &*evidence;
+    let outcome = leak(evidence)
         .or_else(|| family_absent(evidence, egress))
-        .or_else(|| no_route(&probes))
-        .or_else(|| unable(evidence, &probes, egress).map(Outcome::Inconclusive))
-        .or_else(|| rejected(&probes, egress))
+        .or_else(|| no_route(evidence))
+        .or_else(|| unable(evidence, egress).map(Outcome::Inconclusive))
+        .or_else(|| rejected(evidence))
         .unwrap_or(Outcome::Pass);
     Judgment::without_addresses(outcome)
 }
 
-/// A name that leads into the VPC, or to somebody's private host, proves nothing either way.
-fn is_aimed_outside(probe: &EgressProbe, network: &Network) -> bool {
-    probe.host.is_none() || network.scope(probe.ip) == Scope::Public
-}
-
-fn leak(probes: &[&EgressProbe], network: &Network) -> Option<Reason> {
-    let answered = |probe: &&&EgressProbe| matches!(probe.result, ProbeResult::Reply { .. });
-    if let Some(probe) = probes.iter().find(answered) {
-        return Some(match probe.protocol {
-            Protocol::Icmp => Reason::IcmpReply,
-            Protocol::Tcp => Reason::TcpConnected,
-            Protocol::Udp => Reason::UdpReply,
-        });
+fn leak(evidence: &EgressEvidence) -> Option<Outcome> {
+    let judged = |wanted| evidence.probes.iter().filter(move |probe| probe.judged == Some(wanted));
+    let mut leaks = judged(ProbeJudgment::Leak).peekable();
+    if leaks.peek().is_some() {
+        let replied = leaks.find(|probe| matches!(probe.result, ProbeResult::Reply { .. }));
+        return Some(Outcome::Fail(match replied.map(|probe| probe.protocol) {
+            Some(Protocol::Icmp) => Reason::IcmpReply,
+            Some(Protocol::Tcp) => Reason::TcpConnected,
+            Some(Protocol::Udp) => Reason::UdpReply,
+            None => Reason::ErrorFromOutside,
+        }));
     }
-    probes
-        .iter()
-        .any(|probe| rejecter(probe, network) == Some(Rejecter::Outside))
-        .then_some(Reason::ErrorFromOutside)
+    let mut intercepted = judged(ProbeJudgment::Intercepted).peekable();
+    intercepted.peek()?;
+    // The decoy alone: something answers for addresses that do not exist, and no target did.
+    let reason = Reason::TrafficIntercepted;
+    let decoy_alone = intercepted.all(|probe| probe.decoy);
+    Some(if decoy_alone { Outcome::Inconclusive(reason) } else { Outcome::Fail(reason) })
 }
 
 fn family_absent(evidence: &EgressEvidence, egress: &Egress) -> Option<Outcome> {
-    if !evidence.local_addresses.is_empty() {
+    if !evidence.sources.is_empty() {
         return None;
     }
     Some(if egress.expected_families.contains(&evidence.family) {
@@ -57,296 +60,105 @@ fn family_absent(evidence: &EgressEvidence, egress: &Egress) -> Option<Outcome> 
     })
 }
 
-/// A route lookup that fails for every target is proof by itself: there is no way to send.
-fn no_route(probes: &[&EgressProbe]) -> Option<Outcome> {
-    let literals = probes.iter().any(|probe| probe.host.is_none());
-    let none = probes.iter().all(|probe| probe.result == ProbeResult::NotSent(SendError::NoRoute));
-    (literals && none).then_some(Outcome::Pass)
+/// Where no source has a route to any target, there is no way to send: proof by itself.
+fn no_route(evidence: &EgressEvidence) -> Option<Outcome> {
+    let mut probed = evidence.sources.iter().filter(|source| is_probed(source)).peekable();
+    probed.peek()?;
+    probed.all(|source| source.judged == Some(SourceJudgment::NoRoute)).then_some(Outcome::Pass)
 }
 
-fn unable(evidence: &EgressEvidence, probes: &[&EgressProbe], egress: &Egress) -> Option<Reason> {
-    let unsent = |wanted: fn(&SendError) -> bool| {
-        probes.iter().any(|probe| matches!(&probe.result, ProbeResult::NotSent(outgoing) if wanted(outgoing)))
-    };
-    if unsent(|outgoing| matches!(outgoing, SendError::NotPermitted)) {
-        return Some(Reason::NotPermitted);
-    }
-    if unsent(|outgoing| matches!(outgoing, SendError::Blocked { .. })) {
-        return Some(Reason::SendBlocked);
-    }
-    if !required_probes(egress).into_iter().all(|probe| is_enough(probes, probe, &egress.network)) {
+fn is_probed(source: &EgressSource) -> bool {
+    source.judged != Some(SourceJudgment::LeftOut)
+}
+
+/// What keeps silence from counting. Of the sources that have a route those with a control are
+/// looked at; where none has one, all are, since the reason may explain why.
+fn unable(evidence: &EgressEvidence, egress: &Egress) -> Option<Reason> {
+    let judged = |wanted| evidence.sources.iter().filter(move |source| source.judged == Some(wanted));
+    if judged(SourceJudgment::OverLimit).next().is_some() {
         return Some(Reason::TooFewTargets);
     }
-    let off_host = [ControlKind::Endpoint, ControlKind::Resolver];
-    let passed = |kinds: &[ControlKind]| {
-        evidence.controls.iter().any(|control| control.passed && kinds.contains(&control.control))
+    let claimed: Vec<&EgressSource> = judged(SourceJudgment::Claimed).collect();
+    let unclaimed: Vec<&EgressSource> = judged(SourceJudgment::NotClaimed).collect();
+    let relevant = if claimed.is_empty() { &unclaimed } else { &claimed };
+    if relevant.is_empty() {
+        return Some(Reason::TooFewTargets);
+    }
+    let unsent = relevant.iter().find_map(|source| unsent(evidence, source));
+    let too_few = relevant.iter().any(|source| !is_enough(evidence, source, egress));
+    unsent
+        .or(too_few.then_some(Reason::TooFewTargets))
+        .or((evidence.controls_passed != Some(true)).then_some(Reason::ControlFailed))
+}
+
+fn unsent(evidence: &EgressEvidence, source: &EgressSource) -> Option<Reason> {
+    let of_source = evidence.probes.iter().filter(|probe| probe.source == source.ip);
+    let reasons: BTreeSet<Reason> = of_source.filter_map(why_unsent).collect();
+    [Reason::NotPermitted, Reason::SendBlocked, Reason::NoResources]
+        .into_iter()
+        .find(|reason| reasons.contains(reason))
+}
+
+fn why_unsent(probe: &EgressProbe) -> Option<Reason> {
+    match (probe.judged, &probe.result) {
+        // A reject rule of this host answers before anything leaves.
+        (Some(ProbeJudgment::RejectedHere), _) => Some(Reason::SendBlocked),
+        (_, ProbeResult::NotSent(SendError::NotPermitted)) => Some(Reason::NotPermitted),
+        (_, ProbeResult::NotSent(SendError::Blocked { .. })) => Some(Reason::SendBlocked),
+        (_, ProbeResult::NotSent(SendError::NoResources { .. })) => Some(Reason::NoResources),
+        (_, ProbeResult::NotSent(SendError::NoRoute)) => None,
+        (_, ProbeResult::Reply { .. } | ProbeResult::NoReply | ProbeResult::Rejected { .. }) => None,
+    }
+}
+
+/// Whether every kind of packet really went from the source to literals of independent operators.
+fn is_enough(evidence: &EgressEvidence, source: &EgressSource, egress: &Egress) -> bool {
+    let reaches = |(protocol, port)| {
+        let sent = evidence.probes.iter().filter(|probe| {
+            probe.source == source.ip && probe.protocol == protocol && probe.port == port && probe.sent > 0
+        });
+        let outside = sent.filter(|probe| is_outside(probe, &egress.network));
+        outside.map(|probe| operator(probe.ip)).collect::<BTreeSet<u32>>().len() >= OPERATORS
     };
-    (!passed(&[ControlKind::Loopback]) || !passed(&off_host)).then_some(Reason::ControlFailed)
+    let required = required(egress);
+    if source.reduced {
+        return [Protocol::Icmp, Protocol::Tcp].into_iter().all(|protocol| {
+            let mut kinds = required.iter().filter(|(of, _)| *of == protocol).peekable();
+            kinds.peek().is_none() || kinds.any(|kind| reaches(*kind))
+        });
+    }
+    required.into_iter().all(reaches)
 }
 
-fn required_probes(egress: &Egress) -> Vec<Protocol> {
-    let tcp = (!egress.tcp_ports.is_empty()).then_some(Protocol::Tcp);
-    let udp = egress.udp_dns.then_some(Protocol::Udp);
-    [Some(Protocol::Icmp), tcp, udp].into_iter().flatten().collect()
+/// A literal outside the VPC, which may own public ranges.
+fn is_outside(probe: &EgressProbe, network: &Network) -> bool {
+    probe.host.is_none() && !probe.decoy && !network.scope(probe.ip).is_inside()
 }
 
-/// Whether packets of this kind really went to literals of independent operators. One inside the
-/// VPC, which may own public ranges, is no stranger.
-fn is_enough(probes: &[&EgressProbe], protocol: Protocol, network: &Network) -> bool {
-    let stranger = |probe: &&&EgressProbe| probe.host.is_none() && !network.scope(probe.ip).is_inside();
-    let operators: BTreeSet<u32> = probes
-        .iter()
-        .filter(stranger)
-        .filter(|probe| probe.protocol == protocol && probe.sent > 0)
-        .map(|probe| operator(probe.ip))
-        .collect();
-    operators.len() >= OPERATORS
+fn required(egress: &Egress) -> Vec<(Protocol, Option<u16>)> {
+    let settings = &egress.settings;
+    let icmp = settings.probes(Protocol::Icmp).then_some((Protocol::Icmp, None));
+    let ports = [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .flat_map(|protocol| settings.ports(protocol).iter().map(move |port| (protocol, Some(*port))));
+    icmp.into_iter().chain(ports).collect()
 }
 
-fn rejected(probes: &[&EgressProbe], egress: &Egress) -> Option<Outcome> {
-    let unknown = probes.iter().any(|probe| rejecter(probe, &egress.network) == Some(Rejecter::Unknown));
-    (unknown && !egress.accept_reject).then_some(Outcome::Inconclusive(Reason::Rejected))
+fn rejected(evidence: &EgressEvidence) -> Option<Outcome> {
+    let is_claimed = |probe: &EgressProbe| {
+        let mut sources = evidence.sources.iter();
+        sources.any(|source| source.ip == probe.source && source.judged == Some(SourceJudgment::Claimed))
+    };
+    let mut rejections = evidence.probes.iter().filter(|probe| probe.judged == Some(ProbeJudgment::Rejected));
+    rejections.any(is_claimed).then_some(Outcome::Inconclusive(Reason::Rejected))
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Rejecter {
-    /// A router or firewall of the VPC, or our own kernel: as good as silence.
-    Inside,
-    Outside,
-    Unknown,
-}
-
-fn rejecter(probe: &EgressProbe, network: &Network) -> Option<Rejecter> {
-    let ProbeResult::Rejected { by, .. } = &probe.result else { return None };
-    Some(match by.map(|by: IpAddr| network.scope(by)) {
-        // A VPC's router speaks from a link-local address.
-        Some(Scope::Vpc | Scope::Expected | Scope::Special) => Rejecter::Inside,
-        Some(Scope::Public | Scope::Private) if network.is_known() => Rejecter::Outside,
-        Some(Scope::Public | Scope::Private) | None => Rejecter::Unknown,
+/// Whether something off this host answered from the source.
+fn is_answered(source: &EgressSource, controls: &[Control]) -> bool {
+    controls.iter().any(|control| {
+        control.passed && control.source == Some(source.ip) && control.control != ControlKind::Loopback
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::check::Family;
-    use crate::observation::{Control, IcmpSocket};
-    use crate::verdict::tests::network;
-
-    const LITERALS: [&str; 3] = ["1.1.1.1", "8.8.8.8", "9.9.9.9"];
-
-    fn plan() -> Egress {
-        Egress {
-            hosts: vec![],
-            addresses: LITERALS.map(|ip| ip.parse().unwrap()).to_vec(),
-            tcp_ports: vec![443],
-            udp_dns: true,
-            accept_reject: false,
-            window: Duration::from_secs(1),
-            interval: Duration::from_mins(1),
-            network: network(),
-            expected_families: vec![Family::Ipv4],
-        }
-    }
-
-    fn probe(ip: &str, protocol: Protocol, result: ProbeResult) -> EgressProbe {
-        let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { 3 };
-        EgressProbe { host: None, ip: ip.parse().unwrap(), protocol, port: None, sent, result }
-    }
-
-    fn control(control: ControlKind, passed: bool) -> Control {
-        Control { control, target: None, passed, detail: String::new() }
-    }
-
-    fn evidence(result: impl Fn(&str, Protocol) -> ProbeResult) -> EgressEvidence {
-        let probes = LITERALS
-            .iter()
-            .flat_map(|ip| Protocol::ALL.map(|protocol| probe(ip, protocol, result(ip, protocol))))
-            .collect();
-        EgressEvidence {
-            family: Family::Ipv4,
-            window: Duration::from_secs(1),
-            local_addresses: vec!["10.0.1.23".parse().unwrap()],
-            icmp_socket: IcmpSocket::Dgram,
-            probes,
-            controls: vec![control(ControlKind::Loopback, true), control(ControlKind::Endpoint, true)],
-            unresolved: vec![],
-        }
-    }
-
-    fn silence() -> EgressEvidence {
-        evidence(|_, _| ProbeResult::NoReply)
-    }
-
-    fn answer() -> ProbeResult {
-        ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }
-    }
-
-    fn rejection(by: Option<&str>) -> ProbeResult {
-        ProbeResult::Rejected { by: by.map(|by| by.parse().unwrap()), how: String::new() }
-    }
-
-    fn outcome(evidence: &EgressEvidence) -> Outcome {
-        egress(evidence, &plan()).outcome
-    }
-
-    #[test]
-    fn silence_of_independent_targets_beside_working_controls_passes() {
-        assert_eq!(outcome(&silence()), Outcome::Pass);
-    }
-
-    #[test]
-    fn one_answer_of_many_is_a_leak_whatever_else_was_seen() {
-        for (probe, reason) in [
-            (Protocol::Icmp, Reason::IcmpReply),
-            (Protocol::Tcp, Reason::TcpConnected),
-            (Protocol::Udp, Reason::UdpReply),
-        ] {
-            let mut evidence = evidence(|ip, at| match (ip, at) {
-                ("9.9.9.9", at) if at == probe => answer(),
-                (_, Protocol::Icmp) => ProbeResult::NotSent(SendError::NotPermitted),
-                _ => rejection(None),
-            });
-            evidence.controls.clear();
-            evidence.local_addresses.clear();
-            assert_eq!(outcome(&evidence), Outcome::Fail(reason));
-        }
-    }
-
-    #[test]
-    fn a_name_proves_nothing_by_leading_into_the_vpc_or_by_its_silence() {
-        let named = |ip: &str, result| EgressProbe {
-            host: Some("www.amazon.com".into()),
-            ..probe(ip, Protocol::Tcp, result)
-        };
-        let with = |probe| {
-            let mut evidence = silence();
-            evidence.probes.push(probe);
-            evidence
-        };
-        assert_eq!(outcome(&with(named("10.0.1.57", answer()))), Outcome::Pass);
-        assert_eq!(outcome(&with(named("192.168.7.7", answer()))), Outcome::Pass);
-        assert_eq!(outcome(&with(named("203.0.113.10", answer()))), Outcome::Fail(Reason::TcpConnected));
-        let mut names_only = silence();
-        names_only.probes.iter_mut().for_each(|probe| probe.host = Some("www.amazon.com".into()));
-        assert_eq!(outcome(&names_only), Outcome::Inconclusive(Reason::TooFewTargets));
-        names_only.probes.clear();
-        assert_eq!(outcome(&names_only), Outcome::Inconclusive(Reason::TooFewTargets));
-    }
-
-    #[test]
-    fn without_an_address_of_the_family_nothing_was_shown() {
-        let mut evidence = silence();
-        evidence.local_addresses.clear();
-        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::FamilyMissing));
-        evidence.family = Family::Ipv6;
-        assert_eq!(outcome(&evidence), Outcome::Skipped(Reason::FamilyUnavailable));
-    }
-
-    #[test]
-    fn no_route_to_any_target_is_proof_without_controls_but_to_some_is_not() {
-        let mut evidence = evidence(|_, _| ProbeResult::NotSent(SendError::NoRoute));
-        evidence.controls.clear();
-        assert_eq!(outcome(&evidence), Outcome::Pass);
-        evidence.probes[0].result = ProbeResult::NoReply;
-        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets));
-        evidence.probes.clear();
-        assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets));
-    }
-
-    #[test]
-    fn what_could_not_be_sent_is_not_silence() {
-        let with = |outgoing: &SendError| {
-            outcome(&evidence(|_, protocol| match protocol {
-                Protocol::Icmp => ProbeResult::NotSent(outgoing.clone()),
-                Protocol::Tcp | Protocol::Udp => ProbeResult::NoReply,
-            }))
-        };
-        assert_eq!(with(&SendError::NotPermitted), Outcome::Inconclusive(Reason::NotPermitted));
-        let blocked = SendError::Blocked { errno: "EPERM".into() };
-        assert_eq!(with(&blocked), Outcome::Inconclusive(Reason::SendBlocked));
-        assert_eq!(with(&SendError::NoRoute), Outcome::Inconclusive(Reason::TooFewTargets));
-    }
-
-    #[test]
-    fn every_kind_of_probe_needs_two_operators() {
-        for protocol in Protocol::ALL {
-            let mut evidence = silence();
-            evidence.probes.retain(|probe| probe.protocol != protocol || probe.ip.to_string() == "1.1.1.1");
-            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
-            let neighbour = EgressProbe {
-                ip: "1.0.0.1".parse().unwrap(),
-                ..probe("1.1.1.1", protocol, ProbeResult::NoReply)
-            };
-            evidence.probes.push(neighbour);
-            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
-            evidence.probes.push(probe("8.8.8.8", protocol, ProbeResult::NoReply));
-            assert_eq!(outcome(&evidence), Outcome::Pass, "{protocol:?}");
-            evidence
-                .probes
-                .iter_mut()
-                .filter(|probe| probe.protocol == protocol)
-                .for_each(|probe| probe.sent = 0);
-            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::TooFewTargets), "{protocol:?}");
-        }
-        let quiet = Egress { tcp_ports: vec![], udp_dns: false, ..plan() };
-        let mut icmp_only = silence();
-        icmp_only.probes.retain(|probe| probe.protocol == Protocol::Icmp);
-        assert_eq!(egress(&icmp_only, &quiet).outcome, Outcome::Pass);
-    }
-
-    #[test]
-    fn the_silence_of_a_literal_inside_the_vpc_says_nothing_of_the_internet() {
-        let cidrs = ["10.0.0.0/16", "8.8.0.0/16", "9.9.0.0/16"];
-        let vpc = cidrs.map(|cidr| cidr.parse().unwrap()).to_vec();
-        let owner = Egress { network: Network { vpc, ..network() }, ..plan() };
-        assert_eq!(egress(&silence(), &owner).outcome, Outcome::Inconclusive(Reason::TooFewTargets));
-    }
-
-    #[test]
-    fn silence_counts_only_beside_both_controls() {
-        use ControlKind::{Endpoint, Loopback, Resolver};
-        for (controls, passes) in [
-            (vec![(Loopback, true), (Endpoint, true)], true),
-            (vec![(Loopback, true), (Endpoint, false), (Resolver, true)], true),
-            (vec![(Loopback, true), (Endpoint, false)], false),
-            (vec![(Loopback, false), (Endpoint, true)], false),
-            (vec![(Loopback, true)], false),
-            (vec![(Resolver, true)], false),
-            (vec![], false),
-        ] {
-            let mut evidence = silence();
-            evidence.controls = controls.iter().map(|(kind, passed)| control(*kind, *passed)).collect();
-            let expected = if passes { Outcome::Pass } else { Outcome::Inconclusive(Reason::ControlFailed) };
-            assert_eq!(outcome(&evidence), expected, "{controls:?}");
-        }
-    }
-
-    #[test]
-    fn a_rejection_is_judged_by_who_sent_it() {
-        let one = |by| {
-            evidence(move |ip, probe| match (ip, probe) {
-                ("8.8.8.8", Protocol::Icmp) => rejection(by),
-                _ => ProbeResult::NoReply,
-            })
-        };
-        assert_eq!(outcome(&one(Some("10.0.1.1"))), Outcome::Pass);
-        assert_eq!(outcome(&one(Some("fe80::1"))), Outcome::Pass);
-        assert_eq!(outcome(&one(Some("203.0.113.1"))), Outcome::Fail(Reason::ErrorFromOutside));
-        assert_eq!(outcome(&one(Some("172.16.0.1"))), Outcome::Fail(Reason::ErrorFromOutside));
-        assert_eq!(outcome(&one(None)), Outcome::Inconclusive(Reason::Rejected));
-        let lenient = Egress { accept_reject: true, ..plan() };
-        assert_eq!(egress(&one(None), &lenient).outcome, Outcome::Pass);
-        assert_eq!(
-            egress(&one(Some("203.0.113.1")), &lenient).outcome,
-            Outcome::Fail(Reason::ErrorFromOutside)
-        );
-        let blind = Egress { network: Network::default(), ..plan() };
-        assert_eq!(
-            egress(&one(Some("203.0.113.1")), &blind).outcome,
-            Outcome::Inconclusive(Reason::Rejected)
-        );
-    }
-}
+mod tests;

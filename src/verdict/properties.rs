@@ -12,11 +12,12 @@ use proptest::sample::select;
 use super::tests::{endpoint, network};
 use super::{call, connect, dns, egress};
 use crate::check::Family;
+use crate::config::Config;
 use crate::network::{Network, Scope, operator};
 use crate::observation::{
     Address, AwsError, CallEvidence, Connection, Control, ControlKind, DnsEvidence, EgressEvidence,
-    EgressProbe, IcmpSocket, LookupResult, Outcome, ProbeError, ProbeResult, Protocol, Query, QueryResult,
-    QueryType, Reason, Resolver, SendError, Transport,
+    EgressProbe, EgressSettings, EgressSource, IcmpSocket, LookupResult, Outcome, ProbeError, ProbeResult,
+    Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
 };
 use crate::plan::{Egress, Endpoint};
 
@@ -149,74 +150,112 @@ fn result() -> impl Strategy<Value = ProbeResult> {
     prop_oneof![
         20 => Just(ProbeResult::NoReply),
         1 => Just(ProbeResult::Reply { replies: 1, after: Duration::ZERO }),
-        1 => option::of(ip()).prop_map(|by| ProbeResult::Rejected { by, how: String::new() }),
+        1 => option::of(ip()).prop_map(|by| ProbeResult::Rejected {
+            by,
+            how: String::new(),
+            reset: by.is_none()
+        }),
         1 => Just(ProbeResult::NotSent(SendError::NoRoute)),
         1 => Just(ProbeResult::NotSent(SendError::NotPermitted)),
         1 => Just(ProbeResult::NotSent(SendError::Blocked { errno: String::new() })),
+        1 => Just(ProbeResult::NotSent(SendError::NoResources { errno: String::new() })),
     ]
+}
+
+fn source_ip() -> impl Strategy<Value = IpAddr> {
+    select(vec!["10.0.1.23", "172.17.0.1"]).prop_map(|ip| ip.parse().unwrap())
 }
 
 fn probe() -> impl Strategy<Value = EgressProbe> {
     (
-        ip(),
+        (ip(), source_ip()),
         select(Protocol::ALL.to_vec()),
         result(),
         option::weighted(0.2, Just("www.amazon.com".to_owned())),
+        any::<bool>(),
         0_u32..3,
     )
-        .prop_map(|(ip, protocol, result, host, sent)| {
+        .prop_map(|((ip, source), protocol, result, host, decoy, sent)| {
             let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { sent };
-            EgressProbe { host, ip, protocol, port: None, sent, result }
+            let port = match protocol {
+                Protocol::Icmp => None,
+                Protocol::Tcp => Some(443),
+                Protocol::Udp => Some(53),
+            };
+            let decoy = decoy && host.is_none();
+            EgressProbe { host, source, ip, protocol, port, decoy, sent, result, judged: None }
         })
 }
 
 fn control() -> impl Strategy<Value = Control> {
     let kinds = vec![ControlKind::Loopback, ControlKind::Endpoint, ControlKind::Resolver];
-    (select(kinds), any::<bool>()).prop_map(|(control, passed)| Control {
+    (select(kinds), option::of(source_ip()), any::<bool>()).prop_map(|(control, source, passed)| Control {
         control,
+        source,
         target: None,
         passed,
         detail: String::new(),
     })
 }
 
+fn source() -> impl Strategy<Value = EgressSource> {
+    let marks = vec![None, None, None, Some(SourceJudgment::LeftOut), Some(SourceJudgment::OverLimit)];
+    (source_ip(), select(marks), any::<bool>()).prop_map(|(ip, judged, reduced)| EgressSource {
+        ip,
+        interface: "eth0".into(),
+        reduced,
+        judged,
+    })
+}
+
 fn window() -> impl Strategy<Value = EgressEvidence> {
     // Mostly windows in which all is silent: those are the ones that may pass.
     let quiet =
-        vec(probe().prop_map(|probe| EgressProbe { result: ProbeResult::NoReply, sent: 1, ..probe }), 0..30);
+        vec(probe().prop_map(|probe| EgressProbe { result: ProbeResult::NoReply, sent: 1, ..probe }), 0..60);
     let probes = prop_oneof![quiet, vec(probe(), 0..12)];
-    (probes, vec(control(), 0..4), vec(ip(), 0..2)).prop_map(|(probes, controls, local_addresses)| {
+    (probes, vec(control(), 0..6), vec(source(), 0..3)).prop_map(|(probes, controls, sources)| {
         EgressEvidence {
             family: Family::Ipv4,
             window: Duration::from_secs(1),
-            local_addresses,
+            sources,
+            family_disabled: None,
             icmp_socket: IcmpSocket::Raw,
             probes,
             controls,
+            controls_passed: None,
             unresolved: vec![],
+            left_out: vec![],
         }
     })
 }
 
 fn plan() -> impl Strategy<Value = Egress> {
-    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(accept_reject, udp_dns, known)| Egress {
-        hosts: vec![],
-        addresses: vec![],
-        tcp_ports: vec![443],
-        udp_dns,
-        accept_reject,
-        window: Duration::from_secs(1),
-        interval: Duration::from_secs(60),
-        network: if known { network() } else { Network::default() },
-        expected_families: vec![],
+    (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(accept_reject, udp_dns, known)| {
+        let settings = Config::default().egress.unwrap().settings;
+        let udp_ports = if udp_dns { vec![53] } else { vec![] };
+        Egress {
+            settings: EgressSettings { tcp_ports: vec![443], udp_ports, ..settings },
+            accept_reject,
+            interval: Duration::from_secs(60),
+            network: if known { network() } else { Network::default() },
+            expected_families: vec![],
+        }
     })
 }
 
-fn operators_reached(evidence: &EgressEvidence, protocol: Protocol, network: &Network) -> usize {
-    let literals = evidence
-        .probes
-        .iter()
-        .filter(|probe| probe.protocol == protocol && probe.host.is_none() && probe.sent > 0);
+fn operators_reached(
+    evidence: &EgressEvidence,
+    source: IpAddr,
+    protocol: Protocol,
+    network: &Network,
+) -> usize {
+    let literals = evidence.probes.iter().filter(|probe| {
+        probe.source == source
+            && probe.protocol == protocol
+            && probe.host.is_none()
+            && !probe.decoy
+            && probe.sent > 0
+    });
     let strangers = literals.filter(|probe| !network.scope(probe.ip).is_inside());
     strangers.map(|probe| operator(probe.ip)).collect::<BTreeSet<u32>>().len()
 }
@@ -293,35 +332,47 @@ proptest! {
     }
 
     #[test]
-    fn silence_passes_only_when_it_would_have_been_broken(evidence in window(), plan in plan()) {
-        let counted: Vec<&EgressProbe> = evidence.probes.iter()
-            .filter(|probe| probe.host.is_none() || plan.network.scope(probe.ip) == Scope::Public).collect();
-        let answered = counted.iter().any(|probe| matches!(probe.result, ProbeResult::Reply { .. }));
-        let outcome = egress(&evidence, &plan).outcome;
-        if answered {
-            prop_assert!(matches!(outcome, Outcome::Fail(_)), "an answer is a leak, whatever else: {outcome:?}");
+    fn silence_passes_only_when_it_would_have_been_broken(mut evidence in window(), plan in plan()) {
+        let outcome = egress(&mut evidence, &plan).outcome;
+        let network = &plan.network;
+        let counted: Vec<&EgressProbe> = evidence.probes.iter().filter(|probe| !probe.decoy).filter(|probe| {
+            let scope = network.scope(probe.ip);
+            if probe.host.is_some() { scope == Scope::Public } else { !scope.is_inside() }
+        }).collect();
+        if counted.iter().any(|probe| matches!(probe.result, ProbeResult::Reply { .. })) {
+            prop_assert!(matches!(outcome, Outcome::Fail(_)), "an answer is a failure, whatever else: {outcome:?}");
         }
         if outcome == Outcome::Pass {
-            prop_assert!(!evidence.local_addresses.is_empty());
-            let unrouted = |probe: &&&EgressProbe| probe.result == ProbeResult::NotSent(SendError::NoRoute);
-            if counted.iter().filter(unrouted).count() == counted.len() && !counted.is_empty() {
-                return Ok(());
+            let judged = |wanted| evidence.sources.iter().filter(move |source| source.judged == Some(wanted));
+            let claimed: Vec<IpAddr> = judged(SourceJudgment::Claimed).map(|source| source.ip).collect();
+            prop_assert_eq!(judged(SourceJudgment::OverLimit).count(), 0);
+            prop_assert!(!claimed.is_empty() || judged(SourceJudgment::NoRoute).count() > 0);
+            for source in judged(SourceJudgment::NoRoute) {
+                let mut unrouted = counted.iter().filter(|probe| probe.source == source.ip);
+                prop_assert!(unrouted.all(|probe| probe.result == ProbeResult::NotSent(SendError::NoRoute)));
             }
-            let kinds = [Some(Protocol::Icmp), Some(Protocol::Tcp), plan.udp_dns.then_some(Protocol::Udp)];
-            for probe in kinds.into_iter().flatten() {
-                prop_assert!(operators_reached(&evidence, probe, &plan.network) >= 2, "{probe:?}");
+            if judged(SourceJudgment::NotClaimed).count() > 0 {
+                prop_assert!(!claimed.is_empty());
             }
-            let held = |kind| evidence.controls.iter().any(|control| control.passed && control.control == kind);
-            prop_assert!(held(ControlKind::Loopback) && (held(ControlKind::Endpoint) || held(ControlKind::Resolver)));
-            for probe in counted {
+            for ip in &claimed {
+                for protocol in [Protocol::Icmp, Protocol::Tcp] {
+                    prop_assert!(operators_reached(&evidence, *ip, protocol, network) >= 2, "{protocol:?}");
+                }
+                let off_host = |control: &&Control| control.passed && control.control != ControlKind::Loopback;
+                let mut answered = evidence.controls.iter().filter(off_host);
+                prop_assert!(answered.any(|control| control.source == Some(*ip)));
+            }
+            let loopback = evidence.controls.iter().any(|c| c.passed && c.control == ControlKind::Loopback);
+            prop_assert!(claimed.is_empty() || loopback);
+            for probe in counted.iter().filter(|probe| claimed.contains(&probe.source)) {
                 let harmless = match &probe.result {
                     ProbeResult::NoReply | ProbeResult::NotSent(SendError::NoRoute) => true,
-                    ProbeResult::Rejected { by, .. } => {
-                        plan.accept_reject || by.is_some_and(|by| {
-                            let scope = plan.network.scope(by);
-                            scope.is_inside() || scope == Scope::Special
-                        })
-                    }
+                    ProbeResult::Rejected { by: Some(by), .. } => match network.scope(*by) {
+                        Scope::Vpc | Scope::Expected | Scope::Special => true,
+                        Scope::Private => plan.accept_reject,
+                        Scope::Public => false,
+                    },
+                    ProbeResult::Rejected { by: None, .. } => plan.accept_reject,
                     ProbeResult::Reply { .. } | ProbeResult::NotSent(_) => false,
                 };
                 prop_assert!(harmless, "{probe:?}");

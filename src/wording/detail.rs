@@ -6,8 +6,8 @@ use super::failure::{clock_error, query_failure, with_detail};
 use super::lookup::lookup;
 use super::text::{clean, clock_time, duration, list, phases};
 use crate::observation::{
-    Address, CallEvidence, Certificate, Connection, DnsEvidence, EgressEvidence, Evidence, LookupResult,
-    Observation, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
+    Address, CallEvidence, Certificate, Connection, DnsEvidence, Evidence, LookupResult, Observation, Phases,
+    ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
 };
 
 /// What a person still reads. The JSON report has everything.
@@ -23,7 +23,7 @@ pub fn lines(observation: &Observation) -> Vec<String> {
             connections.iter().map(|connection| connected(connection, address(connection.ip))).collect()
         }
         Evidence::Call { calls, .. } => calls.iter().map(|call| called(call, address(call.ip))).collect(),
-        Evidence::Egress(evidence) => window(evidence),
+        Evidence::Egress(evidence) => egress::lines(evidence),
     };
     let more = lines.len().saturating_sub(MOST);
     let mut lines: Vec<String> = lines.iter().take(MOST).map(|line| clean(line)).collect();
@@ -146,11 +146,4 @@ fn leaf(certificate: &Certificate) -> String {
         at(certificate.not_after),
         list(&certificate.names)
     )
-}
-
-fn window(evidence: &EgressEvidence) -> Vec<String> {
-    let probes = evidence.probes.iter().map(egress::result);
-    let controls = evidence.controls.iter().map(egress::control);
-    let unresolved = evidence.unresolved.iter().cloned();
-    controls.chain(probes).chain(unresolved).collect()
 }

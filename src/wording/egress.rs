@@ -1,22 +1,22 @@
 //! The egress check: its window in one sentence, its probes and its controls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Length;
-use super::text::{duration, list};
+use super::text::{clean, duration, list};
 use crate::check::Family;
-use crate::network::{Network, Scope};
 use crate::observation::{
-    Control, ControlKind, EgressEvidence, EgressProbe, IcmpSocket, Outcome, ProbeResult, Protocol, Reason,
-    SendError,
+    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, IcmpSocket, Outcome, ProbeJudgment,
+    ProbeResult, Protocol, Reason, SendError, SourceJudgment,
 };
 
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
     match (outcome, length) {
+        (Outcome::Pass, Length::Brief) => brief_pass(evidence),
+        (Outcome::Pass, Length::Full) => quiet(evidence),
         (Outcome::Fail(reason), Length::Brief) => brief_leak(reason, evidence),
         (Outcome::Fail(reason), Length::Full) => leak(reason, evidence),
-        (Outcome::Pass, length) => quiet(evidence, length),
         (Outcome::Inconclusive(reason), _) => not_seen(reason, evidence),
         (Outcome::Skipped(reason), _) => absent(reason, evidence.family),
     }
@@ -29,44 +29,116 @@ fn absent(reason: Reason, family: Family) -> String {
     reason.words().to_owned()
 }
 
-fn quiet(evidence: &EgressEvidence, length: Length) -> String {
-    let targets = evidence.probes.iter().map(|probe| probe.ip).collect::<BTreeSet<IpAddr>>().len();
-    let unrouted = |probe: &EgressProbe| probe.result == ProbeResult::NotSent(SendError::NoRoute);
-    if !evidence.probes.is_empty() && evidence.probes.iter().all(unrouted) {
+/// What was looked at, from where, and what makes the silence count.
+fn quiet(evidence: &EgressEvidence) -> String {
+    if evidence.controls_passed.is_none() && !evidence.probes.is_empty() {
+        let targets = targets(evidence.probes.iter());
         return format!("no route to any of {targets} targets; nothing was sent");
     }
-    let rejected =
-        evidence.probes.iter().filter(|probe| matches!(probe.result, ProbeResult::Rejected { .. })).count();
-    let rejected = if rejected == 0 { String::new() } else { format!(", {rejected} probes rejected") };
-    let silence = format!("no reply from {targets} targets ({}){rejected}", protocols(evidence));
-    if length == Length::Brief { silence } else { format!("{silence}; {}", controls(evidence)) }
-}
-
-/// `ICMP, TCP 80/443, UDP 53`: what was really sent.
-fn protocols(evidence: &EgressEvidence) -> String {
-    let of = |protocol| {
-        let sent = evidence.probes.iter().filter(move |probe| probe.protocol == protocol && probe.sent > 0);
-        let ports: BTreeSet<u16> = sent.clone().filter_map(|probe| probe.port).collect();
-        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        let name = if ports.is_empty() {
-            protocol_name(protocol).to_owned()
-        } else {
-            format!("{} {}", protocol_name(protocol), ports.join("/"))
-        };
-        sent.clone().next().map(|_| name)
+    let counted: Vec<&EgressProbe> = evidence.probes.iter().filter(|probe| counts(probe)).collect();
+    let rejected = judged(evidence, ProbeJudgment::RejectedNearby).count();
+    let result = if rejected == 0 {
+        String::new()
+    } else {
+        format!(", {rejected} of {} probes rejected from nearby", counted.len())
     };
-    list(Protocol::ALL.into_iter().filter_map(of))
+    let parts = [
+        format!(
+            "no reply from {} targets ({}) to {}{result}",
+            targets(counted.iter().copied()),
+            kinds(&counted),
+            addresses(evidence, SourceJudgment::Claimed)
+        ),
+        sources(evidence, SourceJudgment::NoRoute, "no route from"),
+        sources(evidence, SourceJudgment::NotClaimed, "not claimed for"),
+        left_out(evidence),
+        controls(evidence),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<String>>().join("; ")
 }
 
-fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Icmp => "ICMP",
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
+/// The same for a table.
+fn brief_pass(evidence: &EgressEvidence) -> String {
+    if evidence.controls_passed.is_none() {
+        return quiet(evidence);
     }
+    let counted: Vec<&EgressProbe> = evidence.probes.iter().filter(|probe| counts(probe)).collect();
+    let passed = |kind| {
+        let mut controls = evidence.controls.iter();
+        controls
+            .find(move |control| control.control == kind && control.passed)
+            .and_then(|control| control.target)
+    };
+    let control = match passed(ControlKind::Endpoint) {
+        Some(endpoint) => format!("control {}", endpoint.ip()),
+        None => "control: resolver".to_owned(),
+    };
+    format!("no reply: {}; {control}", kinds(&counted))
 }
 
-/// The strongest control that succeeded.
+/// Silence that counts: not a decoy's, and from a source with a control.
+fn counts(probe: &EgressProbe) -> bool {
+    !probe.decoy && matches!(probe.judged, Some(ProbeJudgment::Silent | ProbeJudgment::RejectedNearby))
+}
+
+fn judged(evidence: &EgressEvidence, wanted: ProbeJudgment) -> impl Iterator<Item = &EgressProbe> {
+    evidence.probes.iter().filter(move |probe| probe.judged == Some(wanted))
+}
+
+fn targets<'a>(probes: impl Iterator<Item = &'a EgressProbe>) -> usize {
+    probes.filter(|probe| !probe.decoy).map(|probe| probe.ip).collect::<BTreeSet<IpAddr>>().len()
+}
+
+/// `ICMP, TCP 80/443, UDP 53/123`; what went to one host alone is said with its name.
+fn kinds(probes: &[&EgressProbe]) -> String {
+    let mut hosts: BTreeMap<(Protocol, Option<u16>), BTreeSet<String>> = BTreeMap::new();
+    for probe in probes {
+        let host = probe.host.clone().unwrap_or_else(|| probe.ip.to_string());
+        hosts.entry((probe.protocol, probe.port)).or_default().insert(host);
+    }
+    let mut groups: BTreeMap<(Option<&String>, Protocol), Vec<String>> = BTreeMap::new();
+    for ((protocol, port), hosts) in &hosts {
+        let only = hosts.first().filter(|_| hosts.len() == 1);
+        groups.entry((only, *protocol)).or_default().extend(port.map(|port| port.to_string()));
+    }
+    list(groups.into_iter().map(|((only, protocol), ports)| {
+        let name = protocol.code().to_uppercase();
+        let ports = if ports.is_empty() { String::new() } else { format!(" {}", ports.join("/")) };
+        only.map_or_else(|| format!("{name}{ports}"), |host| format!("{name}{ports} to {host}"))
+    }))
+}
+
+/// A host has few addresses as a rule; of many the first and how many more.
+fn addresses(evidence: &EgressEvidence, wanted: SourceJudgment) -> String {
+    const SHOWN: usize = 3;
+    let all: Vec<IpAddr> = evidence
+        .sources
+        .iter()
+        .filter(|source| source.judged == Some(wanted))
+        .map(|source| source.ip)
+        .collect();
+    let few =
+        evidence.sources.iter().filter(|source| source.reduced && source.judged == Some(wanted)).count();
+    let more = all.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let reduced =
+        if few == 0 { String::new() } else { format!(" ({few} of them with one ping and one port each)") };
+    format!("{}{more}{reduced}", list(all.iter().take(SHOWN)))
+}
+
+fn sources(evidence: &EgressEvidence, wanted: SourceJudgment, words: &str) -> String {
+    let all = addresses(evidence, wanted);
+    if all.is_empty() { all } else { format!("{words} {all}") }
+}
+
+fn left_out(evidence: &EgressEvidence) -> String {
+    if evidence.left_out.is_empty() {
+        return String::new();
+    }
+    format!("not probed by configuration: {}", list(&evidence.left_out))
+}
+
+/// The strongest control that passed.
 fn controls(evidence: &EgressEvidence) -> String {
     let passed =
         |kind| evidence.controls.iter().find(move |control| control.control == kind && control.passed);
@@ -83,56 +155,41 @@ fn controls(evidence: &EgressEvidence) -> String {
 fn leak(reason: Reason, evidence: &EgressEvidence) -> String {
     match leaks(reason, evidence) {
         (None, _) => reason.words().to_owned(),
-        (Some(first), 1) => result(first),
+        (Some(first), 1) => format!("{}{}", result(first), from(evidence, first)),
         (Some(first), count) => {
-            format!("{}, and {} more of {} probes", result(first), count - 1, evidence.probes.len())
+            let probes = evidence.probes.iter().filter(|probe| !probe.decoy).count();
+            format!("{}{}, and {} more of {probes} probes", result(first), from(evidence, first), count - 1)
         }
     }
 }
 
-/// Without the time and the name by which the target was found.
+/// The same without what can wait: when it answered, and by which name it was found.
 fn brief_leak(reason: Reason, evidence: &EgressEvidence) -> String {
     let (Some(first), count) = leaks(reason, evidence) else { return reason.words().to_owned() };
     let what = match (&first.result, first.protocol) {
         (ProbeResult::Reply { .. }, Protocol::Tcp) => "connected".to_owned(),
-        (ProbeResult::Reply { .. }, Protocol::Icmp | Protocol::Udp) => "replied".to_owned(),
+        (ProbeResult::Reply { replies, .. }, Protocol::Icmp | Protocol::Udp) => {
+            format!("replied to {replies} of {}", first.sent)
+        }
         (ProbeResult::Rejected { by: Some(by), .. }, _) => format!("rejected by {by}"),
         (ProbeResult::Rejected { by: None, .. } | ProbeResult::NoReply | ProbeResult::NotSent(_), _) => {
             return result(first);
         }
     };
-    let probes = evidence.probes.len();
-    format!("{} {what}; {count} of {probes} probes reached the internet", target(first))
+    let probes = evidence.probes.iter().filter(|probe| !probe.decoy).count();
+    let got = if reason == Reason::TrafficIntercepted { "were intercepted" } else { "reached the internet" };
+    format!("{} {what}; {count} of {probes} probes {got}", target(first))
 }
 
 /// The one that shows the reason best, and how many show it.
 fn leaks(reason: Reason, evidence: &EgressEvidence) -> (Option<&EgressProbe>, usize) {
-    let leaks: Vec<&EgressProbe> = if reason == Reason::ErrorFromOutside {
-        errors(evidence)
-    } else {
-        evidence.probes.iter().filter(|probe| matches!(probe.result, ProbeResult::Reply { .. })).collect()
+    let shown =
+        if reason == Reason::TrafficIntercepted { ProbeJudgment::Intercepted } else { ProbeJudgment::Leak };
+    let leaks: Vec<&EgressProbe> = judged(evidence, shown).filter(|probe| !probe.decoy).collect();
+    let fits = |probe: &&&EgressProbe| {
+        matches!(probe.result, ProbeResult::Reply { .. }) && answered_with(probe.protocol) == reason
     };
-    let fits = |probe: &&&EgressProbe| answered_with(probe.protocol) == reason;
     (leaks.iter().find(fits).or(leaks.first()).copied(), leaks.len())
-}
-
-/// Rejections by a known sender. The evidence does not carry the VPC's ranges, so those by
-/// a public address come alone where there are any: they are outside for certain.
-fn errors(evidence: &EgressEvidence) -> Vec<&EgressProbe> {
-    let by = |probe: &&EgressProbe, wanted: fn(Scope) -> bool| match probe.result {
-        ProbeResult::Rejected { by: Some(by), .. } => wanted(Network::default().scope(by)),
-        ProbeResult::Rejected { by: None, .. }
-        | ProbeResult::Reply { .. }
-        | ProbeResult::NoReply
-        | ProbeResult::NotSent(_) => false,
-    };
-    let public: Vec<&EgressProbe> =
-        evidence.probes.iter().filter(|probe| by(probe, |scope| scope == Scope::Public)).collect();
-    if public.is_empty() {
-        evidence.probes.iter().filter(|probe| by(probe, |_| true)).collect()
-    } else {
-        public
-    }
 }
 
 fn answered_with(protocol: Protocol) -> Reason {
@@ -144,36 +201,89 @@ fn answered_with(protocol: Protocol) -> Reason {
 }
 
 fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
-    type Wanted = fn(&ProbeResult) -> bool;
-    let shown: [(Reason, Wanted); 3] = [
-        (Reason::NotPermitted, |result| *result == ProbeResult::NotSent(SendError::NotPermitted)),
-        (Reason::SendBlocked, |result| matches!(result, ProbeResult::NotSent(SendError::Blocked { .. }))),
-        (Reason::Rejected, |result| matches!(result, ProbeResult::Rejected { by: None, .. })),
-    ];
-    let wanted = shown.iter().find(|(of, _)| *of == reason).map(|(_, wanted)| wanted);
-    if let Some(probe) = wanted.and_then(|wanted| evidence.probes.iter().find(|probe| wanted(&probe.result)))
-    {
-        return result(probe);
+    if let Some(probe) = evidence.probes.iter().find(|probe| shows(probe, reason)) {
+        return format!("{}{}", result(probe), from(evidence, probe));
     }
-    if reason == Reason::NotPermitted && evidence.icmp_socket == IcmpSocket::None {
-        return "ping not sent: no ICMP socket could be opened".to_owned();
+    match reason {
+        Reason::NotPermitted if evidence.icmp_socket == IcmpSocket::None => {
+            "ping not sent: no ICMP socket could be opened".to_owned()
+        }
+        Reason::ControlFailed => failed_controls(evidence),
+        Reason::FamilyMissing => {
+            let family = evidence.family.name();
+            let why = evidence.family_disabled.as_ref().map(|why| format!(" ({})", clean(why)));
+            format!(
+                "metadata lists an {family} address, but the instance has none{}",
+                why.unwrap_or_default()
+            )
+        }
+        _ => reason.words().to_owned(),
     }
-    if reason == Reason::ControlFailed {
-        return failed_controls(evidence);
+}
+
+fn shows(probe: &EgressProbe, reason: Reason) -> bool {
+    match (reason, probe.judged) {
+        (Reason::Rejected, judged) => judged == Some(ProbeJudgment::Rejected),
+        (Reason::TrafficIntercepted, judged) => judged == Some(ProbeJudgment::Intercepted),
+        (Reason::SendBlocked, Some(ProbeJudgment::RejectedHere)) => true,
+        (Reason::NotPermitted, _) => probe.result == ProbeResult::NotSent(SendError::NotPermitted),
+        (Reason::SendBlocked, _) => matches!(probe.result, ProbeResult::NotSent(SendError::Blocked { .. })),
+        (Reason::NoResources, _) => {
+            matches!(probe.result, ProbeResult::NotSent(SendError::NoResources { .. }))
+        }
+        _ => false,
     }
-    if reason == Reason::FamilyMissing {
-        return format!("metadata lists an {} address, but the instance has none", evidence.family.name());
-    }
-    reason.words().to_owned()
+}
+
+/// Where the host has several addresses, the one that it was.
+fn from(evidence: &EgressEvidence, probe: &EgressProbe) -> String {
+    let is_other = |source: &EgressSource| source.ip != probe.source;
+    if evidence.sources.iter().any(is_other) { format!(", from {}", probe.source) } else { String::new() }
+}
+
+/// For a person who reads on: controls, what is special, then who was silent to whom.
+pub fn lines(evidence: &EgressEvidence) -> Vec<String> {
+    let controls = evidence.controls.iter().map(control);
+    let is_quiet = |probe: &&EgressProbe| {
+        matches!(
+            probe.judged,
+            Some(ProbeJudgment::Silent | ProbeJudgment::NotClaimed | ProbeJudgment::NoRoute)
+        )
+    };
+    let (quiet, mut loud): (Vec<&EgressProbe>, Vec<&EgressProbe>) =
+        evidence.probes.iter().partition(is_quiet);
+    loud.sort_by_key(|probe| probe.judged != Some(ProbeJudgment::Leak));
+    let loud = loud.into_iter().map(|probe| format!("{}{}", result(probe), from(evidence, probe)));
+    let silent = evidence.sources.iter().filter_map(|source| silence(source, &quiet));
+    controls.chain(loud).chain(silent).chain(evidence.unresolved.iter().cloned()).collect()
+}
+
+fn silence(source: &EgressSource, quiet: &[&EgressProbe]) -> Option<String> {
+    let name = format!("{} ({})", source.ip, source.interface);
+    let of_source: Vec<&EgressProbe> =
+        quiet.iter().filter(|probe| probe.source == source.ip && !probe.decoy).copied().collect();
+    let why = match source.judged? {
+        SourceJudgment::LeftOut => return Some(format!("{name}: left out by sources")),
+        SourceJudgment::OverLimit => {
+            return Some(format!("{name}: not probed, the host has too many addresses"));
+        }
+        SourceJudgment::NoRoute => "no route",
+        SourceJudgment::Claimed => "no reply",
+        SourceJudgment::NotClaimed => "no reply, but no control either",
+    };
+    let ips: BTreeSet<IpAddr> = of_source.iter().map(|probe| probe.ip).collect();
+    (!ips.is_empty()).then(|| format!("{name}: {why}: {} ({})", list(ips), kinds(&of_source)))
 }
 
 fn failed_controls(evidence: &EgressEvidence) -> String {
-    let failed: Vec<String> =
-        evidence.controls.iter().filter(|control| !control.passed).map(control).collect();
+    let failed = evidence.controls.iter().filter(|control| !control.passed).map(control);
+    let failed: Vec<String> = failed.collect();
+    let proof = "silence proves nothing";
     if failed.is_empty() {
-        return "no control was available, so silence proves nothing".to_owned();
+        format!("no control was available, so {proof}")
+    } else {
+        format!("{proof}: {}", list(failed))
     }
-    format!("silence proves nothing: {}", list(failed))
 }
 
 /// A control and its result: `control endpoint 10.0.1.57:443: ok`.
@@ -183,41 +293,47 @@ pub fn control(control: &Control) -> String {
         ControlKind::Endpoint => "endpoint",
         ControlKind::Resolver => "resolver",
     };
-    let target = control.target.map(|target| format!(" {target}")).unwrap_or_default();
+    let address = control.target.map(|target| format!(" {target}")).unwrap_or_default();
     let outcome = if control.passed { "ok" } else { "failed" };
     let detail = if control.detail.is_empty() { String::new() } else { format!(" ({})", control.detail) };
-    format!("control {kind}{target}: {outcome}{detail}")
+    format!("control {kind}{address}: {outcome}{detail}")
 }
 
-/// `ping 1.1.1.1`, `TCP 1.1.1.1:443`, with the name that led there.
-pub fn target(probe: &EgressProbe) -> String {
-    let protocol = if probe.protocol == Protocol::Icmp { "ping" } else { protocol_name(probe.protocol) };
-    let host = probe.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
+/// `ping 1.1.1.1`, `TCP 1.1.1.1:443`.
+fn target(probe: &EgressProbe) -> String {
+    let kind = match probe.protocol {
+        Protocol::Icmp => "ping",
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    };
     match probe.port {
-        Some(port) => format!("{protocol} {}{host}", SocketAddr::new(probe.ip, port)),
-        None => format!("{protocol} {}{host}", probe.ip),
+        Some(port) => format!("{kind} {}", SocketAddr::new(probe.ip, port)),
+        None => format!("{kind} {}", probe.ip),
     }
 }
 
 /// A probe and its result.
 pub fn result(probe: &EgressProbe) -> String {
+    let name = probe.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let what = match (&probe.result, probe.protocol) {
         (ProbeResult::Reply { after, .. }, Protocol::Tcp) => format!("connected after {}", duration(*after)),
         (ProbeResult::Reply { replies, after }, Protocol::Icmp | Protocol::Udp) => {
             format!("replied to {replies} of {}, first after {}", probe.sent, duration(*after))
         }
         (ProbeResult::NoReply, _) => format!("no reply to {} sent", probe.sent),
-        (ProbeResult::Rejected { by: Some(by), how }, _) => format!("rejected by {by}: {how}"),
-        (ProbeResult::Rejected { by: None, how }, _) => format!("rejected by an unknown sender: {how}"),
-        (ProbeResult::NotSent(error), _) => format!("not sent: {}", send_error(error)),
+        (ProbeResult::Rejected { by: Some(by), how, .. }, _) => format!("rejected by {by}: {how}"),
+        (ProbeResult::Rejected { by: None, how, .. }, _) => {
+            format!("rejected by an unknown sender: {how}")
+        }
+        (ProbeResult::NotSent(SendError::NoRoute), _) => "not sent: no route".to_owned(),
+        (ProbeResult::NotSent(SendError::NotPermitted), _) => {
+            "not sent: no socket could be opened".to_owned()
+        }
+        (ProbeResult::NotSent(SendError::Blocked { errno }), _) => {
+            format!("not sent: {errno} (blocked on this host)")
+        }
+        (ProbeResult::NotSent(SendError::NoResources { errno }), _) => format!("not sent: {errno}"),
     };
-    format!("{} {what}", target(probe))
-}
-
-pub fn send_error(error: &SendError) -> String {
-    match error {
-        SendError::NoRoute => "no route".to_owned(),
-        SendError::NotPermitted => "no socket could be opened".to_owned(),
-        SendError::Blocked { errno } => format!("{errno} (blocked on this host)"),
-    }
+    let decoy = if probe.decoy { " (decoy)" } else { "" };
+    format!("{}{name}{decoy} {what}", target(probe))
 }

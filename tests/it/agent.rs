@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::harness::BINARY;
 use crate::lab::Run;
 
-/// One way to run it. The default is what a package installs: no configuration, as root.
+/// One way to run it. The default is what a package installs, as root: no configuration, except for
+/// a shorter egress window.
 #[derive(Clone, Debug)]
 pub struct Agent {
     binary: OsString,
@@ -17,7 +18,11 @@ pub struct Agent {
     environment: Vec<(&'static str, String)>,
     arguments: Vec<&'static str>,
     unprivileged: bool,
+    whole_window: bool,
 }
+
+/// The egress window of most tests: they are not about time, and a lab has no distances.
+const WINDOW: &str = "window = \"1s\"";
 
 impl Default for Agent {
     fn default() -> Self {
@@ -27,6 +32,7 @@ impl Default for Agent {
             environment: Vec::new(),
             arguments: Vec::new(),
             unprivileged: false,
+            whole_window: false,
         }
     }
 }
@@ -62,6 +68,12 @@ impl Agent {
         self
     }
 
+    /// The egress window that is shipped.
+    pub fn whole_window(mut self) -> Self {
+        self.whole_window = true;
+        self
+    }
+
     /// One round, the report in this format on standard output.
     pub fn once(&self, format: &str) -> Run {
         self.run().args(["--once", "--format", format]).args(&self.arguments)
@@ -73,13 +85,30 @@ impl Agent {
 
     fn run(&self) -> Run {
         let mut run = Run::new(&self.binary);
-        if let Some(config) = &self.config {
-            run = run.arg("--config").arg(file("toml", config));
+        if let Some(config) = self.file() {
+            run = run.arg("--config").arg(file("toml", &config));
         }
         for (name, value) in &self.environment {
             run = run.env(name, value);
         }
         if self.unprivileged { run.unprivileged() } else { run }
+    }
+}
+
+impl Agent {
+    /// What was asked for, with the short window where it says nothing of one.
+    fn file(&self) -> Option<String> {
+        let config = self.config.as_deref().unwrap_or_default();
+        let sets = |line: &str| line.starts_with("window = ") || line.starts_with("egress.");
+        let says = config.lines().any(|line| sets(line.trim_start()));
+        if self.whole_window || says {
+            return self.config.clone();
+        }
+        let table = "[egress]\n";
+        Some(match config.split_once(table) {
+            Some((before, after)) => format!("{before}{table}{WINDOW}\n{after}"),
+            None => format!("{config}\n{table}{WINDOW}\n"),
+        })
     }
 }
 

@@ -11,27 +11,23 @@ use crate::state::state;
 /// goes where no name leads, and whoever asks another resolver is not misled by the VPC's. In the
 /// last three lines the lab can do only one of the two.
 const MASKS: &[(Fault, &[Fault])] = &[
-    (
-        Fault::NoDefaultRoute,
-        &[
-            Fault::NatOpen,
-            Fault::NatOpenTcpOnly,
-            Fault::NatOpenIcmpOnly,
-            Fault::NatOpenUdpOnly,
-            Fault::NatOpenLossy,
-            Fault::NatOpensMidway,
-            Fault::NatClosesMidway,
-            Fault::Ipv6EgressOpen,
-            Fault::Nat64Open,
-            Fault::EgressTcpReset,
-            Fault::EgressRejectedOutside,
-            Fault::SendBlocked,
-        ],
-    ),
+    (Fault::NoDefaultRoute, BY_THE_DEFAULT_ROUTE),
+    (Fault::RouteUnreachable, BY_THE_DEFAULT_ROUTE),
+    (Fault::RouteBlackhole, BY_THE_DEFAULT_ROUTE),
+    (Fault::RouteProhibit, BY_THE_DEFAULT_ROUTE),
     (
         Fault::InstanceIpv6Absent,
-        &[Fault::Ipv6EgressOpen, Fault::Nat64Open, Fault::InstanceIpv6Lost, Fault::DnsAaaaPublic],
+        &[
+            Fault::Ipv6EgressOpen,
+            Fault::Nat64Open,
+            Fault::InstanceIpv6Lost,
+            Fault::InstanceIpv6Off,
+            Fault::ResolverV6Silent,
+            Fault::DnsAaaaPublic,
+        ],
     ),
+    // An IPv6 endpoint address is a control too.
+    (Fault::ResolverV6Silent, &[Fault::DnsAaaa, Fault::DnsAaaaPublic]),
     (Fault::DnsOneZone, &[Fault::EndpointASilent, Fault::EndpointARefused]),
     (
         Fault::SystemResolverPartial,
@@ -55,6 +51,32 @@ const MASKS: &[(Fault, &[Fault])] = &[
     (Fault::DnsAaaa, &[Fault::DnsAaaaPublic]),
     (Fault::DnsSlow, &[Fault::DnsRefused]),
     (Fault::DnsLost, &[Fault::DnsRefused]),
+];
+
+/// What happens only to what a default route carries.
+const BY_THE_DEFAULT_ROUTE: &[Fault] = &[
+    Fault::NatOpen,
+    Fault::NatOpenTcpOnly,
+    Fault::NatOpenIcmpOnly,
+    Fault::NatOpenUdpOnly,
+    Fault::NatOpenLossy,
+    Fault::NatOpenFirstSynLost,
+    Fault::NatOpenSlow,
+    Fault::NatOpenNtpOnly,
+    Fault::SecondaryAddressOpen,
+    Fault::NatOpensMidway,
+    Fault::NatClosesMidway,
+    Fault::Ipv6EgressOpen,
+    Fault::Nat64Open,
+    Fault::EgressTcpReset,
+    Fault::EgressRejectedOutside,
+    Fault::EgressRejectedPrivately,
+    Fault::EgressResetByTarget,
+    Fault::DnsRedirected,
+    Fault::TcpRedirected,
+    Fault::ResolverV6Silent,
+    Fault::SendBlocked,
+    Fault::SendRejected,
 ];
 
 /// Pairs in one run of the tests.

@@ -104,7 +104,8 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
 fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_color() {
     let lab = own_lab();
     lab.set([Fault::DnsServfail]);
-    let line = format!("{BINARY} --once --wait 4s");
+    let config = agent::file("toml", "[egress]\nwindow = '1s'\n");
+    let line = format!("{BINARY} --config {} --once --wait 4s", config.display());
     // `script` gives it a terminal of its own.
     let output = lab.run(&crate::lab::Run::new("script").args(["-qec", &line, "/dev/null"]));
     assert_eq!(output.status.code(), Some(1), "{output:?}");

@@ -315,7 +315,7 @@ fn programs_see_the_instance_and_nothing_of_the_machine() {
     assert!(shell(&lab, "cat /etc/resolv.conf").contains("nameserver 10.0.0.2"));
     assert_eq!(fs::read_to_string("/etc/resolv.conf").unwrap(), before);
     let links = shell(&lab, "ls /proc/sys/net/ipv4/conf");
-    assert_eq!(links.split_whitespace().collect::<Vec<_>>(), ["all", "default", "eth0", "lo"]);
+    assert_eq!(links.split_whitespace().collect::<Vec<_>>(), ["all", "default", "eth0", "eth1", "lo"]);
 }
 
 #[test]

@@ -139,7 +139,11 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
     use Fault as F;
     match fault {
         F::NatOpen | F::NatOpenTcpOnly | F::NatOpenIcmpOnly | F::NatOpenUdpOnly | F::NatOpenLossy => &[IPV4],
-        F::NatOpensMidway | F::NatClosesMidway => &[IPV4],
+        F::NatOpensMidway | F::NatClosesMidway | F::NatOpenFirstSynLost | F::NatOpenSlow => &[IPV4],
+        F::NatOpenNtpOnly | F::SecondInterfaceOpen | F::SecondaryAddressOpen => &[IPV4],
+        F::EgressResetByTarget | F::DnsRedirected | F::TcpRedirected => &[IPV4],
+        F::ResolverV6Silent | F::InstanceIpv6Off => &[IPV6],
+        F::EgressRejectedPrivately | F::SendRejected => &[IPV4, IPV6],
         F::Ipv6EgressOpen | F::Nat64Open | F::InstanceIpv6Lost => &[IPV6],
         F::EgressTcpReset | F::EgressRejectedOutside | F::SendBlocked => &[IPV4, IPV6],
         F::EndpointSgSilent
@@ -196,6 +200,15 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         F::InstanceLinkDown => &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
         F::EgressRejectedInside
+        | F::EgressRejectedByAws
+        // The pass names its ports, and these are not among them.
+        | F::NatOpenOddPorts
+        | F::SecondInterfaceUnrouted
+        | F::SecondaryAddress
+        | F::BridgePresent
+        | F::RouteUnreachable
+        | F::RouteBlackhole
+        | F::RouteProhibit
         | F::GatewayMissing
         | F::NoDefaultRoute
         // An endpoint of the other family makes up for it; the states say which.
@@ -233,6 +246,13 @@ pub fn opens(fault: Fault) -> bool {
             | F::NatOpenLossy
             | F::NatOpensMidway
             | F::NatClosesMidway
+            | F::NatOpenFirstSynLost
+            | F::NatOpenSlow
+            | F::NatOpenNtpOnly
+            | F::NatOpenOddPorts
+            | F::SecondInterfaceOpen
+            | F::SecondaryAddressOpen
+            | F::EgressResetByTarget
             | F::Ipv6EgressOpen
             | F::Nat64Open
             | F::EgressRejectedOutside

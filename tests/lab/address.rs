@@ -7,6 +7,16 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub const INSTANCE: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 23);
 pub const INSTANCE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 1, 0, 0, 0, 0x23);
 
+/// A secondary private address of the instance's first interface, and the address of its second
+/// interface, which hangs on a cable of its own.
+pub const SECONDARY: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 24);
+pub const SECOND_INTERFACE: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 23);
+pub const ROUTER_C: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 1);
+
+/// A firewall behind a transit gateway: private, and not the VPC's.
+pub const FIREWALL: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
+pub const FIREWALL_V6: Ipv6Addr = Ipv6Addr::new(0xfd12, 0x3456, 0, 0, 0, 0, 0, 1);
+
 /// The VPC's router in each of the two subnets.
 pub const ROUTER_A: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 1);
 pub const ROUTER_B: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 1);

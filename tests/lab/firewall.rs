@@ -3,8 +3,8 @@
 //! stops at once, on open connections too.
 
 use super::address::{
-    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, INTERNET, INTERNET_V6, METADATA, METADATA_V6, RESOLVER,
-    RESOLVER_LINK_LOCAL, RESOLVER_V6, VPC_CIDR_V6,
+    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, METADATA,
+    METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -17,6 +17,7 @@ pub fn apply(rules: &str) -> Result<(), String> {
     })
 }
 
+/// A VPC drops what an interface sends from an address that is not its own (source check).
 pub fn router(faults: &Faults) -> String {
     let broken =
         chain("faults", &[broken_endpoint(faults), changing(faults), broken_services(faults)].concat());
@@ -24,9 +25,14 @@ pub fn router(faults: &Faults) -> String {
     let company = [CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C].map(|ip| ip.to_string()).join(", ");
     format!(
         "{MEMORY}{broken}{egress}\
+         chain spoofed {{\n\
+         iifname instance ip saddr != {{ {INSTANCE}, {SECONDARY} }} drop\n\
+         iifname instance-1 ip saddr != {SECOND_INTERFACE} drop\n\
+         }}\n\
          chain input {{\n\
          type filter hook input priority 0; policy drop;\n\
          iifname lo accept\n\
+         jump spoofed\n\
          icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
          jump faults\n\
          ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
@@ -37,12 +43,14 @@ pub fn router(faults: &Faults) -> String {
          }}\n\
          chain forward {{\n\
          type filter hook forward priority 0; policy drop;\n\
+         jump spoofed\n\
          jump faults\n\
-         iifname instance oifname {{ endpoint-a, endpoint-b }} tcp dport 443 accept\n\
-         iifname {{ endpoint-a, endpoint-b }} oifname instance tcp sport 443 accept\n\
+         iifname {{ instance, instance-1 }} oifname {{ endpoint-a, endpoint-b }} tcp dport 443 accept\n\
+         iifname {{ endpoint-a, endpoint-b }} oifname {{ instance, instance-1 }} tcp sport 443 accept\n\
          iifname instance ip daddr {{ {company} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n\
          oifname instance ip saddr {{ {company} }} meta l4proto {{ tcp, udp }} th sport 53 accept\n\
-         iifname . oifname {{ instance . internet, internet . instance }} jump egress\n\
+         iifname {{ instance, instance-1 }} oifname internet jump egress\n\
+         iifname internet oifname {{ instance, instance-1 }} jump egress\n\
          }}\n"
     )
 }
@@ -126,6 +134,7 @@ fn broken_services(faults: &Faults) -> Vec<String> {
             .concat(),
         ),
         (Fault::DnsTruncatedNoTcp, both(&resolver, &resolver_v6, "tcp dport 53 drop")),
+        (Fault::ResolverV6Silent, vec![format!("{resolver_v6} drop")]),
         (Fault::MetadataSilent, both(&metadata, &metadata_v6, "drop")),
         (Fault::MetadataRefused, both(&metadata, &metadata_v6, "meta l4proto tcp reject with tcp reset")),
     ];
@@ -136,7 +145,9 @@ fn broken_services(faults: &Faults) -> Vec<String> {
 /// chain's policy where no rule says otherwise.
 fn egress(faults: &Faults) -> Vec<String> {
     const OUT: &str = "iifname instance";
-    // Ping of the agent has 52 bytes. The third of its waves finds the route changed.
+    const SYN: &str = "meta l4proto tcp tcp flags & (syn|ack) == syn";
+    const CONNECTION: &str = "ip saddr . tcp sport . ip daddr";
+    // Ping of the agent has 52 bytes. The second of its waves finds the route changed.
     const NINTH_PING: &str = "iifname instance meta l4proto icmp quota over 416 bytes";
     let rules = [
         (
@@ -155,8 +166,30 @@ fn egress(faults: &Faults) -> Vec<String> {
                 "meta nfproto ipv4 accept".to_owned(),
             ],
         ),
-        // The agent sends 10 packets at each of 4 targets: all of them are lost in one run of
-        // 16 million (0.66 to the 40th). What comes back is spared.
+        (
+            Fault::NatOpenFirstSynLost,
+            vec![
+                format!("{OUT} {SYN} {CONNECTION} != @begun add @begun {{ {CONNECTION} }} drop"),
+                "meta nfproto ipv4 meta l4proto tcp accept".to_owned(),
+            ],
+        ),
+        (Fault::NatOpenSlow, ports("udp", "53")),
+        (Fault::NatOpenNtpOnly, ports("udp", "123")),
+        (Fault::NatOpenOddPorts, ports("tcp", "{ 22, 8443 }")),
+        (
+            Fault::SecondInterfaceOpen,
+            vec![
+                format!("ip saddr {SECOND_INTERFACE} accept"),
+                format!("ip daddr {SECOND_INTERFACE} accept"),
+            ],
+        ),
+        (
+            Fault::SecondaryAddressOpen,
+            vec![format!("ip saddr {SECONDARY} accept"), format!("ip daddr {SECONDARY} accept")],
+        ),
+        (Fault::EgressResetByTarget, vec!["meta nfproto ipv4 meta l4proto tcp accept".to_owned()]),
+        // The agent sends 10 packets and more at each of 4 targets: all of them are lost in one run
+        // of 16 million (0.66 to the 40th). What comes back is spared.
         (Fault::NatOpenLossy, vec![format!("{OUT} meta nfproto ipv4 numgen random mod 100 < 66 drop")]),
         (Fault::NatOpenLossy, vec!["meta nfproto ipv4 accept".to_owned()]),
         (Fault::NatOpen, vec!["meta nfproto ipv4 accept".to_owned()]),
@@ -171,8 +204,19 @@ fn egress(faults: &Faults) -> Vec<String> {
         (Fault::EgressRejectedOutside, vec!["accept".to_owned()]),
         (Fault::EgressTcpReset, vec![format!("{OUT} meta l4proto tcp reject with tcp reset")]),
         (Fault::EgressRejectedInside, vec![format!("{OUT} reject with icmpx admin-prohibited")]),
+        (Fault::EgressRejectedPrivately, vec![format!("{OUT} reject with icmpx admin-prohibited")]),
+        (
+            Fault::EgressRejectedByAws,
+            vec![format!("{OUT} meta nfproto ipv6 reject with icmpx admin-prohibited")],
+        ),
     ];
     in_force(faults, rules)
+}
+
+/// One port of the internet over IPv4, both ways.
+fn ports(protocol: &str, port: &str) -> Vec<String> {
+    let way = |side: &str| format!("meta nfproto ipv4 {protocol} {side} {port} accept");
+    vec![way("dport"), way("sport")]
 }
 
 /// The internet host: whether it answers or rejects. One socket answers DNS for all
@@ -185,30 +229,59 @@ pub fn internet(faults: &Faults) -> String {
     } else {
         ""
     };
+    let reset = if faults.has(Fault::EgressResetByTarget) {
+        "iifname eth0 meta nfproto ipv4 meta l4proto tcp reject with tcp reset\n"
+    } else {
+        ""
+    };
+    // Addresses that cannot exist are nowhere on the internet.
+    let nowhere = "iifname eth0 ip daddr 192.0.2.0/24 drop\niifname eth0 ip6 daddr 100::/64 drop\n";
     format!(
-        "chain arriving {{\ntype filter hook prerouting priority -150; policy accept;\n{reject}}}\n\
+        "chain arriving {{\ntype filter hook prerouting priority -150; policy accept;\n{nowhere}{reject}}}\n\
+         chain local {{\ntype filter hook input priority 0; policy accept;\n{reset}}}\n\
          chain forward {{\ntype filter hook forward priority 0; policy drop;\nmeta mark 1 reject with icmpx admin-prohibited\n}}\n\
          chain names {{\ntype nat hook prerouting priority dstnat; policy accept;\n\
          iifname eth0 meta nfproto ipv4 udp dport 53 dnat ip to {INTERNET}\n\
          iifname eth0 meta nfproto ipv6 udp dport 53 dnat ip6 to {INTERNET_V6}\n\
+         iifname eth0 meta nfproto ipv4 udp dport 123 dnat ip to {INTERNET}\n\
+         iifname eth0 meta nfproto ipv6 udp dport 123 dnat ip6 to {INTERNET_V6}\n\
          }}\n"
     )
 }
 
 /// The instance's own firewall.
 pub fn instance(faults: &Faults, link_local_blocked: bool) -> String {
-    let mut rules = if faults.has(Fault::SendBlocked) {
-        vec![
-            "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 } drop".to_owned(),
-            format!("ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }} drop"),
-        ]
+    const OUTSIDE: &str = "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 }";
+    let outside_v6 = format!("ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }}");
+    let both = |action: &str| vec![format!("{OUTSIDE} {action}"), format!("{outside_v6} {action}")];
+    let mut rules = in_force(
+        faults,
+        [
+            (Fault::SendBlocked, both("drop")),
+            (Fault::SendRejected, both("reject with icmpx admin-prohibited")),
+        ],
+    );
+    let redirects = in_force(
+        faults,
+        [
+            (Fault::DnsRedirected, vec![format!("{OUTSIDE} udp dport 53 dnat ip to {RESOLVER}")]),
+            (
+                Fault::TcpRedirected,
+                vec![format!("{OUTSIDE} tcp dport {{ 80, 443 }} dnat ip to {ENDPOINT_A}:443")],
+            ),
+        ],
+    );
+    let redirect = if redirects.is_empty() {
+        String::new()
     } else {
-        Vec::new()
+        let rules = redirects.join("\n");
+        format!("chain redirected {{\ntype nat hook output priority -100; policy accept;\n{rules}\n}}\n")
     };
     if link_local_blocked {
         rules.push(format!("ip daddr {RESOLVER_LINK_LOCAL} drop"));
     }
-    format!("chain output {{\ntype filter hook output priority 0; policy accept;\n{}\n}}\n", rules.join("\n"))
+    let rules = rules.join("\n");
+    format!("{redirect}chain output {{\ntype filter hook output priority 0; policy accept;\n{rules}\n}}\n")
 }
 
 /// Counters on the internet host, apart from the rules above so that a fault does

@@ -3,8 +3,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::sleep;
 
 use super::address::{PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6};
 use super::certificates::Certificate;
@@ -35,20 +37,50 @@ pub async fn serve_plain(stream: TcpStream) {
 }
 
 /// Answers every question about an address with the website's.
-pub async fn serve_dns(socket: std::net::UdpSocket) -> std::io::Result<()> {
+pub async fn serve_dns(peers: Arc<Peers>, socket: std::net::UdpSocket) -> std::io::Result<()> {
+    serve_datagrams(socket, dns_answer, move || peers.behaviour().internet_dns_delay).await
+}
+
+/// NTP (RFC 5905): what came as the transmit timestamp goes back as the origin timestamp.
+pub async fn serve_ntp(socket: std::net::UdpSocket) -> std::io::Result<()> {
+    serve_datagrams(socket, ntp_answer, || Duration::ZERO).await
+}
+
+async fn serve_datagrams(
+    socket: std::net::UdpSocket,
+    answer: fn(&[u8]) -> Option<Vec<u8>>,
+    delay: impl Fn() -> Duration,
+) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
-    let socket = UdpSocket::from_std(socket)?;
+    let socket = Arc::new(UdpSocket::from_std(socket)?);
     let mut buffer = [0; 4096];
     loop {
         // An error here is an ICMP message about an earlier answer.
         let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        if let Some(answer) = dns_answer(&buffer[..length]) {
-            // Whether it arrives is the network's business.
-            let _ = socket.send_to(&answer, client).await;
+        if let Some(answer) = answer(&buffer[..length]) {
+            let (socket, delay) = (Arc::clone(&socket), delay());
+            tokio::spawn(async move {
+                sleep(delay).await;
+                // Whether it arrives is the network's business.
+                let _ = socket.send_to(&answer, client).await;
+            });
         }
     }
+}
+
+fn ntp_answer(request: &[u8]) -> Option<Vec<u8>> {
+    const CLIENT: u8 = 3;
+    const SERVER: u8 = 4;
+    let is_request = request.len() == 48 && request[0] & 7 == CLIENT;
+    is_request.then(|| {
+        let mut answer = vec![0; 48];
+        answer[0] = request[0] & !7 | SERVER;
+        answer[1] = 1;
+        answer[24..32].copy_from_slice(&request[40..]);
+        answer
+    })
 }
 
 fn dns_answer(query: &[u8]) -> Option<Vec<u8>> {

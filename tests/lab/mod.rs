@@ -227,12 +227,14 @@ fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), Str
     }));
     let plain = listen(hosts, Host::Internet, "[::]:80".parse().expect("an address"))?;
     runtime.spawn(peer::accept(plain, |stream, _| internet::serve_plain(stream)));
+    for port in [22, 8443] {
+        let odd = listen(hosts, Host::Internet, SocketAddr::from(([0, 0, 0, 0], port)))?;
+        runtime.spawn(peer::accept(odd, |stream, _| internet::serve_plain(stream)));
+    }
     for address in [address::INTERNET.into(), address::INTERNET_V6.into()] {
-        let address = SocketAddr::new(address, 53);
-        let socket = hosts.on(Host::Internet, move || UdpSocket::bind(address));
-        let socket =
-            socket.map_err(|error| format!("cannot open {address} on the internet host: {error}"))?;
-        runtime.spawn(internet::serve_dns(socket));
+        let open = |port| datagrams(hosts, SocketAddr::new(address, port));
+        runtime.spawn(internet::serve_dns(Arc::clone(peers), open(53)?));
+        runtime.spawn(internet::serve_ntp(open(123)?));
     }
 
     let metadata = Arc::new(metadata::Service::new(Arc::clone(peers)));
@@ -242,6 +244,11 @@ fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), Str
         runtime.spawn(peer::accept(listener, move |stream, _| Arc::clone(&metadata).serve(stream)));
     }
     Ok(())
+}
+
+fn datagrams(hosts: &Hosts, address: SocketAddr) -> Result<UdpSocket, String> {
+    let socket = hosts.on(Host::Internet, move || UdpSocket::bind(address));
+    socket.map_err(|error| format!("cannot open {address} on the internet host: {error}"))
 }
 
 fn listen(hosts: &Hosts, host: Host, address: SocketAddr) -> Result<TcpListener, String> {

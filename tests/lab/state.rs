@@ -38,8 +38,8 @@ pub struct Derived {
     router_firewall: String,
     internet_firewall: String,
     instance_firewall: String,
-    instance_network: String,
-    gateway: String,
+    instance_network: topology::InstanceNetwork,
+    router_routes: String,
     files: Vec<(&'static str, Vec<u8>, u32)>,
     names: Names,
     ping_groups: String,
@@ -57,7 +57,7 @@ impl Derived {
             internet_firewall: firewall::internet(faults),
             instance_firewall: firewall::instance(faults, wish.names.link_local_blocked),
             instance_network: topology::instance(faults),
-            gateway: topology::gateway(faults),
+            router_routes: topology::router_routes(faults),
             files: files(wish),
             names: wish.names.clone(),
             ping_groups: format!("{low} {high}"),
@@ -109,9 +109,9 @@ impl State {
                 hosts.on(host, move || firewall::apply(&rules))?;
             }
         }
-        if old.as_ref().map(|old| &old.gateway) != Some(&new.gateway) {
-            let gateway = new.gateway.clone();
-            hosts.on(Host::Router, move || topology::apply_gateway(&gateway))?;
+        if old.as_ref().map(|old| &old.router_routes) != Some(&new.router_routes) {
+            let routes = new.router_routes.clone();
+            hosts.on(Host::Router, move || topology::apply_router_routes(&routes))?;
         }
         self.change_instance(&new, old.as_ref(), hosts)?;
         self.change_resolvers(&new, old.as_ref(), hosts)?;

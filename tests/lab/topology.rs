@@ -4,9 +4,9 @@
 
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
-    ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, INSTANCE, INSTANCE_V6, INTERNET, INTERNET_V6, MAC, METADATA,
-    METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_V6,
-    VPC_CIDR_V6, VPC_CIDRS,
+    ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6, INTERNET,
+    INTERNET_V6, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A,
+    ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6, VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -15,6 +15,12 @@ use super::host::{Host, Hosts, sysctl, thread_id, tool};
 /// answer with many addresses leads to something that works.
 const ENDPOINT_A_BLOCK: &str = "10.0.1.56/29";
 const ENDPOINT_B_BLOCK: &str = "10.0.2.112/29";
+
+/// The router's end of the instance's second cable.
+const SECOND_CABLE: &str = "instance-1";
+
+/// The route table of the second interface, where it has one.
+const SECOND_TABLE: &str = "200";
 
 /// The cable between the router and the internet.
 const ROUTER_OUTSIDE: &str = "198.18.0.1";
@@ -28,6 +34,8 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
         let id = hosts.on(host, thread_id)?;
         cables += &format!("link add {} type veth peer name eth0 netns {id}\n", host.name());
     }
+    let id = hosts.on(Host::Instance, thread_id)?;
+    cables += &format!("link add {SECOND_CABLE} type veth peer name eth1 netns {id}\n");
     hosts.on(Host::Router, move || {
         sysctl("net/ipv4/ip_forward", "1")?;
         sysctl("net/ipv6/conf/all/forwarding", "1")?;
@@ -37,6 +45,7 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
             // A proxied ARP answer is delayed at random by up to 0.8 s otherwise.
             sysctl(&format!("net/ipv4/neigh/{}/proxy_delay", host.name()), "0")?;
         }
+        sysctl(&format!("net/ipv4/neigh/{SECOND_CABLE}/proxy_delay"), "0")?;
         ip(&router())
     })?;
     let pending = [
@@ -49,57 +58,152 @@ pub fn build(hosts: &Hosts) -> Result<(), String> {
     pending.into_iter().try_for_each(super::host::Pending::wait)
 }
 
-/// The instance's addresses and routes under these faults.
-pub fn instance(faults: &Faults) -> String {
-    let default_route = !faults.has(Fault::NoDefaultRoute);
+/// The instance's interfaces under some faults.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InstanceNetwork {
+    batch: String,
+    ipv6_off: bool,
+}
+
+pub fn instance(faults: &Faults) -> InstanceNetwork {
+    InstanceNetwork { batch: addresses(faults), ipv6_off: faults.has(Fault::InstanceIpv6Off) }
+}
+
+/// The instance's addresses and routes.
+fn addresses(faults: &Faults) -> String {
+    let default_route = default_route(faults);
     if faults.has(Fault::InstanceLinkDown) {
         return format!("addr add {INSTANCE}/24 dev eth0\nlink set eth0 down\n");
     }
-    let mut batch = "link set eth0 up\naddr add fe80::2/64 dev eth0 nodad\n".to_owned();
+    let mut batch = "link set eth0 up\n".to_owned();
     if !faults.has(Fault::InstanceIpv4Absent) {
         batch += &format!("addr add {INSTANCE}/24 dev eth0\n");
+        if faults.has_any(&[Fault::SecondaryAddress, Fault::SecondaryAddressOpen]) {
+            batch += &format!("addr add {SECONDARY}/24 dev eth0\n");
+        }
         for cidr in VPC_CIDRS {
             batch += &format!("route add {cidr} via {ROUTER_A}\n");
         }
         // Resolver and metadata are on the link, as on EC2.
         batch += "route add 169.254.169.252/30 dev eth0\n";
-        if default_route {
-            batch += &format!("route add default via {ROUTER_A}\n");
-        }
+        batch += &default_route.as_ref().map(DefaultRoute::ipv4).unwrap_or_default();
     }
-    if !faults.has_any(&[Fault::InstanceIpv6Absent, Fault::InstanceIpv6Lost]) {
+    if !faults.has(Fault::InstanceIpv6Off) {
+        batch += "addr add fe80::2/64 dev eth0 nodad\n";
+    }
+    if !faults.has_any(&[Fault::InstanceIpv6Absent, Fault::InstanceIpv6Lost, Fault::InstanceIpv6Off]) {
         batch += &format!(
             "addr add {INSTANCE_V6}/128 dev eth0 nodad\n\
              route add {VPC_CIDR_V6} via fe80::1 dev eth0\n\
              route add fd00:ec2::/32 via fe80::1 dev eth0\n"
         );
-        if default_route {
-            batch += "route add default via fe80::1 dev eth0\n";
+        batch += &default_route.as_ref().map(DefaultRoute::ipv6).unwrap_or_default();
+    }
+    batch + &other_interfaces(faults)
+}
+
+/// What the default routes of both families are.
+enum DefaultRoute {
+    ToRouter,
+    Refusing(&'static str),
+}
+
+impl DefaultRoute {
+    fn ipv4(&self) -> String {
+        match self {
+            Self::ToRouter => format!("route add default via {ROUTER_A}\n"),
+            Self::Refusing(kind) => format!("route add {kind} default\n"),
         }
+    }
+
+    fn ipv6(&self) -> String {
+        match self {
+            Self::ToRouter => "route add default via fe80::1 dev eth0\n".to_owned(),
+            Self::Refusing(kind) => format!("route add {kind} ::/0\n"),
+        }
+    }
+}
+
+fn default_route(faults: &Faults) -> Option<DefaultRoute> {
+    if faults.has(Fault::NoDefaultRoute) {
+        return None;
+    }
+    let refusing = faults.first(&[
+        (Fault::RouteUnreachable, REFUSING[0]),
+        (Fault::RouteBlackhole, REFUSING[1]),
+        (Fault::RouteProhibit, REFUSING[2]),
+    ]);
+    Some(refusing.map_or(DefaultRoute::ToRouter, DefaultRoute::Refusing))
+}
+
+const REFUSING: [&str; 3] = ["unreachable", "blackhole", "prohibit"];
+
+/// A second interface and a bridge.
+fn other_interfaces(faults: &Faults) -> String {
+    let mut batch = String::new();
+    if faults.has_any(&[Fault::SecondInterfaceOpen, Fault::SecondInterfaceUnrouted]) {
+        batch += &format!(
+            "link set eth1 addrgenmode none\nlink set eth1 up\naddr add {SECOND_INTERFACE}/24 dev eth1\n"
+        );
+    }
+    if faults.has(Fault::SecondInterfaceOpen) {
+        batch += &format!(
+            "route add default via {ROUTER_C} dev eth1 table {SECOND_TABLE}\n\
+             rule add from {SECOND_INTERFACE} lookup {SECOND_TABLE}\n"
+        );
+    }
+    if faults.has(Fault::BridgePresent) {
+        batch += "link add docker0 type bridge\n\
+                  link set docker0 addrgenmode none\n\
+                  addr add 172.17.0.1/16 dev docker0\n\
+                  link set docker0 up\n";
     }
     batch
 }
 
-/// The route table's entry of the gateway endpoint: with it S3 is in the VPC, without it outside.
-pub fn gateway(faults: &Faults) -> String {
+/// The router's routes that faults change. The route table's entry of the gateway endpoint: with
+/// it S3 is in the VPC, without it outside. And the address from which the router speaks to the
+/// instance.
+pub fn router_routes(faults: &Faults) -> String {
     let way = if faults.has(Fault::GatewayMissing) {
         format!("via {INTERNET_INSIDE}")
     } else {
         "dev endpoint-a".to_owned()
     };
-    format!("route replace {PUBLIC_S3}/32 {way}\n")
+    let (mut ipv4, mut ipv6) = (String::new(), String::new());
+    if faults.has(Fault::EgressRejectedPrivately) {
+        (ipv4, ipv6) = (format!(" src {FIREWALL}"), format!(" src {FIREWALL_V6}"));
+    } else if faults.has(Fault::EgressRejectedByAws) {
+        ipv6 = format!(" src {RESOLVER_V6}");
+    }
+    format!(
+        "route replace {PUBLIC_S3}/32 {way}\n\
+         route replace {INSTANCE}/32 dev instance{ipv4}\n\
+         route replace {INSTANCE_V6}/128 via fe80::2 dev instance{ipv6}\n"
+    )
 }
 
 /// Runs on the router.
-pub fn apply_gateway(batch: &str) -> Result<(), String> {
+pub fn apply_router_routes(batch: &str) -> Result<(), String> {
     ip(batch)
 }
 
 /// Replaces whatever addresses and routes the instance has. Runs on the instance.
-pub fn apply_instance(batch: &str) -> Result<(), String> {
+pub fn apply_instance(network: &InstanceNetwork) -> Result<(), String> {
     tool("ip", &["addr", "flush", "dev", "eth0"], "")?;
     tool("ip", &["-6", "route", "flush", "dev", "eth0"], "")?;
-    ip(batch)
+    for kind in REFUSING {
+        for family in ["-4", "-6"] {
+            // There may be none.
+            let _ = tool("ip", &[family, "route", "del", kind, "default"], "");
+        }
+    }
+    let _ = tool("ip", &["rule", "del", "from", &SECOND_INTERFACE.to_string()], "");
+    let _ = tool("ip", &["link", "del", "docker0"], "");
+    tool("ip", &["addr", "flush", "dev", "eth1"], "")?;
+    tool("ip", &["link", "set", "eth1", "down"], "")?;
+    sysctl("net/ipv6/conf/eth0/disable_ipv6", if network.ipv6_off { "1" } else { "0" })?;
+    ip(&network.batch)
 }
 
 fn router() -> String {
@@ -110,10 +214,11 @@ fn router() -> String {
             "link set {name} addrgenmode none\nlink set {name} up\naddr add fe80::1/64 dev {name} nodad\n"
         );
     }
-    for address in [RESOLVER, RESOLVER_LINK_LOCAL, METADATA] {
+    batch += &format!("link set {SECOND_CABLE} addrgenmode none\nlink set {SECOND_CABLE} up\n");
+    for address in [RESOLVER, RESOLVER_LINK_LOCAL, METADATA, FIREWALL] {
         batch += &format!("addr add {address}/32 dev lo\n");
     }
-    for address in [RESOLVER_V6, METADATA_V6] {
+    for address in [RESOLVER_V6, METADATA_V6, FIREWALL_V6] {
         batch += &format!("addr add {address}/128 dev lo nodad\n");
     }
     batch += &format!(
@@ -123,7 +228,9 @@ fn router() -> String {
          addr add {ROUTER_B}/32 dev endpoint-b\n\
          addr add {ROUTER_V6}/128 dev instance nodad\n\
          addr add {ROUTER_OUTSIDE}/30 dev internet\n\
-         route add {INSTANCE}/32 dev instance\n\
+         addr add {ROUTER_C}/32 dev {SECOND_CABLE}\n\
+         route add {SECONDARY}/32 dev instance\n\
+         route add {SECOND_INTERFACE}/32 dev {SECOND_CABLE}\n\
          route add {CORPORATE_DNS}/32 dev corp-dns\n\
          route add {CORPORATE_DNS_B}/32 dev corp-dns\n\
          route add {CORPORATE_DNS_C}/32 dev corp-dns\n\
@@ -131,7 +238,6 @@ fn router() -> String {
          route add {ENDPOINT_ELSEWHERE}/32 dev endpoint-a\n\
          route add {ENDPOINT_SECOND_CIDR}/32 dev endpoint-a\n\
          route add {ENDPOINT_B_BLOCK} dev endpoint-b\n\
-         route add {INSTANCE_V6}/128 via fe80::2 dev instance\n\
          route add {ENDPOINT_A_V6}/128 via fe80::2 dev endpoint-a\n\
          route add {ENDPOINT_B_V6}/128 via fe80::2 dev endpoint-b\n"
     );

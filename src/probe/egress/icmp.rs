@@ -1,48 +1,55 @@
 //! Echo requests, on a thread of their own: TLS work beside them would bend their times.
+//!
+//! By hand, since no crate compares the payload of a reply, binds each socket to a source, and
+//! keeps the sender of an ICMP error on an unprivileged socket.
 
+mod packet;
+
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
+use nix::sys::socket::{MsgFlags, recv};
+use socket2::{Protocol, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
-use super::sockets;
+use super::sockets::{QueuedError, after_sending, not_sent, open, queued_error};
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
-use crate::wire::failure::words;
+use packet::{Echo, Nonce};
 
 /// Echoes at one target within a window. Spaced, since kernels limit the rate of ICMP errors;
 /// several, since a way out that loses most packets is still a way out.
 const ECHOES: u32 = 5;
 const BETWEEN_ECHOES: Duration = Duration::from_millis(100);
-const PAYLOAD: [u8; 24] = *b"linkproof egress control";
-
-/// Types of RFC 792 and RFC 4443. An ICMP error reaches a raw socket like a reply.
-const ECHO_REPLY: u8 = 0;
-const ECHO_REPLY_V6: u8 = 129;
 
 /// Bursts wait their turn here; more than both families of two rounds cannot pile up.
 const QUEUE: usize = 4;
 
+/// All that one family's window pings.
 pub struct Burst {
     pub family: Family,
-    pub targets: Vec<IpAddr>,
+    /// By source: where to.
+    pub sources: Vec<(IpAddr, Vec<IpAddr>)>,
     pub deadline: Instant,
 }
 
 pub struct Echoes {
     pub socket: IcmpSocket,
-    /// By target: how many were sent, and what was heard.
-    pub result: Vec<(u32, ProbeResult)>,
+    /// In the order of the burst, by source and target: how many were sent, and what came back.
+    pub results: Vec<Vec<(u32, ProbeResult)>>,
+    pub loopback: Control,
 }
 
-type Job = (Burst, oneshot::Sender<(Echoes, Control)>);
+type Job = (Burst, oneshot::Sender<Echoes>);
 
 /// The way to the thread.
 #[derive(Clone, Debug)]
@@ -71,169 +78,240 @@ impl Pinger {
         Ok(Self { jobs })
     }
 
-    pub async fn ping(&self, burst: Burst) -> (Echoes, Control) {
-        let targets = burst.targets.len();
+    pub async fn ping(&self, burst: Burst) -> Echoes {
+        let (family, targets) = (burst.family, burst.sources.iter().map(|(_, to)| to.len()).collect());
         let (answer, result) = oneshot::channel();
-        let gone = || {
-            failed(
-                IcmpSocket::None,
-                targets,
-                &SendError::Blocked { errno: "the ICMP thread is gone".to_owned() },
-            )
-        };
-        if self.jobs.send((burst, answer)).await.is_err() {
-            return gone();
+        if self.jobs.send((burst, answer)).await.is_ok()
+            && let Ok(echoes) = result.await
+        {
+            return echoes;
         }
-        result.await.unwrap_or_else(|_| gone())
+        gone(family, targets)
     }
 }
 
-async fn ping(burst: Burst) -> (Echoes, Control) {
-    let kind = match burst.family {
-        Family::Ipv4 => ICMP::V4,
-        Family::Ipv6 => ICMP::V6,
-    };
-    // A raw socket where it is permitted, since it hears ICMP errors too; surge-ping tries a
-    // datagram one next, which needs no privilege.
-    let config = Config::builder().kind(kind).sock_type_hint(socket2::Type::RAW).build();
-    let client = match Client::new(&config) {
-        Ok(client) => client,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return failed(IcmpSocket::None, burst.targets.len(), &SendError::NotPermitted);
-        }
-        Err(error) => {
-            let outgoing = SendError::Blocked { errno: words(&error) };
-            return failed(IcmpSocket::None, burst.targets.len(), &outgoing);
-        }
-    };
-    let raw = client.get_socket().get_type() == socket2::Type::RAW;
-    let socket = if raw { IcmpSocket::Raw } else { IcmpSocket::Dgram };
-    let loopback = match burst.family {
-        Family::Ipv4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Family::Ipv6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
-    };
+/// The thread has panicked. Nothing is known, and nothing may pass.
+fn gone(family: Family, targets: Vec<usize>) -> Echoes {
+    let error = SendError::NoResources { errno: "the ICMP thread has ended".to_owned() };
+    let results =
+        targets.into_iter().map(|count| vec![(0, ProbeResult::NotSent(error.clone())); count]).collect();
+    Echoes { socket: IcmpSocket::None, results, loopback: control(family, None) }
+}
+
+async fn ping(burst: Burst) -> Echoes {
+    let (family, deadline) = (burst.family, burst.deadline);
     let mut running = JoinSet::new();
-    for (place, ip) in burst.targets.iter().copied().chain([loopback]).enumerate() {
-        let client = client.clone();
-        running.spawn(async move {
-            let once = ip == loopback;
-            let echoes = echo_at(&client, ip, burst.deadline, once);
-            let result = if raw || once {
-                echoes.await
-            } else {
-                let (echoes, errors) = tokio::join!(echoes, sockets::ping(ip, burst.deadline));
-                both(echoes, errors)
-            };
-            (place, result)
-        });
+    for (place, (source, targets)) in burst.sources.into_iter().enumerate() {
+        running.spawn(async move { (place, ping_from(source, targets, ECHOES, deadline).await) });
     }
-    let mut result = running.join_all().await;
-    result.sort_by_key(|(place, _)| *place);
-    let mut result: Vec<(u32, ProbeResult)> = result.into_iter().map(|(_, result)| result).collect();
-    let control = control(result.pop().as_ref());
-    (Echoes { socket, result }, control)
+    let (mut socket, heard) = ping_from(loopback(family), vec![loopback(family)], 1, deadline).await;
+    let mut results = running.join_all().await;
+    results.sort_by_key(|(place, _)| *place);
+    if let Some((_, (opened, _))) = results.first() {
+        socket = *opened;
+    }
+    let results = results.into_iter().map(|(_, (_, results))| results).collect();
+    Echoes { socket, results, loopback: control(family, heard.first()) }
 }
 
-/// Of one target, by two sockets: an answer says most, then a rejection, then that nothing was sent.
-fn both((sent, echoes): (u32, ProbeResult), (more, errors): (u32, ProbeResult)) -> (u32, ProbeResult) {
-    let result = match (echoes, errors) {
-        (ProbeResult::Reply { replies, after }, ProbeResult::Reply { replies: more, after: other }) => {
-            ProbeResult::Reply { replies: replies + more, after: after.min(other) }
-        }
-        (answer @ ProbeResult::Reply { .. }, _) | (_, answer @ ProbeResult::Reply { .. }) => answer,
-        (rejection @ ProbeResult::Rejected { .. }, _) | (_, rejection @ ProbeResult::Rejected { .. }) => {
-            rejection
-        }
-        (unsent @ ProbeResult::NotSent(_), _) | (_, unsent @ ProbeResult::NotSent(_)) => unsent,
-        (ProbeResult::NoReply, ProbeResult::NoReply) => ProbeResult::NoReply,
-    };
-    (sent + more, result)
+fn loopback(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
+        Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
-fn failed(socket: IcmpSocket, targets: usize, outgoing: &SendError) -> (Echoes, Control) {
-    let result = vec![(0, ProbeResult::NotSent(outgoing.clone())); targets];
-    (Echoes { socket, result }, control(None))
-}
-
-fn control(result: Option<&(u32, ProbeResult)>) -> Control {
+fn control(family: Family, result: Option<&(u32, ProbeResult)>) -> Control {
     let passed = matches!(result, Some((_, ProbeResult::Reply { .. })));
-    let detail = if passed {
-        "the ICMP socket heard itself on loopback"
-    } else {
-        "the ICMP socket heard nothing on loopback"
+    let detail = match result {
+        Some((_, ProbeResult::NotSent(SendError::Blocked { errno } | SendError::NoResources { errno }))) => {
+            errno.clone()
+        }
+        _ if passed => format!("the ICMP socket heard itself on {}", loopback(family)),
+        _ => format!("the ICMP socket heard nothing on {}", loopback(family)),
     };
-    Control { control: ControlKind::Loopback, target: None, passed, detail: detail.to_owned() }
+    Control { control: ControlKind::Loopback, source: None, target: None, passed, detail }
 }
 
-async fn echo_at(client: &Client, ip: IpAddr, deadline: Instant, once: bool) -> (u32, ProbeResult) {
-    let begun = Instant::now();
-    let mut running = JoinSet::new();
-    for number in 0..if once { 1 } else { ECHOES } {
-        let client = client.clone();
-        running.spawn(async move {
-            sleep_until((begun + BETWEEN_ECHOES * number).min(deadline)).await;
-            echo(&client, ip, deadline).await
-        });
+/// From one source to many targets, over one socket.
+async fn ping_from(
+    source: IpAddr,
+    targets: Vec<IpAddr>,
+    echoes: u32,
+    deadline: Instant,
+) -> (IcmpSocket, Vec<(u32, ProbeResult)>) {
+    let (socket, kind) = match ping_socket(source) {
+        Ok(opened) => opened,
+        Err(error) => return (IcmpSocket::None, vec![(0, ProbeResult::NotSent(error)); targets.len()]),
+    };
+    let mut flight = Flight::new(socket, kind, source, targets);
+    let mut next = Instant::now();
+    for _ in 0..echoes {
+        flight.send_wave().await;
+        next += BETWEEN_ECHOES;
+        flight.listen(next.min(deadline)).await;
     }
-    let mut sent = 0;
-    let mut replies = 0;
-    let mut first: Option<Duration> = None;
-    let mut other = None;
-    while let Some(result) = running.join_next().await {
-        match result {
-            Ok(Echo::QueryResult(after)) => {
-                sent += 1;
-                replies += 1;
-                first = Some(first.map_or(after, |first| first.min(after)));
-            }
-            Ok(Echo::Silence) => sent += 1,
-            Ok(Echo::Rejection(by)) => {
-                sent += 1;
-                other = Some(ProbeResult::Rejected { by: Some(by), how: "ICMP error".to_owned() });
-            }
-            Ok(Echo::Unsent(outgoing)) => other = other.or(Some(ProbeResult::NotSent(outgoing))),
-            Err(error) => other = Some(ProbeResult::NotSent(SendError::Blocked { errno: words(&error) })),
+    flight.listen_for_all(deadline).await;
+    (kind, flight.results())
+}
+
+/// A datagram socket needs no privilege, but its group must be in `net.ipv4.ping_group_range`;
+/// a raw one needs `CAP_NET_RAW`.
+fn ping_socket(source: IpAddr) -> Result<(UdpSocket, IcmpSocket), SendError> {
+    let protocol = if source.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    let mut last = None;
+    for (kind, name) in [(Type::DGRAM, IcmpSocket::Dgram), (Type::RAW, IcmpSocket::Raw)] {
+        let opened = open(source, kind, Some(protocol)).and_then(|socket| UdpSocket::from_std(socket.into()));
+        match opened {
+            Ok(socket) => return Ok((socket, name)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => last = last.or(None),
+            Err(error) => last = last.or(Some(not_sent(&error))),
         }
     }
-    match (first, other) {
-        (Some(after), _) => (sent, ProbeResult::Reply { replies, after }),
-        (None, Some(other)) => (sent, other),
-        (None, None) => (sent, ProbeResult::NoReply),
-    }
+    Err(last.unwrap_or(SendError::NotPermitted))
 }
 
-enum Echo {
-    QueryResult(Duration),
-    Silence,
-    Rejection(IpAddr),
-    Unsent(SendError),
+/// What is under way from one source.
+struct Flight {
+    socket: UdpSocket,
+    kind: IcmpSocket,
+    echo: Echo,
+    targets: Vec<Target>,
+    /// What each echo carried: which target it went to, and when.
+    nonces: HashMap<Nonce, (usize, Instant)>,
 }
 
-async fn echo(client: &Client, ip: IpAddr, deadline: Instant) -> Echo {
-    // One sequence for the process: a datagram socket has no identifier of its own choosing.
-    static SEQUENCE: AtomicU16 = AtomicU16::new(0);
-    let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-    let mut pinger = client.pinger(ip, PingIdentifier(fastrand::u16(..))).await;
-    pinger.timeout(deadline.saturating_duration_since(Instant::now()));
-    match pinger.ping(PingSequence(sequence), &PAYLOAD).await {
-        Ok((packet, after)) => match error_sender(&packet) {
-            Some(by) => Echo::Rejection(by),
-            None => Echo::QueryResult(after),
-        },
-        Err(SurgeError::Timeout { .. }) => Echo::Silence,
-        Err(SurgeError::IOError(error)) => Echo::Unsent(SendError::Blocked { errno: words(&error) }),
-        Err(other) => Echo::Unsent(SendError::Blocked { errno: words(&other) }),
-    }
+struct Target {
+    ip: IpAddr,
+    sent: u32,
+    replies: u32,
+    first: Option<Duration>,
+    other: Option<ProbeResult>,
 }
 
-/// Who sent an ICMP error; `None` for an echo reply.
-fn error_sender(packet: &IcmpPacket) -> Option<IpAddr> {
-    match packet {
-        IcmpPacket::V4(packet) => {
-            (packet.get_icmp_type().0 != ECHO_REPLY).then(|| packet.get_source().into())
+/// What a socket has to say.
+enum Heard {
+    Reply(Nonce),
+    Error(QueuedError),
+    /// A packet of another program, or a part of one.
+    Nothing,
+}
+
+impl Flight {
+    fn new(socket: UdpSocket, kind: IcmpSocket, source: IpAddr, targets: Vec<IpAddr>) -> Self {
+        let target = |ip| Target { ip, sent: 0, replies: 0, first: None, other: None };
+        Self {
+            socket,
+            kind,
+            echo: Echo::from(source),
+            targets: targets.into_iter().map(target).collect(),
+            nonces: HashMap::new(),
         }
-        IcmpPacket::V6(packet) => {
-            (packet.get_icmpv6_type().0 != ECHO_REPLY_V6).then(|| packet.get_source().into())
+    }
+
+    async fn send_wave(&mut self) {
+        for index in 0..self.targets.len() {
+            let (packet, nonce) = self.echo.next();
+            let peer = SocketAddr::new(self.targets[index].ip, 0);
+            self.nonces.insert(nonce, (index, Instant::now()));
+            let mut sent = self.socket.send_to(&packet, peer).await;
+            if sent.is_err() && self.take_errors() {
+                // It was the error of an earlier packet that the kernel had not handed over.
+                sent = self.socket.send_to(&packet, peer).await;
+            }
+            let target = &mut self.targets[index];
+            match sent {
+                Ok(_) => target.sent += 1,
+                Err(error) => {
+                    self.nonces.remove(&nonce);
+                    target.other.get_or_insert(ProbeResult::NotSent(not_sent(&error)));
+                }
+            }
+        }
+    }
+
+    async fn listen(&mut self, until: Instant) {
+        while let Ok(heard) = timeout_at(until, self.hear()).await {
+            self.take(heard);
+        }
+    }
+
+    /// Until the deadline, or until every echo has been replied to.
+    async fn listen_for_all(&mut self, deadline: Instant) {
+        while self.targets.iter().any(|target| target.replies < target.sent) {
+            match timeout_at(deadline, self.hear()).await {
+                Ok(heard) => self.take(heard),
+                Err(_) => break,
+            }
+        }
+    }
+
+    async fn hear(&self) -> Heard {
+        let heard = || match queued_error(&self.socket) {
+            Some(error) => Ok(Heard::Error(error)),
+            None => self.receive(),
+        };
+        // An error here is that of the queue, which has been read.
+        self.socket.async_io(Interest::READABLE | Interest::ERROR, heard).await.unwrap_or(Heard::Nothing)
+    }
+
+    fn receive(&self) -> io::Result<Heard> {
+        let mut buffer = [0; 256];
+        let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+        let nonce = self.echo.reply(&buffer[..length], self.kind == IcmpSocket::Raw);
+        Ok(nonce.map_or(Heard::Nothing, Heard::Reply))
+    }
+
+    fn take_errors(&mut self) -> bool {
+        let mut any = false;
+        while let Some(error) = queued_error(&self.socket) {
+            self.take(Heard::Error(error));
+            any = true;
+        }
+        any
+    }
+
+    fn take(&mut self, heard: Heard) {
+        match heard {
+            Heard::Reply(nonce) => {
+                // Taken out: a reply that comes twice counts once.
+                let Some((index, sent_at)) = self.nonces.remove(&nonce) else { return };
+                let (target, after) = (&mut self.targets[index], sent_at.elapsed());
+                target.replies += 1;
+                target.first = Some(target.first.map_or(after, |first| first.min(after)));
+            }
+            Heard::Error(error) => {
+                let is_ours = self.echo.quoted(&error.quoted, |nonce| self.nonces.contains_key(nonce));
+                let target = self.targets.iter_mut().find(|target| Some(target.ip) == error.target);
+                if let Some(target) = target.filter(|_| is_ours) {
+                    target.other = Some(after_sending(&error.error, error.by));
+                }
+            }
+            Heard::Nothing => {}
+        }
+    }
+
+    fn results(self) -> Vec<(u32, ProbeResult)> {
+        let result = |target: Target| match (target.first, target.other) {
+            (Some(after), _) => (target.sent, ProbeResult::Reply { replies: target.replies, after }),
+            (None, Some(other)) => (target.sent, other),
+            (None, None) => (target.sent, ProbeResult::NoReply),
+        };
+        self.targets.into_iter().map(result).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn loopback_replies_to_every_echo() {
+        for family in Family::BOTH {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            let (socket, results) = ping_from(loopback(family), vec![loopback(family)], 3, deadline).await;
+            assert_ne!(socket, IcmpSocket::None, "the tests need a ping socket");
+            let [(3, ProbeResult::Reply { replies: 3, .. })] = results[..] else { panic!("{results:?}") };
         }
     }
 }

@@ -1,13 +1,19 @@
 //! What gets out, what is rejected, and what could not be tried.
 
 use crate::lab::Fault::{
-    EgressRejectedInside, EgressRejectedOutside, EgressTcpReset, InstanceIpv6Absent, InstanceIpv6Lost,
-    InstanceLinkDown, Ipv6EgressOpen, Nat64Open, NatOpen, NatOpenIcmpOnly, NatOpenLossy, NatOpenTcpOnly,
-    NatOpenUdpOnly, NoDefaultRoute, PingForbidden, SendBlocked, WebsiteUnknown,
+    BridgePresent, DnsRedirected, EgressRejectedByAws, EgressRejectedInside, EgressRejectedOutside,
+    EgressRejectedPrivately, EgressResetByTarget, EgressTcpReset, InstanceIpv6Absent, InstanceIpv6Lost,
+    InstanceIpv6Off, InstanceLinkDown, Ipv6EgressOpen, Nat64Open, NatOpen, NatOpenFirstSynLost,
+    NatOpenIcmpOnly, NatOpenLossy, NatOpenNtpOnly, NatOpenOddPorts, NatOpenSlow, NatOpenTcpOnly,
+    NatOpenUdpOnly, NoDefaultRoute, PingForbidden, ResolverV6Silent, RouteBlackhole, RouteProhibit,
+    RouteUnreachable, SecondInterfaceOpen, SecondInterfaceUnrouted, SecondaryAddress, SecondaryAddressOpen,
+    SendBlocked, SendRejected, TcpRedirected, WebsiteUnknown,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, state};
 
 const ACCEPT_REJECT: &str = "[egress]\naccept_reject = true\n";
+const OWN_TARGET: &str = "[egress]\n[[egress.target]]\nhost = '1.0.0.1'\ntcp_ports = [8443, 22]\n";
+const IPV4_ONLY: &str = "[egress]\nfamilies = ['ipv4']\n";
 
 states! {
     healthy: state([]);
@@ -25,6 +31,36 @@ states! {
     nat_open_lossy: state([NatOpenLossy])
         .fails(IPV4, "icmp_reply|tcp_connected|udp_reply")
         .because("internet_route_open|egress_filtered_by_protocol", &[IPV4]);
+    // Found by the second SYN, a second later.
+    nat_open_first_syn_lost: state([NatOpenFirstSynLost])
+        .unread()
+        .fails(IPV4, "tcp_connected")
+        .because("egress_filtered_by_protocol", &[IPV4]);
+    nat_open_slow: state([NatOpenSlow])
+        .fails(IPV4, "udp_reply")
+        .because("egress_filtered_by_protocol", &[IPV4]);
+    nat_open_ntp_only: state([NatOpenNtpOnly])
+        .fails(IPV4, "udp_reply")
+        .because("egress_filtered_by_protocol", &[IPV4]);
+    // The pass names its ports, and claims nothing of others.
+    nat_open_odd_ports: state([NatOpenOddPorts]);
+    nat_open_odd_ports_and_a_target_that_listens_there: state([NatOpenOddPorts])
+        .config(OWN_TARGET)
+        .fails(IPV4, "tcp_connected")
+        .because("egress_filtered_by_protocol", &[IPV4]);
+    an_own_target_that_is_out_of_reach: state([]).config(OWN_TARGET);
+    second_interface_open: state([SecondInterfaceOpen])
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[IPV4]);
+    second_interface_open_and_left_out: state([SecondInterfaceOpen])
+        .config("[egress]\nsources = ['10.0.1.0/24', '2001:db8:1234::/56']\n")
+        .as_configured();
+    second_interface_unrouted: state([SecondInterfaceUnrouted]);
+    secondary_address: state([SecondaryAddress]);
+    secondary_address_open: state([SecondaryAddressOpen])
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[IPV4]);
+    bridge_present: state([BridgePresent]);
     ipv6_egress_open: state([Ipv6EgressOpen])
         .fails(IPV6, "icmp_reply")
         .because("ipv6_egress_open", &[IPV6]);
@@ -49,6 +85,34 @@ states! {
         .because("internet_route_open", &[IPV4])
         .because("ipv6_egress_open", &[IPV6]);
 
+    egress_rejected_privately: state([EgressRejectedPrivately])
+        .inconclusive(IPV4, "rejected")
+        .inconclusive(IPV6, "rejected")
+        .because("egress_rejected", &[IPV4, IPV6]);
+    egress_rejected_privately_accepted: state([EgressRejectedPrivately]).config(ACCEPT_REJECT).as_configured();
+    egress_rejected_by_aws: state([EgressRejectedByAws]);
+    egress_reset_by_target: state([EgressResetByTarget])
+        .config(ACCEPT_REJECT)
+        .inconclusive(IPV4, "rejected")
+        .because("egress_rejected", &[IPV4]);
+    dns_redirected: state([DnsRedirected])
+        .fails(IPV4, "traffic_intercepted")
+        .because("traffic_intercepted", &[IPV4]);
+    tcp_redirected: state([TcpRedirected])
+        .fails(IPV4, "traffic_intercepted")
+        .because("traffic_intercepted", &[IPV4]);
+    tcp_redirected_while_ping_gets_out: state([TcpRedirected, NatOpenIcmpOnly])
+        .fails(IPV4, "icmp_reply")
+        .because("egress_filtered_by_protocol", &[IPV4]);
+    // An answer over IPv4 says nothing about IPv6.
+    resolver_v6_silent: state([ResolverV6Silent])
+        .inconclusive(IPV6, "control_failed")
+        .because("unexplained", &[IPV6]);
+    resolver_v6_silent_and_ipv6_left_out: state([ResolverV6Silent])
+        .config(IPV4_ONLY)
+        .as_configured()
+        .checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, IPV4]);
+
     // The literals tell; a name is extra evidence.
     website_unknown: state([WebsiteUnknown]);
     website_unknown_while_nat_is_open: state([WebsiteUnknown, NatOpen])
@@ -69,14 +133,31 @@ states! {
         .because("metadata_unavailable", &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL])
         .exits(78);
     no_default_route: state([NoDefaultRoute]);
+    route_unreachable: state([RouteUnreachable]);
+    route_blackhole: state([RouteBlackhole]);
+    route_prohibit: state([RouteProhibit]);
     send_blocked: state([SendBlocked])
         .inconclusive(IPV4, "send_blocked")
         .inconclusive(IPV6, "send_blocked")
-        .because("egress_rejected", &[IPV4, IPV6]);
+        .because("send_blocked", &[IPV4, IPV6]);
+    send_rejected: state([SendRejected])
+        .config(ACCEPT_REJECT)
+        .inconclusive(IPV4, "send_blocked")
+        .inconclusive(IPV6, "send_blocked")
+        .because("send_blocked", &[IPV4, IPV6]);
     instance_ipv6_absent: state([InstanceIpv6Absent]).skips(IPV6, "family_unavailable");
     instance_ipv6_lost: state([InstanceIpv6Lost])
         .inconclusive(IPV6, "family_missing")
-        .because("unexplained", &[IPV6]);
+        .because("address_not_configured", &[IPV6]);
+    instance_ipv6_off: state([InstanceIpv6Off])
+        .inconclusive(IPV6, "family_missing")
+        .because("ipv6_disabled", &[IPV6]);
+    instance_ipv6_off_on_purpose: state([InstanceIpv6Off])
+        .config(IPV4_ONLY)
+        .as_configured()
+        .checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, IPV4]);
+    quiet_on_purpose: state([])
+        .config("[egress]\nprotocols = ['icmp', 'tcp']\ntcp_ports = [443]\nhosts = []\ndecoys = false\n");
 
     // Root opens a raw socket instead.
     ping_forbidden: state([PingForbidden]);

@@ -54,7 +54,7 @@ states! {
     send_blocked_and_nat_open: state([SendBlocked, NatOpen])
         .inconclusive(IPV4, "send_blocked")
         .inconclusive(IPV6, "send_blocked")
-        .because("egress_rejected", &[IPV4, IPV6]);
+        .because("send_blocked", &[IPV4, IPV6]);
     no_ping_and_udp_open: state([PingForbidden, NatOpenUdpOnly])
         .unprivileged()
         .fails(IPV4, "udp_reply")
@@ -126,7 +126,7 @@ states! {
     ipv6_lost_and_ipv6_names: state([InstanceIpv6Lost, DnsAaaa])
         .address(CONNECT, "2001:db8:1234:1::57", "skipped family_unavailable")
         .inconclusive(IPV6, "family_missing")
-        .because("unexplained", &[IPV6]);
+        .because("address_not_configured", &[IPV6]);
 
     no_metadata_and_endpoint_refused: state([MetadataDisabled, EndpointSgRefused])
         .config(LOCATED)

@@ -1,0 +1,161 @@
+//! The egress check where a table of states does not reach: forged replies, few file descriptors,
+//! and one judgment for every surface.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, socket};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::agent::Agent;
+use crate::harness::{self, BINARY};
+use crate::lab::Fault::{EgressRejectedPrivately, NatOpenTcpOnly};
+use crate::lab::{Host, Lab, Run};
+use crate::report::Report;
+use crate::state::{IPV4, IPV6};
+
+fn outcome(lab: &Lab, run: &Run, check: &str) -> String {
+    let output = lab.run(run);
+    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let mut checks = report.checks().into_iter();
+    checks.find(|(id, _)| id == check).map(|(_, outcome)| outcome).unwrap_or_default()
+}
+
+/// Sees every echo request that leaves the instance, and answers it in the target's name.
+struct Forger {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Forger {
+    /// With the payload of the request where `knows_payload`, else with one of its own.
+    fn start(lab: &Lab, knows_payload: bool) -> Self {
+        let (listening, sending) = lab.on(Host::Instance, || {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let kind = SockType::Datagram;
+            let seen = socket(AddressFamily::Packet, kind, flags, Some(SockProtocol::EthAll)).unwrap();
+            let forged = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
+            forged.set_header_included_v4(true).unwrap();
+            (seen, forged)
+        });
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || forge(&listening, &sending, knows_payload, &stopped));
+        Self { stop, thread: Some(thread) }
+    }
+
+    fn end(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
+    }
+}
+
+fn forge(listening: &OwnedFd, sending: &Socket, knows_payload: bool, stop: &AtomicBool) -> usize {
+    let mut forged = 0;
+    let mut packet = [0; 256];
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(length) = recv(listening.as_raw_fd(), &mut packet, MsgFlags::empty()) else {
+            thread::sleep(Duration::from_micros(200));
+            continue;
+        };
+        if let Some((reply, instance)) = reply_to(&packet[..length], knows_payload) {
+            let to = SocketAddr::from((instance, 0));
+            forged += usize::from(sending.send_to(&reply, &to.into()).is_ok());
+        }
+    }
+    forged
+}
+
+/// An echo reply to an IPv4 echo request for the internet: same identifier, same sequence.
+fn reply_to(packet: &[u8], knows_payload: bool) -> Option<(Vec<u8>, Ipv4Addr)> {
+    const HEADER: usize = 20;
+    let is_echo =
+        packet.first() == Some(&0x45) && packet.get(9) == Some(&1) && packet.get(HEADER) == Some(&8);
+    let address = |at: usize| Some(Ipv4Addr::new(packet[at], packet[at + 1], packet[at + 2], packet[at + 3]));
+    if !is_echo || packet.len() < HEADER + 16 {
+        return None;
+    }
+    let (instance, target) = (address(12)?, address(16)?);
+    // For the decoy too it would be an interception.
+    let is_decoy = target.is_documentation();
+    if target.is_private() || target.is_loopback() || target.is_link_local() || is_decoy {
+        return None;
+    }
+    let mut reply = packet.to_vec();
+    reply[12..16].copy_from_slice(&target.octets());
+    reply[16..20].copy_from_slice(&instance.octets());
+    reply[HEADER] = 0;
+    if !knows_payload {
+        let last = reply.len() - 1;
+        reply[last] ^= 0xff;
+    }
+    reply[HEADER + 2..HEADER + 4].fill(0);
+    let sum = checksum(&reply[HEADER..]);
+    reply[HEADER + 2..HEADER + 4].copy_from_slice(&sum.to_be_bytes());
+    Some((reply, instance))
+}
+
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+#[test]
+fn an_echo_reply_with_another_payload_is_no_reply() {
+    let lab = harness::lab();
+    for agent in [Agent::default(), Agent::default().unprivileged()] {
+        let forger = Forger::start(&lab, false);
+        assert_eq!(outcome(&lab, &agent.once("json"), IPV4), "pass");
+        assert!(forger.end() > 10, "too few forgeries to show anything");
+        // That a forger who sees the packets can pass for the target shows that the forgeries arrive.
+        let forger = Forger::start(&lab, true);
+        assert_eq!(outcome(&lab, &agent.once("json"), IPV4), "fail icmp_reply");
+        forger.end();
+    }
+}
+
+fn limited(limit: &str) -> Run {
+    let config = crate::agent::file("toml", "[egress]\nwindow = '1s'\n");
+    Run::new("prlimit")
+        .arg(format!("--nofile={limit}"))
+        .arg(BINARY)
+        .arg("--config")
+        .arg(config)
+        .args(["--once", "--format", "json"])
+}
+
+#[test]
+fn too_few_file_descriptors_are_inconclusive_and_a_low_soft_limit_is_raised() {
+    let lab = harness::lab();
+    assert_eq!(outcome(&lab, &limited("32:32"), IPV4), "inconclusive no_resources");
+    assert_eq!(outcome(&lab, &limited("32:4096"), IPV4), "pass");
+}
+
+/// What the verdict took for a near rejection is no leak in the diagnosis, the table or the metrics.
+#[test]
+fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
+    let lab = harness::lab();
+    lab.set([EgressRejectedPrivately, NatOpenTcpOnly]);
+    let config = "expected_cidrs = ['10.200.0.0/16', 'fd12:3456::/32']\n";
+    let agent = Agent::default().config(config);
+    assert_eq!(outcome(&lab, &agent.once("json"), IPV4), "fail tcp_connected");
+    assert_eq!(outcome(&lab, &agent.once("json"), IPV6), "pass");
+    let text = lab.run(&agent.once("text")).stdout;
+    // Three literals and a website, on two ports; the decoy does not count.
+    assert!(text.contains("connected; 8 of 17 got out"), "{text}");
+    let evidence = text.split("Evidence").nth(1).and_then(|rest| rest.split("Remedy").next()).unwrap();
+    assert!(!evidence.contains("10.200.0.1"), "{evidence}");
+    let metrics = lab.run(&agent.once("prometheus")).stdout;
+    let replies = |probe: &str| {
+        let of_probe =
+            |line: &&str| line.starts_with("linkproof_egress_replies_total{") && line.contains(probe);
+        metrics.lines().filter(of_probe).filter(|line| !line.ends_with(" 0")).count()
+    };
+    assert_eq!((replies("probe=\"tcp\""), replies("probe=\"icmp\"")), (4, 0), "{metrics}");
+}
