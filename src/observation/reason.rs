@@ -100,6 +100,7 @@ reasons! {
 
 impl Reason {
     /// What happened, as a sentence of its own.
+    #[expect(clippy::too_many_lines, reason = "a table with a line for each reason")]
     pub fn description(self) -> &'static str {
         match self {
             Self::NameNotFound => "The resolver says that the name does not exist (NXDOMAIN).",

@@ -3,6 +3,7 @@
 
 mod controls;
 mod icmp;
+mod loopback;
 mod route;
 mod sockets;
 mod targets;

@@ -88,7 +88,7 @@ const IMPURE: &[&str] =
 const CLIENTS: &[(&str, &[&str])] = &[
     ("hickory_resolver", &["probe/dns"]),
     ("dns_lookup", &["probe/lookup"]),
-    ("surge_ping", &["probe/egress"]),
+    ("surge_ping", &["probe/egress/loopback"]),
     ("reqwest", &["probe/connect"]),
     ("aws_sdk_cloudwatch", &["probe/call", "app/live_probes"]),
     ("aws_config", &["probe/instance"]),

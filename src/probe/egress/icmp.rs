@@ -1,7 +1,8 @@
 //! Echo requests, on a thread of their own: TLS work beside them would bend their times.
 //!
-//! By hand, since no crate compares the payload of a reply, binds each socket to a source, and
-//! keeps the sender of an ICMP error on an unprivileged socket.
+//! Our own sockets, since no crate compares the payload of a reply, binds each socket to a source,
+//! and keeps the sender of an ICMP error on an unprivileged socket. The control on loopback is
+//! confirmed by surge-ping, another implementation.
 
 mod packet;
 
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::loopback;
 use super::sockets::{QueuedError, after_sending, not_sent, open, queued_error};
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
@@ -95,7 +97,7 @@ fn gone(family: Family, targets: Vec<usize>) -> Echoes {
     let error = SendError::NoResources { errno: "the ICMP thread has ended".to_owned() };
     let results =
         targets.into_iter().map(|count| vec![(0, ProbeResult::NotSent(error.clone())); count]).collect();
-    Echoes { socket: IcmpSocket::None, results, loopback: control(family, None) }
+    Echoes { socket: IcmpSocket::None, results, loopback: control(family, None, false) }
 }
 
 async fn ping(burst: Burst) -> Echoes {
@@ -104,31 +106,34 @@ async fn ping(burst: Burst) -> Echoes {
     for (place, (source, targets)) in burst.sources.into_iter().enumerate() {
         running.spawn(async move { (place, ping_from(source, targets, ECHOES, deadline).await) });
     }
-    let (mut socket, heard) = ping_from(loopback(family), vec![loopback(family)], 1, deadline).await;
+    let (mut socket, heard) =
+        ping_from(loopback_address(family), vec![loopback_address(family)], 1, deadline).await;
+    let confirmed = loopback::answers(loopback_address(family), socket, deadline).await;
     let mut results = running.join_all().await;
     results.sort_by_key(|(place, _)| *place);
     if let Some((_, (opened, _))) = results.first() {
         socket = *opened;
     }
     let results = results.into_iter().map(|(_, (_, results))| results).collect();
-    Echoes { socket, results, loopback: control(family, heard.first()) }
+    Echoes { socket, results, loopback: control(family, heard.first(), confirmed) }
 }
 
-fn loopback(family: Family) -> IpAddr {
+fn loopback_address(family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::LOCALHOST.into(),
         Family::Ipv6 => Ipv6Addr::LOCALHOST.into(),
     }
 }
 
-fn control(family: Family, result: Option<&(u32, ProbeResult)>) -> Control {
-    let passed = matches!(result, Some((_, ProbeResult::Reply { .. })));
+/// `confirmed` says that another implementation of ping got its reply too.
+fn control(family: Family, result: Option<&(u32, ProbeResult)>, confirmed: bool) -> Control {
+    let passed = confirmed && matches!(result, Some((_, ProbeResult::Reply { .. })));
     let detail = match result {
         Some((_, ProbeResult::NotSent(SendError::Blocked { errno } | SendError::NoResources { errno }))) => {
             errno.clone()
         }
-        _ if passed => format!("the ICMP socket heard itself on {}", loopback(family)),
-        _ => format!("the ICMP socket heard nothing on {}", loopback(family)),
+        _ if passed => format!("the ICMP socket heard itself on {}", loopback_address(family)),
+        _ => format!("the ICMP socket heard nothing on {}", loopback_address(family)),
     };
     Control { control: ControlKind::Loopback, source: None, target: None, passed, detail }
 }
@@ -309,7 +314,8 @@ mod tests {
     async fn loopback_replies_to_every_echo() {
         for family in Family::BOTH {
             let deadline = Instant::now() + Duration::from_secs(5);
-            let (socket, results) = ping_from(loopback(family), vec![loopback(family)], 3, deadline).await;
+            let (socket, results) =
+                ping_from(loopback_address(family), vec![loopback_address(family)], 3, deadline).await;
             assert_ne!(socket, IcmpSocket::None, "the tests need a ping socket");
             let [(3, ProbeResult::Reply { replies: 3, .. })] = results[..] else { panic!("{results:?}") };
         }
