@@ -2,22 +2,32 @@
 //! the web configuration file that Prometheus's exporters share. The file is followed: it and the
 //! files that it names are read again when they change.
 
-mod file;
-mod files;
-mod rate;
+mod clients;
+mod error;
+mod look;
 mod rules;
 mod tls;
+mod turns;
 mod users;
+mod web_file;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::{error, info};
 
-use files::WatchedFiles;
-pub use rules::Rules;
+pub use clients::{Bucket, Client, Clients, cpu_time};
+pub use error::WebError;
+use look::Looks;
+use rules::WatchedFiles;
+pub use rules::{Rate, Rules};
+pub use turns::{Limits, Turns};
 use users::BasicAuth;
+
+/// A connection waits this long for a look at the files, then takes the rules as they are.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The file, and what was last made of it.
 #[derive(Debug)]
@@ -25,13 +35,16 @@ pub struct Access {
     file: Option<PathBuf>,
     open_health: bool,
     loaded: Mutex<Loaded>,
-    doorkeeper: BasicAuth,
+    looks: Arc<Looks>,
+    basic_auth: BasicAuth,
+    pub clients: Arc<Clients>,
 }
 
-#[derive(Debug)]
-struct Loaded {
+/// What one read of the files came to.
+#[derive(Debug, Default)]
+pub struct Loaded {
     rules: Arc<Rules>,
-    /// As the files were when they were last read, for good or ill.
+    /// As the files were at the last read, whether or not it succeeded.
     files: WatchedFiles,
 }
 
@@ -39,87 +52,108 @@ struct Loaded {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Refusal {
     TooMany,
+    Busy,
     NoCertificate,
     Unauthorized,
 }
 
-/// A web configuration file that cannot be used: where, and why.
-#[derive(Debug)]
-pub struct WebError {
-    path: PathBuf,
-    place: Option<(u64, u64)>,
-    message: String,
+/// What a request shows of its sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'r> {
+    pub client: Client,
+    /// The client has a certificate, and it was verified.
+    pub is_certified: bool,
+    pub authorization: Option<&'r str>,
 }
-
-impl fmt::Display for WebError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.path.display())?;
-        if let Some((line, column)) = self.place {
-            write!(f, "{line}:{column}:")?;
-        }
-        write!(f, " {}", self.message)
-    }
-}
-
-impl std::error::Error for WebError {}
 
 impl Access {
-    /// Without a file, everybody may read everything, in the clear.
+    /// Without a file, every client may read everything, unencrypted.
     pub fn open(file: Option<PathBuf>, open_health: bool) -> Result<Self, WebError> {
-        let loaded = Loaded { rules: Arc::default(), files: WatchedFiles::default() };
-        let access = Self { file, open_health, loaded: Mutex::new(loaded), doorkeeper: BasicAuth::new() };
-        access.read()?;
+        let clients = Arc::<Clients>::default();
+        let access = Self {
+            file,
+            open_health,
+            loaded: Mutex::default(),
+            looks: Arc::default(),
+            basic_auth: BasicAuth::new(Arc::clone(&clients)),
+            clients,
+        };
+        access.adopt(access.load()?);
         Ok(access)
     }
 
-    /// Reads the file whether or not it has changed. On an error the rules stay as they were.
-    pub fn read(&self) -> Result<(), WebError> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let mut files = WatchedFiles::default();
-        let rules = Rules::load(path, self.open_health, &mut files);
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.files = files;
-        loaded.rules = Arc::new(rules?);
-        Ok(())
+    /// Reads the file, whether or not it has changed, and changes nothing.
+    pub fn load(&self) -> Result<Loaded, WebError> {
+        self.read().0
     }
 
-    /// The rules of now, for a connection that has come.
-    pub fn rules(&self) -> Arc<Rules> {
-        // A guard of its own: reading takes the lock again.
-        let has_changed = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).files.have_changed();
-        if has_changed {
-            match self.read() {
-                Ok(()) => info!("The web configuration was read again."),
-                Err(problem) => error!("The web configuration stays as it was:\n{problem}"),
+    pub fn adopt(&self, loaded: Loaded) {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
+    }
+
+    /// Also on an error, the files as they were at this read.
+    fn read(&self) -> (Result<Loaded, WebError>, WatchedFiles) {
+        let mut files = WatchedFiles::default();
+        let Some(path) = &self.file else { return (Ok(Loaded::default()), files) };
+        match Rules::load(path, self.open_health, &mut files) {
+            Ok(rules) => {
+                let loaded = Loaded { rules: Arc::new(rules), files: files.clone() };
+                (Ok(loaded), files)
             }
+            Err(problem) => (Err(WebError { path: path.clone(), problem }), files),
+        }
+    }
+
+    /// The current rules, for a connection that was just accepted.
+    pub async fn rules(self: &Arc<Self>) -> Arc<Rules> {
+        if self.file.is_some() {
+            let access = Arc::clone(self);
+            let _ = timeout(LOOK, self.looks.look(move || access.follow())).await;
         }
         Arc::clone(&self.loaded.lock().unwrap_or_else(PoisonError::into_inner).rules)
     }
 
-    /// Whether this request is answered, by `rules`. `certified`: the client showed a certificate,
-    /// and it was verified.
-    pub async fn admits(
-        &self,
-        rules: &Rules,
-        path: &str,
-        certified: bool,
-        authorization: Option<&str>,
-    ) -> Result<(), Refusal> {
-        if rules.rate.as_ref().is_some_and(|bucket| !bucket.take()) {
-            return Err(Refusal::TooMany);
+    /// Reads the files again if they have changed. What is broken is reported once for each change.
+    fn follow(&self) {
+        let has_changed = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).files.have_changed();
+        if !has_changed {
+            return;
         }
+        match self.read() {
+            (Ok(loaded), _) => {
+                self.adopt(loaded);
+                info!("Web configuration reloaded.");
+            }
+            (Err(problem), files) => {
+                self.loaded.lock().unwrap_or_else(PoisonError::into_inner).files = files;
+                error!("Web configuration not reloaded; keeping the previous one:\n{problem}");
+            }
+        }
+    }
+
+    /// Whether this request is answered, by `rules`.
+    pub async fn admit(&self, rules: &Rules, path: &str, shown: Shown<'_>) -> Result<(), Refusal> {
         if self.open_health && matches!(path, "/-/healthy" | "/-/ready") {
             return Ok(());
         }
-        if rules.certificate_needed && !certified {
+        if rules.certificate_needed && !shown.is_certified {
             return Err(Refusal::NoCertificate);
         }
-        if rules.users.is_empty() {
-            return Ok(());
+        if !rules.users.is_empty() {
+            let authorization = shown.authorization.ok_or(Refusal::Unauthorized)?;
+            match self.basic_auth.accepts(&rules.users, shown.client, authorization).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Refusal::Unauthorized),
+                Err(turns::Busy) => return Err(Refusal::Busy),
+            }
         }
-        match authorization {
-            Some(authorization) if self.doorkeeper.admits(&rules.users, authorization).await => Ok(()),
-            Some(_) | None => Err(Refusal::Unauthorized),
+        if rules.authenticate() {
+            self.clients.authenticated(shown.client);
+        }
+        // After the password, and for each client: others cannot use up what a scraper needs.
+        match rules.rate {
+            Some(rate) if !self.clients.take_token(shown.client, rate) => Err(Refusal::TooMany),
+            Some(_) | None => Ok(()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod import;
 mod live_probes;
 mod log;
 mod output;
+mod server;
 mod services;
 mod textfile;
 
@@ -43,6 +44,8 @@ const OBSERVATIONS: usize = 256;
 
 /// More than all sources of both families open at once.
 const FILES: u64 = 16_384;
+/// Threads that read and write files; a file system that hangs can hold no more than these.
+const POOL: usize = 8;
 
 /// Variables by which programs are sent through a proxy. Nothing here obeys them.
 const PROXY_VARIABLES: [&str; 6] =
@@ -90,12 +93,13 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
         return Ok(0);
     }
     raise_file_limit();
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let mut runtime = runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(POOL).build().map_err(StartError::Runtime)?;
     if args.once {
         return runtime.block_on(once(args, &config));
     }
     let ended = runtime.block_on(daemon::run(args, config));
-    // Nobody waits for the hash of a password.
+    // Not waiting for a file system that hangs.
     runtime.shutdown_background();
     ended.map(|()| 0)
 }
@@ -222,6 +226,7 @@ pub enum StartError {
     Input(io::Error),
     Import(ImportError),
     Ended(&'static str),
+    Slow(Duration),
 }
 
 impl StartError {
@@ -229,9 +234,14 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
             Self::UnknownWord(_) => cli::USAGE,
-            Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Json(_) | Self::Ended(_) => 1,
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
+            Self::Listen { .. }
+            | Self::Thread(_)
+            | Self::Runtime(_)
+            | Self::Json(_)
+            | Self::Ended(_)
+            | Self::Slow(_) => 1,
             Self::Output(_) => cli::IO_ERROR,
             Self::Input(_) => cli::NO_INPUT,
             Self::Import(error) => {
@@ -267,6 +277,9 @@ impl fmt::Display for StartError {
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
             Self::Input(error) => write!(f, "linkproof: {error}"),
             Self::Import(error) => write!(f, "linkproof: {error}"),
+            Self::Slow(limit) => {
+                write!(f, "linkproof: the files were not read within {} s; check for a file system that hangs", limit.as_secs())
+            }
             Self::Ended(task) => write!(f, "linkproof: {task} ended; nothing can be checked without it"),
         }
     }

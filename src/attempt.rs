@@ -1,24 +1,28 @@
 //! One attempt of whatever has a schedule: probes look, verdicts judge, observations go out.
 //! `--once` and the daemon both come through here.
 
+mod clock;
 mod egress;
 mod endpoint;
 #[cfg(test)]
 pub mod scripted;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
 use crate::check::CheckId;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, Evidence, InstanceEvidence, Observation, Phases,
+    EgressRequest, Evidence, InstanceEvidence, Lateness, Observation, Outcome, Phases, Reason,
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
+use clock::Clock;
+pub use clock::now;
 
 /// The edges, as the layers above see them. Each returns within the time it is given.
 pub trait Probes: Send + Sync + 'static {
@@ -99,11 +103,13 @@ pub struct Runner<P> {
     pub probes: P,
     pub known: watch::Sender<ControlTargets>,
     pub sink: mpsc::Sender<Observation>,
+    /// Rounds in a row that our own lateness spoiled; a check that was judged has no entry.
+    spoiled: Mutex<BTreeMap<CheckId, u32>>,
 }
 
 impl<P: Probes> Runner<P> {
     pub fn new(probes: P, sink: mpsc::Sender<Observation>) -> Self {
-        Self { probes, known: watch::Sender::default(), sink }
+        Self { probes, known: watch::Sender::default(), sink, spoiled: Mutex::default() }
     }
 
     /// `with_call` says whether the signed call is due.
@@ -118,15 +124,15 @@ impl<P: Probes> Runner<P> {
     }
 
     async fn instance(&self, timing: Timing) {
-        let clock = Clock::start();
-        let evidence = self.probes.instance(timing.timeout).await;
+        let mut clock = Clock::start(timing.timeout);
+        let evidence = clock.watch(self.probes.instance(timing.timeout)).await;
         let judgment = verdict::instance(&evidence);
         self.publish(clock, CheckId::Instance, judgment, vec![], Evidence::Instance(evidence)).await;
     }
 
     async fn credentials(&self, timing: Timing, region: Option<&str>) {
-        let clock = Clock::start();
-        let evidence = self.probes.credentials(region, timing.timeout).await;
+        let mut clock = Clock::start(timing.timeout);
+        let evidence = clock.watch(self.probes.credentials(region, timing.timeout)).await;
         let judgment = verdict::credentials(&evidence, clock.started_at);
         self.publish(clock, CheckId::Credentials, judgment, vec![], Evidence::Credentials(evidence)).await;
     }
@@ -139,6 +145,8 @@ impl<P: Probes> Runner<P> {
         phases: Phases,
         evidence: Evidence,
     ) {
+        let judgment = verdict::with_lateness(judgment, &evidence, clock.late, clock.wait);
+        let spoiled_rounds = self.count_spoiled(&check, judgment.outcome);
         let observation = Observation {
             check,
             started_at: clock.started_at,
@@ -146,28 +154,21 @@ impl<P: Probes> Runner<P> {
             outcome: judgment.outcome,
             addresses: judgment.addresses,
             phases,
+            lateness: Lateness { late: clock.late, spoiled_rounds },
             evidence,
         };
-        // Without a receiver the process is ending, and nobody wants to know any more.
+        // Without a receiver the process is ending.
         let _ = self.sink.send(observation).await;
     }
-}
 
-/// When an attempt began, by the clock on the wall and by one that never jumps.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    started_at: SystemTime,
-    instant: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { started_at: now(), instant: Instant::now() }
+    fn count_spoiled(&self, check: &CheckId, outcome: Outcome) -> u32 {
+        let mut spoiled = self.spoiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.reason() != Some(Reason::HostOverloaded) {
+            spoiled.remove(check);
+            return 0;
+        }
+        let rounds = spoiled.entry(check.clone()).or_default();
+        *rounds = rounds.saturating_add(1);
+        *rounds
     }
-}
-
-/// The one place that reads the clock on the wall.
-#[expect(clippy::disallowed_methods, reason = "observations are stamped here and nowhere else")]
-pub fn now() -> SystemTime {
-    SystemTime::now()
 }

@@ -32,7 +32,7 @@ Exit codes of --once:
 ///
 /// Without --once it is the daemon, which checks on its own schedule and serves the findings to
 /// Prometheus.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 #[command(name = "linkproof", version, after_help = AFTER_HELP)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
@@ -99,7 +99,7 @@ Exit codes:
   74  the configuration cannot be written";
 
 /// What is done instead of checking.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Import(ImportArgs),
 
@@ -132,7 +132,7 @@ pub enum Command {
 ///
 /// FILE is what one of these printed: `aws ec2 describe-vpc-endpoints`, `terraform show -json`.
 /// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be given beside them.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = IMPORT_EXIT_CODES)]
 pub struct ImportArgs {
     /// Files to read, as JSON. `-` is standard input.

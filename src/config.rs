@@ -12,8 +12,6 @@ mod tests;
 mod timing;
 mod value;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,13 +64,13 @@ impl Config {
 
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-        let bytes = read(path).map_err(unreadable)?;
+        let bytes = crate::file::read(path).map_err(unreadable)?;
         let file = path.display().to_string();
         let source = str::from_utf8(&bytes).map_err(|error| {
             let offset = error.valid_up_to();
             let lossy = String::from_utf8_lossy(&bytes);
             let mistake = Mistake::new(&file, &lossy, offset, "this is not UTF-8".to_owned());
-            ConfigError::Mistakes(vec![mistake])
+            ConfigError::Mistakes { shown: vec![mistake], omitted: 0 }
         })?;
         Self::parse(source, &file)
     }
@@ -80,18 +78,6 @@ impl Config {
 
 /// Some editors begin every file with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// Far beyond any configuration, and nothing to fill the memory with.
-const LONGEST_FILE: u64 = 1 << 20;
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let length = File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if length as u64 > LONGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB"));
-    }
-    Ok(bytes)
-}
 
 /// One `[[endpoint]]`. Whether its host is known without a region is the plan's question.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -67,7 +67,27 @@ fn by_rules(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
+/// A moment of load is no cause; three rounds in a row are.
+const OVERLOADED_ROUNDS: u32 = 3;
+
+/// What came too late says nothing about the network.
+fn overload(observation: &Observation) -> Vec<Finding> {
+    let lateness = observation.lateness;
+    if lateness.spoiled_rounds < OVERLOADED_ROUNDS {
+        return vec![];
+    }
+    let late = wording::duration(lateness.late);
+    let fact = format!(
+        "{}: timers of linkproof fired up to {late} late, {} rounds in a row",
+        observation.check, lateness.spoiled_rounds
+    );
+    vec![Finding::new(Cause::HostOverloaded, fact)]
+}
+
 fn by_area(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
+    if failure.reason == Reason::HostOverloaded {
+        return overload(observation);
+    }
     match observation.check.kind() {
         Kind::Instance | Kind::Credentials => instance::findings(context, observation, failure),
         Kind::Dns => names::findings(context, observation, failure),

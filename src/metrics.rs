@@ -38,6 +38,11 @@ pub struct Exposition {
     pub body: String,
 }
 
+/// The content type that an `Accept` header prefers. As an `Accept` header it selects itself.
+pub fn content_type(accept: &str) -> &'static str {
+    accept::format(accept).content_type()
+}
+
 impl Metrics {
     pub fn new() -> Self {
         Self {

@@ -135,6 +135,15 @@ pub struct Address {
     pub phases: Phases,
 }
 
+/// How late our own runtime was while an attempt ran.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Lateness {
+    /// At worst: from when a timer was due until it was served.
+    pub late: Duration,
+    /// Rounds in a row that lateness spoiled, this one included.
+    pub spoiled_rounds: u32,
+}
+
 /// One attempt of one check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
@@ -144,6 +153,7 @@ pub struct Observation {
     pub outcome: Outcome,
     pub addresses: Vec<Address>,
     pub phases: Phases,
+    pub lateness: Lateness,
     pub evidence: Evidence,
 }
 

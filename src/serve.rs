@@ -2,47 +2,50 @@
 //! and is bounded in everything that a client could make grow.
 
 mod answer;
+mod connection;
+mod origin;
 mod page;
+mod places;
+mod render;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::select_all;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time;
-use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use crate::access::{Access, Rules};
+use crate::access::{self, Access, Client, Turns};
 use crate::report::Report;
+use places::Places;
+use render::Rendered;
 
 /// What the server shows, and what it asks for: all of it handed in.
 pub struct AppState {
     pub access: Arc<Access>,
     pub report: watch::Receiver<Arc<Report>>,
-    /// The clock on the wall: a report that is not renewed grows old.
+    /// The wall clock: a report that is not renewed grows old.
     pub now: fn() -> SystemTime,
-    /// Renders the metrics of a report, in the format that an `Accept` header prefers.
-    pub metrics: Box<Render>,
+    /// The content type that an `Accept` header prefers, of those that `metrics` renders.
+    pub metrics_type: fn(&str) -> &'static str,
+    /// Renders the metrics of a report as that content type.
+    pub metrics: Box<RenderMetrics>,
     /// Or why the engine is stuck.
     pub healthy: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Whether the checks are scheduled.
     pub ready: watch::Receiver<bool>,
     /// `None` where reloading over HTTP is turned off.
     pub reload: Option<mpsc::Sender<Reload>>,
+    /// What this host calls itself.
+    pub host_name: String,
 }
 
-type Render = dyn Fn(&Report, &str) -> Page + Send + Sync;
+type RenderMetrics = dyn Fn(&Report, &str) -> String + Send + Sync;
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,140 +53,96 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Where the outcome of a reload goes; an error is the text of every problem.
-pub type Reload = oneshot::Sender<Result<(), String>>;
+/// Where the outcome of a reload goes. What was wrong is in the log, not in the answer: a mistake
+/// quotes the configuration.
+pub type Reload = oneshot::Sender<Result<(), ReloadFailed>>;
 
-#[derive(Debug)]
-pub struct Page {
-    pub content_type: &'static str,
-    pub body: String,
-}
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ReloadFailed;
 
 /// Answers until `shutdown` ends; then those who are being answered get a moment.
-pub async fn serve(listeners: Vec<TcpListener>, state: Arc<AppState>, shutdown: impl Future<Output = ()>) {
-    serve_within(&LIMITS, listeners, state, shutdown).await;
+pub async fn serve(listeners: Vec<TcpListener>, state: AppState, shutdown: impl Future<Output = ()>) {
+    serve_within(Shared::new(state, LIMITS, Timeouts::DEFAULT), listeners, shutdown).await;
 }
 
+/// A few scrapers and a few people need ten places; an answer of 100 checks has 100 kB.
+const LIMITS: places::Limits = places::Limits { places: 128, per_client: 32, reserved: 4, bytes: 8 << 20 };
+
+/// At most one for each place.
+const HANDSHAKES: access::Limits = access::Limits { waiting: 128, per_client: 32 };
+
 #[derive(Clone, Copy, Debug)]
-struct Limits {
-    connections: usize,
+struct Timeouts {
     headers: Duration,
     connection: Duration,
     grace: Duration,
 }
 
-const LIMITS: Limits = Limits {
-    // A few scrapers and a few people; beyond that the backlog of the kernel waits.
-    connections: 64,
-    headers: Duration::from_secs(5),
-    connection: Duration::from_secs(10),
-    // Within the time that systemd grants, and a page is rendered in milliseconds.
-    grace: Duration::from_secs(1),
-};
+/// What all connections share.
+struct Shared {
+    state: AppState,
+    timeouts: Timeouts,
+    places: Places,
+    handshakes: Turns,
+    rendered: Rendered,
+    reloads: std::sync::Mutex<access::Bucket>,
+}
 
-/// The least that hyper takes, and plenty for a scraper.
-const HEADER_BYTES: usize = 8192;
+impl Shared {
+    fn new(state: AppState, limits: places::Limits, timeouts: Timeouts) -> Self {
+        let clients = || Arc::clone(&state.access.clients);
+        Self {
+            timeouts,
+            places: Places::new(limits, clients()),
+            handshakes: Turns::new(clients(), HANDSHAKES),
+            rendered: Rendered::default(),
+            reloads: std::sync::Mutex::default(),
+            state,
+        }
+    }
+}
 
-async fn serve_within(
-    limits: &Limits,
-    mut listeners: Vec<TcpListener>,
-    state: Arc<AppState>,
-    shutdown: impl Future<Output = ()>,
-) {
+async fn serve_within(shared: Shared, mut listeners: Vec<TcpListener>, shutdown: impl Future<Output = ()>) {
+    let shared = Arc::new(shared);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            stream = accept(&mut listeners), if connections.len() < limits.connections => {
-                connections.spawn(handle(stream, Arc::clone(&state), *limits));
+            (stream, client) = accept(&mut listeners) => {
+                // Where every place is busy, the connection is closed at once.
+                if let Some((place, cut)) = shared.places.enter(client) {
+                    connections.spawn(connection::handle(stream, client, place, cut, Arc::clone(&shared)));
+                }
             }
         }
     }
     drop(listeners);
     let rest = async { while connections.join_next().await.is_some() {} };
-    // Whoever is not done by then is cut off when the set is dropped.
-    let _ = time::timeout(limits.grace, rest).await;
+    // Connections that are not done by then are cut off when the set is dropped.
+    let _ = time::timeout(shared.timeouts.grace, rest).await;
 }
 
-async fn accept(listeners: &mut [TcpListener]) -> TcpStream {
+async fn accept(listeners: &mut [TcpListener]) -> (TcpStream, Client) {
     loop {
         let (accepted, listener, _) =
             select_all(listeners.iter().map(|listener| Box::pin(listener.accept()))).await;
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // A busy address comes last, so that it does not starve the others.
                 listeners.rotate_left(listener + 1);
-                return stream;
+                return (stream, Client::from(peer.ip()));
             }
             // That client is gone; the next may be there already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                warn!(%error, "A connection could not be accepted.");
+                warn!(%error, "Cannot accept a connection.");
                 // Out of descriptors or memory: trying at once would only burn CPU.
                 time::sleep(Duration::from_millis(500)).await;
             }
         }
     }
-}
-
-/// One request to a connection: no idle client can hold a place.
-async fn handle(stream: TcpStream, state: Arc<AppState>, limits: Limits) {
-    let serve_http = async {
-        let rules = state.access.rules();
-        let Some(tls) = &rules.tls else {
-            return serve_http(stream, &state, &rules, false, limits).await;
-        };
-        // How a client goes away is its own affair.
-        if let Ok(Some(stream)) = time::timeout(limits.headers, accept_tls(stream, Arc::clone(tls))).await {
-            let certified = stream.get_ref().1.peer_certificates().is_some();
-            serve_http(stream, &state, &rules, certified, limits).await;
-        }
-    };
-    let _ = time::timeout(limits.connection, serve_http).await;
-}
-
-async fn serve_http(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    state: &AppState,
-    rules: &Rules,
-    certified: bool,
-    limits: Limits,
-) {
-    let service = service_fn(async |request| {
-        Ok::<_, Infallible>(answer::answer(state, rules, certified, &request).await)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers)
-        .max_buf_size(HEADER_BYTES)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    let _ = connection.await;
-}
-
-/// RFC 8446, 5.1: the type of the record that every handshake begins with.
-const HANDSHAKE: u8 = 22;
-
-const NOT_ENCRYPTED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\n\r\nthis port speaks TLS: use https\n";
-
-async fn accept_tls(
-    mut stream: TcpStream,
-    tls: Arc<ServerConfig>,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    let mut first = [0];
-    if stream.peek(&mut first).await.is_ok_and(|length| length == 1) && first[0] != HANDSHAKE {
-        let _ = stream.write_all(NOT_ENCRYPTED).await;
-        return None;
-    }
-    let peer = stream.peer_addr().ok();
-    TlsAcceptor::from(tls)
-        .accept(stream)
-        .await
-        .inspect_err(|error| debug!(?peer, %error, "A TLS handshake came to nothing."))
-        .ok()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod dns;
 mod egress;
 mod gateway;
 mod instance;
+mod lateness;
 #[cfg(test)]
 mod properties;
 
@@ -16,6 +17,7 @@ pub use dns::dns;
 pub use egress::egress;
 pub use gateway::{egress_is_closed, gateway};
 pub use instance::{credentials, instance};
+pub use lateness::with_lateness;
 
 use crate::observation::{Address, Outcome};
 

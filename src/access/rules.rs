@@ -1,75 +1,87 @@
-//! What the file comes to: the rules that hold for one connection.
+//! What the web configuration file amounts to: the rules for one connection, and which versions of
+//! which files they were made from.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use rustls::ServerConfig;
+use zeroize::Zeroizing;
 
-use super::WebError;
-use super::file::{ClientAuth, TlsTable, WebFile};
-use super::files::WatchedFiles;
-use super::rate::Bucket;
+use super::error::{HeaderProblem, TlsProblem, WebProblem};
 use super::tls::{self, Pem};
 use super::users::Users;
+use super::web_file::{ClientAuth, TlsTable, WebFile};
+use crate::file;
 
 /// What holds for one connection.
 #[derive(Debug, Default)]
 pub struct Rules {
     pub tls: Option<Arc<ServerConfig>>,
-    /// Where the handshake lets others through too, for the sake of `/-/healthy`.
+    /// Where the handshake also admits clients without one, so that they can read `/-/healthy`.
     pub certificate_needed: bool,
     pub users: Users,
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    pub rate: Option<Bucket>,
+    pub rate: Option<Rate>,
+}
+
+/// So many requests of one client at once, then one per interval.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    pub interval: Duration,
+    pub burst: u32,
 }
 
 impl Rules {
-    pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebError> {
-        let wrong = |message: String| WebError { path: path.to_owned(), place: None, message };
-        let text = files.read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let text = String::from_utf8(text).map_err(|_| wrong("this is not UTF-8".to_owned()))?;
-        let file = WebFile::parse(&text, path)?;
+    pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebProblem> {
+        let bytes = files.read(path).map_err(WebProblem::Unreadable)?;
+        let text = str::from_utf8(&bytes).map_err(|_| WebProblem::NotUtf8)?;
+        let file = WebFile::parse(text)?;
         let directory = path.parent().unwrap_or(Path::new("/"));
         let table = file.tls.as_ref().filter(|table| **table != TlsTable::default());
         let tls = |table| tls::server(table, &pem(table, directory, files)?, open_health);
-        let tls = table.map(tls).transpose().map_err(|why| wrong(format!("tls_server_config: {why}")))?;
         let requires = |table: &TlsTable| table.client_auth_type == ClientAuth::RequireAndVerifyClientCert;
         Ok(Self {
-            tls,
+            tls: table.map(tls).transpose().map_err(WebProblem::Tls)?,
             certificate_needed: table.is_some_and(requires),
-            users: Users::new(file.users()).map_err(wrong)?,
-            headers: headers(&file).map_err(wrong)?,
-            rate: bucket(&file).map_err(wrong)?,
+            users: Users::new(file.users()).map_err(WebProblem::User)?,
+            headers: headers(&file).map_err(WebProblem::Header)?,
+            rate: rate(&file)?,
         })
+    }
+
+    /// Whether a client has to show anything.
+    pub fn authenticate(&self) -> bool {
+        self.certificate_needed || !self.users.is_empty()
     }
 }
 
-fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<Pem, String> {
-    let mut one = |key: &str, inline: Option<&str>, file: Option<&String>| match (inline, file) {
-        (Some(_), Some(_)) => Err(format!("{key} and {key}_file are both given; which one?")),
-        (Some(text), None) => Ok(Some(text.as_bytes().to_vec())),
+fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<Pem, TlsProblem> {
+    let mut one = |key: &'static str, inline: Option<&str>, file: Option<&String>| match (inline, file) {
+        (Some(_), Some(_)) => Err(TlsProblem::MutuallyExclusive { key }),
+        (Some(text), None) => Ok(Some(Zeroizing::new(text.as_bytes().to_vec()))),
         (None, Some(file)) => {
             let path = directory.join(file);
             let contents = files.read(&path);
-            contents
-                .map(Some)
-                .map_err(|error| format!("{key}_file {}: cannot be read: {error}", path.display()))
+            contents.map(Some).map_err(|source| TlsProblem::UnreadableFile { key, path, source })
         }
         (None, None) => Ok(None),
     };
     let certificate = one("cert", table.cert.as_deref(), table.cert_file.as_ref())?;
     let key = one("key", table.key.as_ref().map(|key| key.0.as_str()), table.key_file.as_ref())?;
     let client_ca = one("client_ca", table.client_ca.as_deref(), table.client_ca_file.as_ref())?;
-    let missing = |key| format!("{key} is missing, so nothing could be encrypted");
     Ok(Pem {
-        certificate: certificate.ok_or_else(|| missing("cert_file"))?,
-        key: key.ok_or_else(|| missing("key_file"))?,
+        certificate: certificate.ok_or(TlsProblem::Missing { key: "cert" })?,
+        key: key.ok_or(TlsProblem::Missing { key: "key" })?,
         client_ca,
     })
 }
 
-/// Those that the exporter-toolkit lets a file set, and what it lets them be.
+/// Those that the exporter-toolkit lets a file set, and the values that it allows.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),
@@ -78,30 +90,65 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-fn headers(file: &WebFile) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+fn headers(file: &WebFile) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderProblem> {
     let header = |(name, value): (String, String)| {
         let Some((_, allowed)) = HEADERS.iter().find(|(known, _)| *known == name) else {
-            let known: Vec<&str> = HEADERS.iter().map(|(name, _)| *name).collect();
-            return Err(format!("headers: {name:?} cannot be set; these can: {}", known.join(", ")));
+            let known = HEADERS.iter().map(|(name, _)| *name).collect();
+            return Err(HeaderProblem::Unknown { name, known });
         };
         if !allowed.is_empty() && !allowed.contains(&value.as_str()) {
-            return Err(format!("headers: {name} may be {}, not {value:?}", allowed.join(" or ")));
+            return Err(HeaderProblem::Value { name, allowed, value });
         }
-        let value =
-            HeaderValue::from_str(&value).map_err(|_| format!("headers: {name} holds what no header may"))?;
-        let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
-        Ok((name, value))
+        match (HeaderName::try_from(&name), HeaderValue::from_str(&value)) {
+            (Ok(name), Ok(value)) => Ok((name, value)),
+            (Ok(_) | Err(_), _) => Err(HeaderProblem::Characters { name }),
+        }
     };
     // A blank one is not set.
     file.headers().into_iter().filter(|(_, value)| !value.is_empty()).map(header).collect()
 }
 
-fn bucket(file: &WebFile) -> Result<Option<Bucket>, String> {
+fn rate(file: &WebFile) -> Result<Option<Rate>, WebProblem> {
     match &file.rate {
-        Some(rate) if !rate.interval.is_zero() && rate.burst == 0 => {
-            Err("rate_limit: burst must be at least 1, or nobody is ever answered".to_owned())
+        Some(rate) if !rate.interval.is_zero() && rate.burst == 0 => Err(WebProblem::NoBurst),
+        Some(rate) if !rate.interval.is_zero() => {
+            Ok(Some(Rate { interval: rate.interval, burst: rate.burst }))
         }
-        Some(rate) if !rate.interval.is_zero() => Ok(Some(Bucket::new(rate.interval, rate.burst))),
         Some(_) | None => Ok(None),
+    }
+}
+
+/// The files that were read, and which version of each.
+#[derive(Clone, Debug, Default)]
+pub struct WatchedFiles(Vec<(PathBuf, Option<FileVersion>)>);
+
+/// A file that is replaced or written to becomes another version of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct FileVersion {
+    device_and_inode: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl WatchedFiles {
+    fn read(&mut self, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+        // Before the read: a change during the read is then noticed later.
+        self.0.push((path.to_owned(), FileVersion::of(path)));
+        file::read(path)
+    }
+
+    pub fn have_changed(&self) -> bool {
+        self.0.iter().any(|(path, version)| FileVersion::of(path) != *version)
+    }
+}
+
+impl FileVersion {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Self {
+            device_and_inode: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use tokio::time::Instant;
+use std::net::IpAddr;
 
 use super::*;
 
@@ -40,8 +40,8 @@ impl Folder {
         path
     }
 
-    fn open(&self, text: &str) -> Result<Access, WebError> {
-        Access::open(Some(self.write("web.yml", text)), false)
+    fn open(&self, text: &str) -> Result<Arc<Access>, WebError> {
+        Access::open(Some(self.write("web.yml", text)), false).map(Arc::new)
     }
 }
 
@@ -65,8 +65,8 @@ fn what_is_wrong_is_said_with_its_place_and_no_secret() {
     crate::report::fixture::golden("src/access/golden/refusals.txt", &shown.join("====\n"));
 }
 
-#[test]
-fn what_exporters_take_is_taken() {
+#[tokio::test]
+async fn what_exporters_take_is_taken() {
     let folder = Folder::new();
     for (source, encrypts) in [
         ("", false),
@@ -96,7 +96,7 @@ fn what_exporters_take_is_taken() {
         ("rate_limit: {interval: 1m30s, burst: 20}", false),
     ] {
         let access = folder.open(source).unwrap_or_else(|error| panic!("{source}: {error}"));
-        assert_eq!(access.rules().tls.is_some(), encrypts, "{source}");
+        assert_eq!(access.rules().await.tls.is_some(), encrypts, "{source}");
     }
     let inline = |name: &str| fs::read_to_string(folder.0.join(name)).unwrap().replace('\n', "\n    ");
     let source = format!(
@@ -104,35 +104,43 @@ fn what_exporters_take_is_taken() {
         inline("cert.pem"),
         inline("key.pem")
     );
-    assert!(folder.open(&source).unwrap().rules().tls.is_some());
+    assert!(folder.open(&source).unwrap().rules().await.tls.is_some());
 }
 
-#[test]
-fn what_changes_is_read_again_and_what_is_broken_is_not_taken() {
+#[tokio::test]
+async fn what_changes_is_read_again_and_what_is_broken_is_not_taken() {
     let folder = Folder::new();
     let encrypted = "tls_server_config: {cert_file: cert.pem, key_file: key.pem}";
     let access = folder.open(encrypted).unwrap();
-    let first = access.rules();
-    assert!(Arc::ptr_eq(&first, &access.rules()), "nothing has changed");
+    let first = access.rules().await;
+    assert!(Arc::ptr_eq(&first, &access.rules().await), "nothing has changed");
 
     folder.certify("cert.pem", "key.pem");
-    let renewed = access.rules();
+    let renewed = access.rules().await;
     assert!(!Arc::ptr_eq(&first, &renewed), "a certificate is renewed in its place");
 
     // One file after the other: between the two they do not go together.
     fs::copy(folder.0.join("other-cert.pem"), folder.0.join("cert.pem")).unwrap();
-    assert!(Arc::ptr_eq(&renewed, &access.rules()), "the old pair stays in force");
+    assert!(Arc::ptr_eq(&renewed, &access.rules().await), "the old pair is kept");
     fs::copy(folder.0.join("other-key.pem"), folder.0.join("key.pem")).unwrap();
-    let replaced = access.rules();
+    let replaced = access.rules().await;
     assert!(!Arc::ptr_eq(&renewed, &replaced));
 
     folder.write("web.yml", "tls_server_confi: {}");
-    assert!(access.read().is_err());
-    assert!(Arc::ptr_eq(&replaced, &access.rules()));
+    assert!(access.load().is_err());
+    assert!(Arc::ptr_eq(&replaced, &access.rules().await));
     fs::remove_file(folder.0.join("web.yml")).unwrap();
-    assert!(Arc::ptr_eq(&replaced, &access.rules()), "a file that is gone opens nothing");
+    assert!(Arc::ptr_eq(&replaced, &access.rules().await), "a file that is gone opens nothing");
     folder.write("web.yml", "");
-    assert!(access.rules().tls.is_none());
+    assert!(access.rules().await.tls.is_none());
+}
+
+fn shown(authorization: Option<&str>) -> Shown<'_> {
+    Shown { client: client(1), is_certified: false, authorization }
+}
+
+fn client(number: u8) -> Client {
+    Client::from(IpAddr::from([10, 0, 0, number]))
 }
 
 fn basic(user: &str, password: &str) -> String {
@@ -145,8 +153,8 @@ async fn only_the_password_of_the_user_opens() {
     let folder = Folder::new();
     let hash = bcrypt::hash("proof:of", 4).unwrap();
     let access = folder.open(&format!("basic_auth_users: {{alice: {hash}}}")).unwrap();
-    let rules = access.rules();
-    let asked = async |authorization: Option<&str>| access.admits(&rules, "/", false, authorization).await;
+    let rules = access.rules().await;
+    let asked = async |authorization: Option<&str>| access.admit(&rules, "/", shown(authorization)).await;
     assert_eq!(asked(Some(&basic("alice", "proof:of"))).await, Ok(()));
     for wrong in [
         basic("alice", "proof:off"),
@@ -174,8 +182,9 @@ async fn a_password_that_was_right_is_forgotten_with_its_hash() {
     let folder = Folder::new();
     let users = |password| format!("basic_auth_users: {{alice: {}}}", bcrypt::hash(password, 4).unwrap());
     let access = folder.open(&users("first")).unwrap();
-    let asked =
-        async |password| access.admits(&access.rules(), "/", false, Some(&basic("alice", password))).await;
+    let asked = async |password| {
+        access.admit(&*access.rules().await, "/", shown(Some(&basic("alice", password)))).await
+    };
     assert_eq!(asked("first").await, Ok(()));
     folder.write("web.yml", &users("second"));
     assert_eq!(asked("first").await, Err(Refusal::Unauthorized));
@@ -184,26 +193,69 @@ async fn a_password_that_was_right_is_forgotten_with_its_hash() {
     assert_eq!(asked("second").await, Err(Refusal::Unauthorized));
 }
 
+/// Where each of sixty wrong passwords held up the next for 250 ms, the scraper waited 15 s.
 #[tokio::test]
-async fn a_guess_costs_time_and_a_password_that_is_known_does_not_wait_for_it() {
+async fn guessers_do_not_lock_out_a_client_that_has_not_logged_in_yet() {
     let folder = Folder::new();
     let hash = bcrypt::hash("proof", 4).unwrap();
-    let access = Arc::new(folder.open(&format!("basic_auth_users: {{alice: {hash}}}")).unwrap());
-    let asked = |user: &'static str, password: &'static str| {
-        let access = Arc::clone(&access);
-        async move { access.admits(&access.rules(), "/", false, Some(&basic(user, password))).await }
+    let access = folder.open(&format!("basic_auth_users: {{alice: {hash}}}")).unwrap();
+    let ask = async |access: Arc<Access>, number, password: &str| {
+        let authorization = basic("alice", password);
+        let shown =
+            Shown { client: client(number), is_certified: false, authorization: Some(&authorization) };
+        access.admit(&*access.rules().await, "/", shown).await
     };
-    assert_eq!(asked("alice", "proof").await, Ok(()));
-    let begun = Instant::now();
-    let guesses: Vec<_> = (0..3).map(|_| tokio::spawn(asked("nobody", "guess"))).collect();
+    let guessers: Vec<_> = (1..=60)
+        .map(|number| {
+            let access = Arc::clone(&access);
+            tokio::spawn(async move {
+                for _ in 0..3 {
+                    let _ = ask(Arc::clone(&access), number, "guess").await;
+                }
+            })
+        })
+        .collect();
     tokio::task::yield_now().await;
-    assert_eq!(asked("alice", "proof").await, Ok(()));
-    assert!(guesses.iter().all(|guess| !guess.is_finished()));
-    for guess in guesses {
-        assert_eq!(guess.await.unwrap(), Err(Refusal::Unauthorized));
+    let scraper = ask(Arc::clone(&access), 200, "proof");
+    // The guessers have 120 guesses to come, each of which takes at least a pause.
+    assert_eq!(timeout(Duration::from_secs(10), scraper).await, Ok(Ok(())));
+    assert!(guessers.iter().any(|guesser| !guesser.is_finished()), "all had their turn first");
+    // Who has logged in does not wait at all.
+    assert_eq!(ask(Arc::clone(&access), 200, "proof").await, Ok(()));
+    guessers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn password_checks_are_bounded_for_each_client() {
+    let folder = Folder::new();
+    let hash = bcrypt::hash("proof", 4).unwrap();
+    let access = folder.open(&format!("basic_auth_users: {{alice: {hash}}}")).unwrap();
+    let rules = access.rules().await;
+    let guess = basic("alice", "guess");
+    let guesses = (0..20).map(|_| access.admit(&rules, "/", shown(Some(&guess))));
+    let answers = futures_util::future::join_all(guesses).await;
+    let count = |wanted| answers.iter().filter(|answer| **answer == Err(wanted)).count();
+    assert_eq!((count(Refusal::Unauthorized), count(Refusal::Busy)), (5, 15), "one in turn, four waiting");
+}
+
+#[tokio::test]
+async fn only_answered_requests_count_towards_the_rate_of_their_client() {
+    let folder = Folder::new();
+    let hash = bcrypt::hash("proof", 4).unwrap();
+    let file = format!("basic_auth_users: {{alice: {hash}}}\nrate_limit: {{interval: 1h, burst: 2}}");
+    let access = folder.open(&file).unwrap();
+    let rules = access.rules().await;
+    let right = basic("alice", "proof");
+    for _ in 0..9 {
+        assert_eq!(access.admit(&rules, "/", shown(None)).await, Err(Refusal::Unauthorized));
     }
-    // Each waited for the one before, at least for the pause.
-    assert!(begun.elapsed() >= Duration::from_millis(750), "{:?}", begun.elapsed());
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(access.admit(&rules, "/", shown(Some(&right))).await);
+    }
+    assert_eq!(answers, [Ok(()), Ok(()), Err(Refusal::TooMany)]);
+    let other = Shown { client: client(2), ..shown(Some(&right)) };
+    assert_eq!(access.admit(&rules, "/", other).await, Ok(()));
 }
 
 #[tokio::test]
@@ -211,12 +263,12 @@ async fn health_is_open_only_where_it_is_said() {
     let folder = Folder::new();
     let file = folder.write("web.yml", &format!("basic_auth_users: {{alice: {HASH}}}"));
     for (open, answer) in [(true, Ok(())), (false, Err(Refusal::Unauthorized))] {
-        let access = Access::open(Some(file.clone()), open).unwrap();
+        let access = Arc::new(Access::open(Some(file.clone()), open).unwrap());
         for path in ["/-/healthy", "/-/ready"] {
-            assert_eq!(access.admits(&access.rules(), path, false, None).await, answer, "{path}");
+            assert_eq!(access.admit(&*access.rules().await, path, shown(None)).await, answer, "{path}");
         }
         for path in ["/", "/metrics", "/-/reload", "/-/healthy/", "//-/healthy"] {
-            let answer = access.admits(&access.rules(), path, false, None).await;
+            let answer = access.admit(&*access.rules().await, path, shown(None)).await;
             assert_eq!(answer, Err(Refusal::Unauthorized), "{path}");
         }
     }

@@ -1,5 +1,5 @@
-//! Basic authentication against bcrypt hashes. A hash is dear on purpose, so a password that was
-//! right is remembered, and guesses are paid for one after the other.
+//! Basic authentication against bcrypt hashes. A hash is expensive on purpose, so a password that
+//! was right is remembered, and passwords that are not known are checked one at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -13,39 +13,54 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bcrypt::HashParts;
 use tokio::task;
+use zeroize::Zeroizing;
 
-use super::file::Secret;
+use super::clients::{Client, Clients, cpu_time};
+use super::error::UserProblem;
+use super::turns::{Busy, Limits, Turns};
+use super::web_file::Secret;
 
 /// About two seconds of CPU; each step doubles it. 10 is what the tools write by default.
-const DEAREST: u32 = 15;
+const MAX_COST: u32 = 15;
 
-/// After a wrong password. Whoever guesses keeps less than a core busy, and the checks go on.
+/// What a wrong password adds to the account of its client, beyond the time of the hash.
+const PENALTY: Duration = Duration::from_secs(1);
+
+/// After a wrong password of a client that guesses: it keeps less than a core busy.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// A password check takes about 60 ms, so the last of these waits four seconds.
+const LIMITS: Limits = Limits { waiting: 64, per_client: 4 };
 
 /// The users of one version of the file, with their hashes.
 #[derive(Debug, Default)]
 pub struct Users {
-    hashes: BTreeMap<String, Secret>,
-    /// What a name that nobody has is measured with, so that the time does not tell names.
+    hashes: BTreeMap<String, UserHash>,
+    /// Every check costs as much as the most expensive hash, so that time shows no user names.
+    cost: u32,
+}
+
+#[derive(Clone, Debug)]
+struct UserHash {
+    hash: Secret,
     cost: u32,
 }
 
 impl Users {
-    pub fn new(hashes: BTreeMap<String, Secret>) -> Result<Self, String> {
-        let mut cost = 0;
-        for (user, hash) in &hashes {
-            let parts = HashParts::from_str(&hash.0).map_err(|_| {
-                format!("basic_auth_users: the password of {user:?} is no bcrypt hash: make one with htpasswd -nBC 10 {user:?}")
-            })?;
-            if parts.get_cost() > DEAREST {
-                return Err(format!(
-                    "basic_auth_users: the hash of {user:?} has cost {}, which takes seconds of CPU; {DEAREST} is the most, 10 is usual",
-                    parts.get_cost()
-                ));
+    pub fn new(hashes: BTreeMap<String, Secret>) -> Result<Self, UserProblem> {
+        let mut users = Self::default();
+        for (user, hash) in hashes {
+            let Ok(parts) = HashParts::from_str(&hash.0) else {
+                return Err(UserProblem::NotBcrypt { user });
+            };
+            let cost = parts.get_cost();
+            if cost > MAX_COST {
+                return Err(UserProblem::TooExpensive { user, cost, max: MAX_COST });
             }
-            cost = cost.max(parts.get_cost());
+            users.cost = users.cost.max(cost);
+            users.hashes.insert(user, UserHash { hash, cost });
         }
-        Ok(Self { hashes, cost })
+        Ok(users)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -58,56 +73,47 @@ impl Users {
 pub struct BasicAuth {
     /// Of this process alone: what is remembered is worth nothing elsewhere.
     key: Key,
-    /// By user, the tag of the hash and the password that matched it.
+    /// For each user, the tag of the hash and the password that matched it.
     known: Mutex<HashMap<String, hmac::Tag>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    turns: Turns,
 }
 
 impl BasicAuth {
-    pub fn new() -> Self {
+    pub fn new(clients: Arc<Clients>) -> Self {
         let key = Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Self {
             key: key.expect("the kernel's random generator answers"),
             known: Mutex::default(),
-            turn: Arc::default(),
+            turns: Turns::new(clients, LIMITS),
         }
     }
 
     /// Whether an `Authorization` header names a user and the password.
-    pub async fn admits(&self, users: &Users, authorization: &str) -> bool {
-        let Some((user, password)) = credentials(authorization) else { return false };
-        let hash = users.hashes.get(&user).map(|hash| hash.0.clone());
-        let tag = self.tag(hash.as_deref().unwrap_or_default(), &password);
+    pub async fn accepts(&self, users: &Users, client: Client, authorization: &str) -> Result<bool, Busy> {
+        let Some((user, password)) = credentials(authorization) else { return Ok(false) };
+        let hash = users.hashes.get(&user).cloned();
+        let tag = self.tag(hash.as_ref().map_or("", |user| &user.hash.0), &password);
         if hash.is_some() && self.remembers(&user, &tag) {
-            return true;
+            return Ok(true);
         }
-        // The turn goes along: a client that hangs up does not make room for its next guess.
-        let turn = Arc::clone(&self.turn).lock_owned().await;
-        let cost = users.cost;
-        let is_right = task::spawn_blocking(move || {
-            let is_right = if let Some(hash) = hash {
-                bcrypt::verify(&password, &hash).unwrap_or(false)
-            } else {
-                // For the time that it takes, and nothing else.
-                let _ = bcrypt::hash_with_salt(&password, cost, [0; 16]);
-                false
-            };
-            if !is_right {
-                thread::sleep(PAUSE);
-            }
+        let turn = self.turns.take(client).await?;
+        let (clients, cost) = (Arc::clone(&self.turns.clients), users.cost);
+        let checked = task::spawn_blocking(move || {
+            let is_right = check(&clients, client, hash.as_ref(), &password, cost);
+            // Not before: a client that hangs up does not make room for its next guess.
             drop(turn);
             is_right
         });
-        let is_right = is_right.await.unwrap_or(false);
+        let is_right = checked.await.unwrap_or(false);
         if is_right {
             self.remember(users, user, tag);
         }
-        is_right
+        Ok(is_right)
     }
 
     fn tag(&self, hash: &str, password: &[u8]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.key);
-        // A hash has a fixed length, so nothing of it can pass for a password.
+        // A hash has a fixed length, so no part of it can pass for a password.
         context.update(hash.as_bytes());
         context.update(password);
         context.sign()
@@ -127,12 +133,64 @@ impl BasicAuth {
     }
 }
 
+/// Takes a thread for as long as the most expensive hash takes, whatever comes of it.
+fn check(clients: &Clients, client: Client, user: Option<&UserHash>, password: &[u8], cost: u32) -> bool {
+    let guesses = clients.rank(client).is_heavy;
+    let begun = cpu_time();
+    let is_right = verify(user, password, cost);
+    let took = cpu_time().saturating_sub(begun);
+    if is_right {
+        clients.charge(client, took);
+        return true;
+    }
+    clients.charge(client, took + PENALTY);
+    if guesses {
+        thread::sleep(PAUSE.max(took));
+    }
+    false
+}
+
+fn verify(user: Option<&UserHash>, password: &[u8], cost: u32) -> bool {
+    let is_right = user.is_some_and(|user| bcrypt::verify(password, &user.hash.0).unwrap_or(false));
+    for cost in padding(user.map(|user| user.cost), cost) {
+        // For the time that it takes.
+        let _ = bcrypt::hash_with_salt(password, cost, [0; 16]);
+    }
+    is_right
+}
+
+/// The work of bcrypt is 2^cost. A hash of cost 10 and dummies of 10 and 11 are one of cost 12; a
+/// user that does not exist gets one dummy of the full cost.
+fn padding(done: Option<u32>, cost: u32) -> std::ops::Range<u32> {
+    match done {
+        Some(done) => done..cost,
+        None => cost..cost + 1,
+    }
+}
+
 /// RFC 7617.
-fn credentials(authorization: &str) -> Option<(String, Vec<u8>)> {
+fn credentials(authorization: &str) -> Option<(String, Zeroizing<Vec<u8>>)> {
     let (scheme, encoded) = authorization.split_once(' ')?;
-    let decoded =
-        BASE64_STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().map(Zeroizing::new);
+    let decoded = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let user = str::from_utf8(&decoded[..colon]).ok()?;
-    Some((user.to_owned(), decoded[colon + 1..].to_vec()))
+    Some((user.to_owned(), Zeroizing::new(decoded[colon + 1..].to_vec())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_costs_the_same_whoever_the_user_is() {
+        let work = |done: Option<u32>, cost| {
+            let dummies = padding(done, cost).map(|cost| 1_u64 << cost).sum::<u64>();
+            done.map_or(0, |cost| 1 << cost) + dummies
+        };
+        for done in [None, Some(4), Some(10), Some(14), Some(15)] {
+            assert_eq!(work(done, 15), 1 << 15, "{done:?}");
+        }
+        assert_eq!((work(None, 4), work(Some(4), 4)), (16, 16));
+    }
 }

@@ -1,46 +1,52 @@
 //! The daemon: engine, schedule and server side by side, until a signal, or until one of them
 //! dies.
 
+use std::future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::live_probes::LiveProbes;
-use super::{OBSERVATIONS, StartError, access, load_config, proxy_variables, textfile};
-use crate::access::Access;
+use super::{OBSERVATIONS, StartError, access, load_config, proxy_variables, server, textfile};
+use crate::access::{self, Access};
 use crate::attempt::{Runner, now};
 use crate::cli::Args;
 use crate::config::Config;
 use crate::engine::{self, Observer, Published, Store};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::observation::{Instance, Observation};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::serve::{AppState, Page, Reload, serve};
+use crate::serve::{AppState, Reload, ReloadFailed};
+use crate::wire::trust::Trust;
 use crate::{notify, schedule};
 
-/// The engine turns every second; this many turns missed in a row are no accident.
+/// The engine shows a heartbeat every second. Ten missed in a row are not bad luck.
 const STUCK: Duration = Duration::from_secs(10);
 
 /// For answers under way when a signal comes: the whole stop is to take less than a second.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Reloads asked for over HTTP wait here, each for the one before.
+/// Reloads over HTTP wait here, each for the one before.
 const RELOADS: usize = 4;
+
+/// For all files of a reload. A file system that hangs then fails the reload, and nothing else.
+const READ: Duration = Duration::from_secs(7);
 
 pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(StartError::Runtime)?;
     let mut listeners = Vec::new();
     for address in &config.web.listen {
-        listeners.push(bind(*address).await?);
+        listeners.push(bind(*address)?);
     }
     let access = Arc::new(access(&config.web)?);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
@@ -54,7 +60,9 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let (asked, mut reloads) = mpsc::channel(RELOADS);
     let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
     let reload = args.lifecycle.then_some(asked);
-    let site = site(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
+    let state_of_app =
+        app_state(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
+    let served = server::start(listeners, state_of_app, stopped(stop.subscribe()))?;
 
     let check_now = watch::Sender::new(0);
     let mut tasks = JoinSet::new();
@@ -66,7 +74,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
         "the schedule",
         schedule::run(Arc::clone(&runner), plan.subscribe(), check_now.subscribe()),
     ));
-    tasks.spawn(named("the server", serve(listeners, Arc::new(site), stopped(stop.subscribe()))));
+    tasks.spawn(named("the server", served));
     if let Some(path) = config.web.textfile.clone() {
         let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
         tasks.spawn(named("the textfile", written));
@@ -77,12 +85,19 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     info!(listen = %written(&daemon.config.web.listen), version = env!("CARGO_PKG_VERSION"), "Ready.");
 
     let mut report = report.subscribe();
+    let mut reloading = None;
     loop {
         tokio::select! {
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
-            Some(()) = signals.hangup.recv() => { let _ = daemon.reload(); }
-            Some(answer) = reloads.recv() => { let _ = Reload::send(answer, daemon.reload()); }
+            Some(()) = signals.hangup.recv(), if reloading.is_none() => reloading = Some(daemon.reload(None)),
+            Some(answer) = reloads.recv(), if reloading.is_none() => {
+                reloading = Some(daemon.reload(Some(answer)));
+            }
+            loaded = finished(&mut reloading), if reloading.is_some() => {
+                let answer = reloading.take().and_then(|reloading| reloading.answer);
+                daemon.reloaded(loaded, answer);
+            }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
             Ok(()) = report.changed() => notify::status(&report.borrow_and_update().headline().to_string()),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
@@ -106,17 +121,34 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 /// Where IPv6 is switched off, "everywhere" means IPv4.
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = match TcpListener::bind(address).await {
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = match listen(address) {
         Err(error) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && lacks_ipv6(&error) => {
             let everywhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
-            warn!(%everywhere, "IPv6 is off here, so the server listens on IPv4 alone.");
-            TcpListener::bind(everywhere).await
+            warn!(%everywhere, "IPv6 is off on this host; listening on IPv4 only.");
+            listen(everywhere)
         }
         bound => bound,
     };
     bound.map_err(|error| StartError::Listen { address, error })
 }
+
+/// Of the kernel's memory, for each direction of a connection; it counts towards the unit's limit.
+const SOCKET_BUFFER: u32 = 64 * 1024;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit them.
+    socket.set_send_buffer_size(SOCKET_BUFFER)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER)?;
+    socket.bind(address)?;
+    // Another runtime serves it.
+    socket.listen(BACKLOG)?.into_std()
+}
+
+/// As many as the kernel allows by default.
+const BACKLOG: u32 = 4096;
 
 fn written(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -127,7 +159,7 @@ fn lacks_ipv6(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
 }
 
-fn site(
+fn app_state(
     access: &Arc<Access>,
     report: watch::Receiver<Arc<Report>>,
     heartbeat: watch::Receiver<Instant>,
@@ -140,21 +172,24 @@ fn site(
         access: Arc::clone(access),
         report,
         now,
-        metrics: Box::new(move |report, accept| {
-            let page = metrics.page(report, accept);
-            Page { content_type: page.content_type, body: page.body }
-        }),
+        metrics_type: metrics::content_type,
+        metrics: Box::new(move |report, content_type| metrics.page(report, content_type).body),
         healthy: Box::new(move || {
             let silent = heartbeat.borrow().elapsed();
             if silent < STUCK {
                 Ok(())
             } else {
-                Err(format!("the engine has not turned for {} s", silent.as_secs()))
+                Err(format!("no heartbeat of the engine for {} s", silent.as_secs()))
             }
         }),
         ready,
         reload,
+        host_name: host_name(),
     }
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
 }
 
 struct Counting(Arc<Metrics>);
@@ -179,33 +214,70 @@ struct Daemon<'a> {
     metrics: Arc<Metrics>,
 }
 
+/// Everything that a reload reads.
+struct Loaded {
+    config: Config,
+    access: access::Loaded,
+    trust: Trust,
+}
+
+/// A reload in progress.
+struct Reloading {
+    loaded: Pin<Box<dyn Future<Output = Result<Loaded, StartError>>>>,
+    /// Of a request over HTTP.
+    answer: Option<Reload>,
+}
+
+async fn finished(reloading: &mut Option<Reloading>) -> Result<Loaded, StartError> {
+    match reloading {
+        Some(reloading) => reloading.loaded.as_mut().await,
+        None => future::pending().await,
+    }
+}
+
 impl Daemon<'_> {
-    /// Everything is read and checked before anything is changed.
-    fn reload(&mut self) -> Result<(), String> {
+    /// Everything is read and checked, away from the engine's thread, before anything is changed.
+    fn reload(&self, answer: Option<Reload>) -> Reloading {
         notify::reloading();
-        let loaded = load_config(self.args).and_then(|config| {
-            self.access.read().map_err(StartError::Web)?;
-            self.runner.probes.reload(&config).map_err(StartError::Trust)?;
-            Ok(config)
+        let (args, access) = (self.args.clone(), Arc::clone(&self.access));
+        let read = spawn_blocking(move || {
+            let config = load_config(&args)?;
+            let access = access.load().map_err(StartError::Web)?;
+            let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
+            Ok(Loaded { config, access, trust })
         });
+        let loaded = async move {
+            match timeout(READ, read).await {
+                Ok(loaded) => loaded.unwrap_or(Err(StartError::Ended("the reload"))),
+                Err(_) => Err(StartError::Slow(READ)),
+            }
+        };
+        Reloading { loaded: Box::pin(loaded), answer }
+    }
+
+    fn reloaded(&mut self, loaded: Result<Loaded, StartError>, answer: Option<Reload>) {
         self.metrics.reloaded(loaded.is_ok());
         let outcome = match loaded {
-            Ok(config) => {
+            Ok(Loaded { config, access, trust }) => {
+                self.access.adopt(access);
+                self.runner.probes.adopt(trust);
                 self.adopt(config);
                 Ok(())
             }
             Err(problem) => {
-                error!("Configuration not reloaded, the old one stays in force:\n{problem}");
-                Err(problem.to_string())
+                error!("Reload failed; keeping the previous configuration:\n{problem}");
+                Err(ReloadFailed)
             }
         };
         notify::ready();
-        outcome
+        if let Some(answer) = answer {
+            let _ = answer.send(outcome);
+        }
     }
 
     fn adopt(&mut self, config: Config) {
         if config.web != self.config.web {
-            warn!("What [web] says is followed at the next restart.");
+            warn!("[web] has changed; restart linkproof to apply it.");
         }
         self.config = config;
         self.replan();

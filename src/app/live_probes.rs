@@ -20,7 +20,7 @@ use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
 use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
-use crate::wire::trust::{Trust, TrustError};
+use crate::wire::trust::Trust;
 
 #[derive(Debug)]
 pub struct LiveProbes {
@@ -53,11 +53,9 @@ impl LiveProbes {
         })
     }
 
-    /// Loads the roots of another configuration, or keeps those that it has.
-    pub fn reload(&self, config: &Config) -> Result<(), TrustError> {
-        let trust = Trust::load(config.ca_file.as_deref())?;
+    /// Connections from now on are verified with these roots.
+    pub fn adopt(&self, trust: Trust) {
         self.trust.send_replace(trust);
-        Ok(())
     }
 
     fn trust(&self) -> Trust {

@@ -36,9 +36,9 @@ impl<P: Probes> Runner<P> {
     }
 
     async fn family(&self, egress: &Egress, request: EgressRequest) {
-        let clock = Clock::start();
+        let mut clock = Clock::start(egress.settings.window);
         let family = request.family;
-        let mut evidence = self.probes.egress(request, self.known.subscribe()).await;
+        let mut evidence = clock.watch(self.probes.egress(request, self.known.subscribe())).await;
         let judgment = verdict::egress(&mut evidence, egress);
         let phases = round_trip(&evidence);
         self.publish(clock, CheckId::Egress(family), judgment, phases, Evidence::Egress(evidence)).await;

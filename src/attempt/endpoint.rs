@@ -44,9 +44,9 @@ impl<P: Probes> Runner<P> {
         families: &[Family],
         missing_families: &[Family],
     ) -> Vec<Address> {
-        let clock = Clock::start();
+        let mut clock = Clock::start(endpoint.timing.timeout);
         let vpc_resolvers = endpoint.network.vpc_resolvers(families.contains(&Family::Ipv4));
-        let evidence = self.probes.resolve(host, &vpc_resolvers, endpoint.timing.timeout).await;
+        let evidence = clock.watch(self.probes.resolve(host, &vpc_resolvers, endpoint.timing.timeout)).await;
         let judgment = verdict::dns(&evidence, missing_families, endpoint);
         let resolved = judgment.addresses.clone();
         self.publish_control_targets(endpoint, &resolved);
@@ -73,7 +73,7 @@ impl<P: Probes> Runner<P> {
         resolved: &[Address],
         missing_families: &[Family],
     ) -> Vec<Address> {
-        let clock = Clock::start();
+        let mut clock = Clock::start(endpoint.timing.timeout);
         let mut connections = Vec::new();
         for address in resolved {
             let tried =
@@ -83,7 +83,7 @@ impl<P: Probes> Runner<P> {
                 connections.push(self.probes.connect(host, peer, endpoint.timing.timeout));
             }
         }
-        let connections: Vec<Connection> = join_all(connections).await;
+        let connections: Vec<Connection> = clock.watch(join_all(connections)).await;
         let judgment = verdict::connect(resolved, &connections, missing_families);
         let connected = judgment.addresses.clone();
         let evidence = if resolved.is_empty() {
@@ -96,7 +96,7 @@ impl<P: Probes> Runner<P> {
     }
 
     async fn call(&self, endpoint: &Endpoint, host: &str, call: &Call, connected: Vec<Address>) -> CallStep {
-        let clock = Clock::start();
+        let mut clock = Clock::start(endpoint.timing.timeout);
         let verified: Vec<&Address> =
             connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
         if verified.is_empty() {
@@ -112,7 +112,8 @@ impl<P: Probes> Runner<P> {
             let signed = CallRequest { host, peer, region, namespace: call.namespace.clone() };
             calls.push(self.probes.call(signed, endpoint.timing.timeout));
         }
-        let calls: Result<Vec<CallEvidence>, NotSigned> = join_all(calls).await.into_iter().collect();
+        let calls: Result<Vec<CallEvidence>, NotSigned> =
+            clock.watch(join_all(calls)).await.into_iter().collect();
         let calls = match calls {
             Ok(calls) => calls,
             Err(NotSigned::NoCredentials) => {
@@ -177,7 +178,8 @@ impl<P: Probes> Runner<P> {
         {
             let judgment = Judgment { outcome, addresses: vec![] };
             let evidence = Evidence::NotAttempted(NotAttempted::NoRegion);
-            self.publish(Clock::start(), id(endpoint, step), judgment, vec![], evidence).await;
+            let clock = Clock::start(endpoint.timing.timeout);
+            self.publish(clock, id(endpoint, step), judgment, vec![], evidence).await;
         }
     }
 }

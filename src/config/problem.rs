@@ -9,8 +9,11 @@ use std::path::PathBuf;
 /// Why there is no [`Config`](super::Config).
 #[derive(Debug)]
 pub enum ConfigError {
-    /// In the order of the file, at least one.
-    Mistakes(Vec<Mistake>),
+    /// The first mistakes in the order of the file, at least one, and how many more there are.
+    Mistakes {
+        shown: Vec<Mistake>,
+        omitted: usize,
+    },
     Unreadable {
         path: PathBuf,
         source: io::Error,
@@ -21,7 +24,7 @@ impl ConfigError {
     /// Whether there simply is no such file.
     pub fn is_missing(&self) -> bool {
         match self {
-            Self::Mistakes(_) => false,
+            Self::Mistakes { .. } => false,
             Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
         }
     }
@@ -30,16 +33,30 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mistakes(mistakes) => {
-                let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-                f.write_str(&mistakes.join("\n"))
+            Self::Mistakes { shown, omitted } => {
+                let mistakes: Vec<String> = shown.iter().map(ToString::to_string).collect();
+                f.write_str(&mistakes.join("\n"))?;
+                if *omitted > 0 {
+                    write!(f, "\nand {omitted} more mistakes; fix these first")?;
+                }
+                Ok(())
             }
             Self::Unreadable { path, source } => write!(f, "cannot read {}: {source}", path.display()),
         }
     }
 }
 
-impl Error for ConfigError {}
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Mistakes { .. } => None,
+            Self::Unreadable { source, .. } => Some(source),
+        }
+    }
+}
+
+/// More than anyone corrects in one go. The rest of a file with thousands is only counted.
+const MAX_SHOWN: usize = 50;
 
 /// `file:line:column: message`, and the line itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -56,15 +73,15 @@ pub struct Mistake {
 
 impl Mistake {
     pub fn new(file: &str, source: &str, offset: usize, message: String) -> Self {
+        Self::on_line(file, source, offset, line_of(source, offset), message)
+    }
+
+    /// `line` is the one that `offset` lies in; whoever makes many of these has an index of lines.
+    fn on_line(file: &str, source: &str, offset: usize, line: usize, message: String) -> Self {
         let start = source[..offset].rfind('\n').map_or(0, |newline| newline + 1);
         let column = source[start..offset].chars().count() + 1;
-        Self {
-            file: file.to_owned(),
-            line: line_of(source, offset),
-            column,
-            message,
-            text: printable(source[start..].lines().next().unwrap_or_default(), column),
-        }
+        let text = printable(source[start..].lines().next().unwrap_or_default(), column);
+        Self { file: file.to_owned(), line, column, message, text }
     }
 }
 
@@ -103,12 +120,15 @@ fn line_of(source: &str, offset: usize) -> usize {
 #[derive(Debug)]
 pub struct Problems<'s> {
     source: &'s str,
+    /// Where each line ends: a line number is a binary search, not a walk through the file.
+    newlines: Vec<usize>,
     found: Vec<(Range<usize>, String)>,
 }
 
 impl<'s> Problems<'s> {
     pub fn of(source: &'s str) -> Self {
-        Self { source, found: Vec::new() }
+        let newlines = source.match_indices('\n').map(|(at, _)| at).collect();
+        Self { source, newlines, found: Vec::new() }
     }
 
     pub fn add(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -121,7 +141,7 @@ impl<'s> Problems<'s> {
 
     /// The line that a span begins in, for a problem that has two places.
     pub fn line(&self, span: &Range<usize>) -> usize {
-        line_of(self.source, self.floor(span.start))
+        self.newlines.partition_point(|newline| *newline < self.floor(span.start)) + 1
     }
 
     pub fn keep_one_per_line(&mut self) {
@@ -133,11 +153,13 @@ impl<'s> Problems<'s> {
 
     pub fn into_error(mut self, file: &str) -> ConfigError {
         self.found.sort_by_key(|(span, _)| span.start);
-        let mistakes = self
-            .found
-            .iter()
-            .map(|(span, message)| Mistake::new(file, self.source, self.floor(span.start), message.clone()));
-        ConfigError::Mistakes(mistakes.collect())
+        let omitted = self.found.len().saturating_sub(MAX_SHOWN);
+        self.found.truncate(MAX_SHOWN);
+        let mistake = |(span, message): &(Range<usize>, String)| {
+            let offset = self.floor(span.start);
+            Mistake::on_line(file, self.source, offset, self.line(span), message.clone())
+        };
+        ConfigError::Mistakes { shown: self.found.iter().map(mistake).collect(), omitted }
     }
 
     /// A parser's offset may lie past the end, or inside a character.
@@ -155,6 +177,19 @@ mod tests {
         let source = "a = 1\r\n\té = \"\u{1b}[31m\"\r\n";
         let mistake = Mistake::new("x.toml", source, source.find('"').unwrap(), "wrong".into());
         assert_eq!(mistake.to_string(), "x.toml:2:6: wrong\n  é = \"\u{fffd}[31m\"");
+    }
+
+    #[test]
+    fn only_the_first_mistakes_are_shown_and_the_rest_are_counted() {
+        let source = "x\n".repeat(300);
+        let mut problems = Problems::of(&source);
+        for line in (0..300).rev() {
+            problems.add(&(2 * line..2 * line + 1), format!("wrong {line}"));
+        }
+        let shown = problems.into_error("x.toml").to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!((lines[0], lines[98]), ("x.toml:1:1: wrong 0", "x.toml:50:1: wrong 49"));
+        assert_eq!(lines[100..], ["and 250 more mistakes; fix these first"]);
     }
 
     #[test]

@@ -39,6 +39,9 @@ macro_rules! causes {
 }
 
 causes! {
+    HostOverloaded = "host_overloaded",
+        "The host is too busy for linkproof to judge timeouts",
+        "Look for steal time (st in vmstat 1) and, on burstable instances, for used-up CPU credits (CPUCreditBalance). Give the host more CPU, or raise timeout and window in linkproof.toml.";
     MetadataUnavailable = "metadata_unavailable",
         "Instance metadata is not available",
         "If metadata is off on purpose, set metadata = false under [instance] and list the endpoints' ranges in expected_cidrs.";
@@ -195,8 +198,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 46);
-        assert_eq!(Cause::ALL.len(), 46);
+        assert_eq!(codes.len(), 47);
+        assert_eq!(Cause::ALL.len(), 47);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

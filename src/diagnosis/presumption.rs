@@ -52,6 +52,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::TooFewTargets
         | R::EgressNotClosed
         | R::PrerequisiteFailed
+        | R::HostOverloaded
         | R::InternalError => return None,
     })
 }
@@ -103,6 +104,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         ),
         (&[R::ControlFailed], &[C::PingNotPermitted]),
         (&[R::FamilyMissing], &[C::Ipv6Disabled]),
+        (&[R::HostOverloaded], &[C::HostOverloaded]),
     ]
 };
 
@@ -135,6 +137,10 @@ const ADVICE: &[(Reason, &str)] = &[
     (
         Reason::ControlFailed,
         "Nothing off the host answered, so silence proves nothing: configure an endpoint that works.",
+    ),
+    (
+        Reason::HostOverloaded,
+        "The next round looks again. If it lasts, give the host more CPU, or raise timeout and window.",
     ),
     (Reason::InternalError, "This is a defect of linkproof: report it with its journal."),
 ];

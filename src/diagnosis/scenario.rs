@@ -11,7 +11,8 @@
 //! once for each answer. An egress target is `tcp@IP`, `tcp@IP<SOURCE` or `decoy-tcp@IP`, and takes
 //! `answer` (judged a leak), `answer:3/5` (of five three), `intercepted`, `silence`, `rejected`,
 //! `rejected:BY`, `leak:BY` and `near:BY` (errors judged so), `here:BY`, `no_route`,
-//! `not_permitted`, `blocked` and `no_resources`. `disabled` says why the host lacks the family.
+//! `not_permitted`, `blocked` and `no_resources`. `disabled` says why the host lacks the family, and
+//! `late=MILLISECONDS rounds=N` that lateness spoiled a check.
 //!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
@@ -160,6 +161,10 @@ fn observation(line: &str, network: &Network) -> Observation {
         outcome,
         addresses,
         phases: vec![],
+        lateness: Lateness {
+            late: Duration::from_millis(words.number("late").unwrap_or_default()),
+            spoiled_rounds: words.number("rounds").unwrap_or_default(),
+        },
     }
 }
 

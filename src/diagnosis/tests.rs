@@ -312,6 +312,7 @@ fn observation(id: CheckId) -> impl Strategy<Value = Observation> {
             outcome,
             addresses,
             phases: vec![],
+            lateness: Lateness::default(),
             evidence,
         }
     })

@@ -95,6 +95,7 @@ reasons! {
     FamilyUnavailable = "family_unavailable", "the instance has no global address of this family";
     // any
     PrerequisiteFailed = "prerequisite_failed", "a prerequisite check did not pass";
+    HostOverloaded = "host_overloaded", "linkproof ran too late to tell silence from its own delay";
     InternalError = "internal_error", "an internal error in linkproof";
 }
 
@@ -180,6 +181,7 @@ impl Reason {
             Self::FamilyMissing => "Metadata lists an address of this family, but no interface has one.",
             Self::FamilyUnavailable => "The instance has no global address of this family.",
             Self::PrerequisiteFailed => "A check that must pass first did not pass.",
+            Self::HostOverloaded => "This host ran linkproof too late to judge a timeout.",
             Self::InternalError => "linkproof itself failed.",
         }
     }

@@ -12,8 +12,8 @@ use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
     DnsEvidence, EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
-    NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment, ProbeResult, Protocol,
-    Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
+    Lateness, NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment, ProbeResult,
+    Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -75,6 +75,7 @@ pub fn observed(check: CheckId, outcome: Outcome, evidence: Evidence) -> Observa
         outcome,
         addresses: vec![],
         phases: vec![],
+        lateness: Lateness::default(),
         evidence,
     }
 }

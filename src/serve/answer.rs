@@ -1,36 +1,49 @@
 //! What each address of the server answers. Reads the snapshot; looks at no request body.
 
-use std::io::Write;
-use std::sync::Arc;
+use std::io::Read;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::read::GzEncoder;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time;
 
-use super::{AppState, page};
-use crate::access::{Refusal, Rules};
+use super::origin::{self, Foreign};
+use super::render::Kind;
+use super::{ReloadFailed, Shared, page};
+use crate::access::{Client, Rate, Refusal, Rules, Shown};
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const READ: HeaderValue = HeaderValue::from_static("GET, HEAD");
 const POST: HeaderValue = HeaderValue::from_static("POST");
-/// Shorter than the life of a connection, so that whoever waits hears of it.
+/// Shorter than the life of a connection, so that the client gets an answer.
 const RELOAD: Duration = Duration::from_secs(8);
+
+/// Of all clients together.
+const RELOADS: Rate = Rate { interval: Duration::from_secs(10), burst: 10 };
 
 pub type Answer = Response<Full<Bytes>>;
 
-/// `certified`: the client showed a certificate that was verified.
-pub async fn answer<B>(state: &AppState, rules: &Rules, certified: bool, request: &Request<B>) -> Answer {
-    let path = request.uri().path();
-    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let mut answer = match state.access.admits(rules, path, certified, authorization).await {
-        Ok(()) => admitted(state, request).await,
-        Err(refusal) => refused(refusal),
+/// A request, and what its connection says of its sender.
+#[derive(Debug)]
+pub struct Request<'r, B> {
+    pub client: Client,
+    /// The client has a certificate, and it was verified.
+    pub is_certified: bool,
+    pub http: &'r hyper::Request<B>,
+}
+
+pub async fn answer<B>(shared: &Shared, rules: &Rules, request: Request<'_, B>) -> Answer {
+    let mut answer = match foreign_or_not(shared, rules, &request) {
+        Err(foreign) => text(foreign.status(), foreign.words()),
+        Ok(()) => match admit(shared, rules, &request).await {
+            Ok(()) => admitted(shared, request.http).await,
+            Err(refusal) => refused(refusal),
+        },
     };
     let always = [
         (header::CACHE_CONTROL, "no-store"),
@@ -47,29 +60,48 @@ pub async fn answer<B>(state: &AppState, rules: &Rules, certified: bool, request
     answer
 }
 
-async fn admitted<B>(state: &AppState, request: &Request<B>) -> Answer {
+fn foreign_or_not<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> Result<(), Foreign> {
+    let (method, headers) = (request.http.method(), request.http.headers());
+    origin::check(method, headers, rules.tls.is_some(), &shared.state.host_name)
+}
+
+async fn admit<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> Result<(), Refusal> {
+    let authorization = request.http.headers().get(header::AUTHORIZATION);
+    let shown = Shown {
+        client: request.client,
+        is_certified: request.is_certified,
+        authorization: authorization.and_then(|value| value.to_str().ok()),
+    };
+    shared.state.access.admit(rules, request.http.uri().path(), shown).await
+}
+
+async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
+    let state = &shared.state;
     match (request.uri().path(), request.method()) {
         ("/" | "/metrics" | "/-/healthy" | "/-/ready", method) if !reads(method) => wrong_method(READ),
-        ("/", _) => landing(state, request.uri().query()),
-        ("/metrics", _) => metrics(state, request.headers()),
+        ("/", _) => landing(shared, request.uri().query()),
+        ("/metrics", _) => metrics(shared, request.headers()),
         ("/-/healthy", _) => match (state.healthy)() {
             Ok(()) => text(StatusCode::OK, "healthy"),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &why),
         },
         ("/-/ready", _) if *state.ready.borrow() => text(StatusCode::OK, "ready"),
         ("/-/ready", _) => text(StatusCode::SERVICE_UNAVAILABLE, "the checks are not scheduled yet"),
-        ("/-/reload", &Method::POST) => reload(state).await,
+        ("/-/reload", &Method::POST) => reload(shared).await,
         ("/-/reload", _) => wrong_method(POST),
-        _ => text(StatusCode::NOT_FOUND, "there is nothing here: see /, /metrics, /-/healthy and /-/ready"),
+        _ => text(StatusCode::NOT_FOUND, "not found; see /, /metrics, /-/healthy and /-/ready"),
     }
 }
 
 fn refused(refusal: Refusal) -> Answer {
     match refusal {
         Refusal::TooMany => text(StatusCode::TOO_MANY_REQUESTS, "more requests than rate_limit allows"),
-        Refusal::NoCertificate => text(StatusCode::FORBIDDEN, "this address needs a client certificate"),
+        Refusal::Busy => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "too many passwords are being checked; try again later")
+        }
+        Refusal::NoCertificate => text(StatusCode::FORBIDDEN, "a client certificate is required"),
         Refusal::Unauthorized => {
-            let mut answer = text(StatusCode::UNAUTHORIZED, "this address needs a user and the password");
+            let mut answer = text(StatusCode::UNAUTHORIZED, "a user name and password are required");
             let realm = HeaderValue::from_static("Basic realm=\"linkproof\", charset=\"UTF-8\"");
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
             answer
@@ -81,30 +113,30 @@ fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
-/// `/?still` stands still, so that whoever reads is not interrupted.
-fn landing(state: &AppState, query: Option<&str>) -> Answer {
-    let report = Arc::clone(&state.report.borrow());
+/// `/?still` does not reload itself, so that a reader is not interrupted.
+fn landing(shared: &Shared, query: Option<&str>) -> Answer {
+    let report = Arc::clone(&shared.state.report.borrow());
     let reloads = query != Some("still");
-    let body = page::render(&report, (state.now)(), reloads);
-    let mut answer =
-        content(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), body.into());
+    let kind = Kind { content_type: "text/html; charset=utf-8", is_gzip: false, reloads };
+    let render = || page::render(&report, (shared.state.now)(), reloads).into();
+    let mut answer = content(StatusCode::OK, kind.content_type, shared.rendered.get(&report, kind, render));
     if reloads {
         answer.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("30"));
     }
     answer
 }
 
-fn metrics(state: &AppState, headers: &HeaderMap) -> Answer {
-    let accept = joined(headers, header::ACCEPT);
+fn metrics(shared: &Shared, headers: &HeaderMap) -> Answer {
+    let state = &shared.state;
     let report = Arc::clone(&state.report.borrow());
-    let page = (state.metrics)(&report, &accept);
-    let compressed =
-        if accepts_gzip(&joined(headers, header::ACCEPT_ENCODING)) { gzip(&page.body) } else { None };
-    let is_compressed = compressed.is_some();
-    let body = compressed.unwrap_or_else(|| page.body.into_bytes());
-    let mut answer = content(StatusCode::OK, HeaderValue::from_static(page.content_type), body);
+    let content_type = (state.metrics_type)(&joined(headers, header::ACCEPT));
+    let is_gzip = accepts_gzip(&joined(headers, header::ACCEPT_ENCODING));
+    let kind = Kind { content_type, is_gzip, reloads: false };
+    let plain = || (state.metrics)(&report, content_type).into_bytes();
+    let render = || if is_gzip { gzip(&plain()) } else { plain() };
+    let mut answer = content(StatusCode::OK, content_type, shared.rendered.get(&report, kind, render));
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    if is_compressed {
+    if is_gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     answer
@@ -129,45 +161,55 @@ fn accepts_gzip(accept: &str) -> bool {
     quality("gzip").or_else(|| quality("*")).is_some_and(|weight| weight > 0.0)
 }
 
-fn gzip(text: &str) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes()).ok()?;
-    encoder.finish().ok()
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    let mut encoder = GzEncoder::new(bytes, Compression::fast());
+    // Reading from and writing to memory does not fail.
+    let _ = encoder.read_to_end(&mut compressed);
+    compressed
 }
 
-async fn reload(state: &AppState) -> Answer {
-    let Some(requests) = &state.reload else {
-        let why = "reloading over HTTP is turned off: start with --web.enable-lifecycle, or send the process SIGHUP";
+async fn reload(shared: &Shared) -> Answer {
+    let Some(requests) = &shared.state.reload else {
+        let why = "reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP";
         return text(StatusCode::FORBIDDEN, why);
     };
+    // Each writes to the journal and reads files.
+    if !shared.reloads.lock().unwrap_or_else(PoisonError::into_inner).take(RELOADS) {
+        return text(StatusCode::TOO_MANY_REQUESTS, "too many reloads; try again in 10 s");
+    }
     let (reply, outcome) = oneshot::channel();
     if requests.try_send(reply).is_err() {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "another reload is under way: try again");
+        return text(StatusCode::SERVICE_UNAVAILABLE, "another reload is in progress; try again");
     }
-    match time::timeout(RELOAD, outcome).await {
+    let outcome = time::timeout(RELOAD, outcome).await;
+    // The metrics show whether a reload succeeded.
+    shared.rendered.clear();
+    match outcome {
         Ok(Ok(Ok(()))) => text(StatusCode::OK, "reloaded"),
-        Ok(Ok(Err(problems))) => text(StatusCode::INTERNAL_SERVER_ERROR, &problems),
-        Ok(Err(_)) => text(StatusCode::SERVICE_UNAVAILABLE, "linkproof is stopping, so nothing was reloaded"),
-        Err(_) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the reload is taking long: see the log for how it ends")
-        }
+        Ok(Ok(Err(ReloadFailed))) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "reload failed, keeping the previous configuration; see the log, or run linkproof --check-config",
+        ),
+        Ok(Err(_)) => text(StatusCode::SERVICE_UNAVAILABLE, "linkproof is stopping; nothing was reloaded"),
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the reload takes long; see the log for its outcome"),
     }
 }
 
 fn wrong_method(allowed: HeaderValue) -> Answer {
-    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method");
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed here");
     answer.headers_mut().insert(header::ALLOW, allowed);
     answer
 }
 
 fn text(status: StatusCode, text: &str) -> Answer {
-    content(status, TEXT, format!("{}\n", text.trim_end()).into_bytes())
+    content(status, "text/plain; charset=utf-8", format!("{}\n", text.trim_end()).into())
 }
 
-fn content(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn content(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
 }
 

@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::report::fixture;
 
-const PATIENT: Limits = Limits { connections: 8, ..LIMITS };
 /// Long enough for a loaded machine, and far below the limits that are not under test.
 const SOON: Duration = Duration::from_secs(3);
 const HASTE: Duration = Duration::from_millis(200);
+const HASTY: Timeouts = Timeouts { headers: HASTE, connection: HASTE, ..Timeouts::DEFAULT };
 
 struct Server {
     address: SocketAddr,
@@ -19,30 +19,31 @@ struct Server {
     task: JoinHandle<()>,
 }
 
-async fn started(limits: Limits, bend: impl FnOnce(&mut AppState)) -> Server {
+async fn started(timeouts: Timeouts, change: impl FnOnce(&mut AppState)) -> Server {
     let (_, report) = watch::channel(Arc::new(fixture::named("leak")));
     let (_, ready) = watch::channel(true);
-    let metrics = |report: &Report, accept: &str| Page {
-        content_type: "text/plain; version=0.0.4; charset=utf-8",
-        body: format!("checks {}\n# {accept}\n", report.checks.len()),
-    };
-    let now = || fixture::at(4);
+    let metrics =
+        |report: &Report, content_type: &str| format!("checks {}\n# {content_type}\n", report.checks.len());
     let mut state = AppState {
         access: Arc::new(Access::open(None, false).unwrap()),
         report,
-        now,
+        now: || fixture::at(4),
+        metrics_type: |accept| {
+            if accept == "a,b" { "text/plain; both" } else { "text/plain; version=0.0.4; charset=utf-8" }
+        },
         metrics: Box::new(metrics),
         healthy: Box::new(|| Ok(())),
         ready,
         reload: None,
+        host_name: "web-1.corp.example".to_owned(),
     };
-    bend(&mut state);
+    change(&mut state);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let shutdown = async { drop(stopped.await) };
-        serve_within(&limits, vec![listener], Arc::new(state), shutdown).await;
+        serve_within(Shared::new(state, LIMITS, timeouts), vec![listener], shutdown).await;
     });
     Server { address, stop, task }
 }
@@ -71,7 +72,7 @@ fn split(text: &str) -> (u16, String, String) {
 
 #[tokio::test]
 async fn every_address_answers_as_documented() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     for (method, path, status, body) in [
         ("GET", "/", 200, "<strong>FAIL</strong> 1 of 7 checks failed: egress/ipv4"),
         ("GET", "/?x=1", 200, "<strong>FAIL</strong> 1 of 7"),
@@ -79,12 +80,12 @@ async fn every_address_answers_as_documented() {
         ("GET", "/metrics", 200, "checks 7\n"),
         ("GET", "/-/healthy", 200, "healthy\n"),
         ("GET", "/-/ready", 200, "ready\n"),
-        ("GET", "/nothing", 404, "there is nothing here"),
-        ("GET", "/metrics/", 404, "there is nothing here"),
-        ("POST", "/metrics", 405, "does not take that method"),
-        ("DELETE", "/", 405, "does not take that method"),
-        ("GET", "/-/reload", 405, "does not take that method"),
-        ("POST", "/-/reload", 403, "reloading over HTTP is turned off"),
+        ("GET", "/nothing", 404, "not found; see /"),
+        ("GET", "/metrics/", 404, "not found; see /"),
+        ("POST", "/metrics", 405, "method not allowed here"),
+        ("DELETE", "/", 405, "method not allowed here"),
+        ("GET", "/-/reload", 405, "method not allowed here"),
+        ("POST", "/-/reload", 403, "reloading over HTTP is off"),
     ] {
         let (evidence, _, text) = server.ask(method, path).await;
         assert_eq!(evidence, status, "{method} {path}");
@@ -94,7 +95,7 @@ async fn every_address_answers_as_documented() {
 
 #[tokio::test]
 async fn headers_keep_browsers_and_scrapers_safe() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     let (_, page, _) = server.ask("GET", "/").await;
     for header in [
         "content-type: text/html; charset=utf-8",
@@ -116,7 +117,7 @@ async fn headers_keep_browsers_and_scrapers_safe() {
 
 #[tokio::test]
 async fn head_is_get_without_the_body() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     for path in ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"] {
         let (status, head, body) = server.ask("HEAD", path).await;
         let (same, _, full) = server.ask("GET", path).await;
@@ -127,7 +128,7 @@ async fn head_is_get_without_the_body() {
 
 #[tokio::test]
 async fn metrics_hear_what_the_scraper_accepts_and_come_compressed() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     let bytes = server
         .raw("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: a\r\nAccept: b\r\nAccept-Encoding: gzip\r\n\r\n")
         .await;
@@ -135,12 +136,12 @@ async fn metrics_hear_what_the_scraper_accepts_and_come_compressed() {
     assert!(String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase().contains("content-encoding: gzip"));
     let mut text = String::new();
     GzDecoder::new(&bytes[end..]).read_to_string(&mut text).unwrap();
-    assert_eq!(text, "checks 7\n# a,b\n");
+    assert_eq!(text, "checks 7\n# text/plain; both\n");
 }
 
 #[tokio::test]
 async fn a_stuck_engine_is_not_healthy_and_an_unscheduled_one_not_ready() {
-    let server = started(PATIENT, |state| {
+    let server = started(Timeouts::DEFAULT, |state| {
         state.healthy = Box::new(|| Err("no heartbeat of the engine for 40 s".into()));
         state.ready = watch::channel(false).1;
     })
@@ -151,12 +152,11 @@ async fn a_stuck_engine_is_not_healthy_and_an_unscheduled_one_not_ready() {
 }
 
 #[tokio::test]
-async fn a_reload_tells_how_it_went() {
+async fn a_reload_reports_its_outcome_and_no_configuration() {
     let (requests, mut inbox) = mpsc::channel::<Reload>(1);
-    let server = started(PATIENT, |state| state.reload = Some(requests)).await;
+    let server = started(Timeouts::DEFAULT, |state| state.reload = Some(requests)).await;
     let app = tokio::spawn(async move {
-        let outcomes = [Ok(()), Err("linkproof.toml:4:1: unknown field\n".to_owned())];
-        for outcome in outcomes {
+        for outcome in [Ok(()), Err(ReloadFailed)] {
             inbox.recv().await.unwrap().send(outcome).unwrap();
         }
         drop(inbox.recv().await);
@@ -169,54 +169,98 @@ async fn a_reload_tells_how_it_went() {
         answers.push((status, body));
     }
     assert_eq!(answers[0], (200, "reloaded\n".into()));
-    assert_eq!(answers[1], (500, "linkproof.toml:4:1: unknown field\n".into()));
+    assert!(answers[1].0 == 500 && answers[1].1.contains("see the log"), "{answers:?}");
     assert_eq!(answers[2].0, 503);
     app.await.unwrap();
     assert_eq!(server.ask("POST", "/-/reload").await.0, 503);
+    for _ in 4..RELOADS {
+        assert_eq!(server.ask("POST", "/-/reload").await.0, 503);
+    }
+    assert_eq!(server.ask("POST", "/-/reload").await.0, 429, "each costs a line in the journal");
+}
+
+/// As in the limit that is under test.
+const RELOADS: usize = 10;
+
+#[tokio::test]
+async fn pages_of_other_sites_change_and_read_nothing() {
+    let (requests, mut inbox) = mpsc::channel::<Reload>(1);
+    let server = started(Timeouts::DEFAULT, |state| state.reload = Some(requests)).await;
+    for (request, status) in [
+        ("POST /-/reload HTTP/1.1\r\nHost: 10.0.1.23:10042\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403),
+        ("POST /-/reload HTTP/1.1\r\nHost: 10.0.1.23:10042\r\nOrigin: https://evil.example\r\n\r\n", 403),
+        ("POST /-/reload HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\n\r\n", 421),
+        ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\nAccept-Language: en\r\n\r\n", 421),
+        ("GET /metrics HTTP/1.1\r\nHost: WEB-1.corp.example:10042\r\nAccept-Language: en\r\n\r\n", 200),
+        ("GET /metrics HTTP/1.1\r\nHost: any.name.example\r\n\r\n", 200),
+    ] {
+        let answer = String::from_utf8(server.raw(request).await).unwrap();
+        assert_eq!(split(&answer).0, status, "{request}");
+    }
+    assert!(inbox.try_recv().is_err(), "nothing was reloaded");
+}
+
+/// Where the answer takes a moment, as a password check does, the end of the client's side came
+/// first, and was taken for the end of the connection.
+#[tokio::test]
+async fn a_client_that_closes_its_side_gets_its_answer() {
+    let (requests, mut inbox) = mpsc::channel::<Reload>(1);
+    let server = started(Timeouts::DEFAULT, |state| state.reload = Some(requests)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"POST /-/reload HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let reply = inbox.recv().await.unwrap();
+    time::sleep(HASTE).await;
+    let _ = reply.send(Ok(()));
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("reloaded\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn idle_clients_do_not_delay_the_next() {
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
+    let mut idle = Vec::new();
+    for _ in 0..1000 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+        if idle.len() % 100 == 0 {
+            // Half of the time that an idle client may keep its place.
+            let healthy = time::timeout(Duration::from_millis(2500), server.ask("GET", "/-/healthy")).await;
+            assert_eq!(healthy.unwrap().0, 200, "beside {} idle clients", idle.len());
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_body_is_not_waited_for() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     let request = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n";
     assert_eq!(split(&String::from_utf8(server.raw(request).await).unwrap()).0, 403);
 }
 
 #[tokio::test]
 async fn a_header_without_end_is_refused() {
-    let server = started(PATIENT, |_| {}).await;
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
     let request = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     let answer = String::from_utf8(server.raw(&request).await).unwrap();
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_that_sends_no_head_loses_its_place_to_the_next() {
-    yields_its_place(Limits { connections: 1, headers: HASTE, ..LIMITS }, b"GET / HT").await;
+async fn a_client_that_says_too_little_is_cut_off() {
+    let server = started(HASTY, |_| {}).await;
+    for said in [&b"GET / HT"[..], b""] {
+        let mut slow = TcpStream::connect(server.address).await.unwrap();
+        slow.write_all(said).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = time::timeout(SOON, slow.read_to_end(&mut rest)).await.unwrap();
+        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
+    }
 }
 
 #[tokio::test]
-async fn a_client_that_takes_too_long_loses_its_place_to_the_next() {
-    yields_its_place(Limits { connections: 1, connection: HASTE, ..LIMITS }, b"").await;
-}
-
-async fn yields_its_place(limits: Limits, said: &[u8]) {
-    let server = started(limits, |_| {}).await;
-    let start = time::Instant::now();
-    let mut slow = TcpStream::connect(server.address).await.unwrap();
-    slow.write_all(said).await.unwrap();
-    let next = time::timeout(SOON, server.ask("GET", "/-/healthy")).await.unwrap();
-    assert_eq!(next.0, 200);
-    // Not beside the slow one, but after it.
-    assert!(start.elapsed() >= HASTE);
-    let mut rest = Vec::new();
-    let _ = slow.read_to_end(&mut rest).await;
-    assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
-}
-
-#[tokio::test]
-async fn it_stops_when_told_even_with_a_client_that_hangs() {
-    let server = started(Limits { grace: HASTE, ..PATIENT }, |_| {}).await;
+async fn it_stops_even_with_a_client_that_hangs() {
+    let server = started(Timeouts { grace: HASTE, ..Timeouts::DEFAULT }, |_| {}).await;
     let _silent = TcpStream::connect(server.address).await.unwrap();
     // Connections are accepted in turn: an answer here means that the silent one is held.
     assert_eq!(server.ask("GET", "/-/ready").await.0, 200);

@@ -2,7 +2,6 @@
 //! compiled in would be wrong behind every private CA.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +19,7 @@ use rustls::{
 use tokio::time::Instant;
 
 use super::certificate;
+use crate::file;
 use crate::observation::Certificate;
 
 /// The roots, parsed once and shared by every connection.
@@ -40,16 +40,23 @@ impl fmt::Display for TrustError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, error } => {
-                write!(f, "ca_file {}: cannot be read: {error}", path.display())
+                write!(f, "cannot read ca_file {}: {error}", path.display())
             }
             Self::NoCertificate { path } => {
-                write!(f, "ca_file {}: holds no certificate in PEM form", path.display())
+                write!(f, "ca_file {} contains no PEM certificate", path.display())
             }
         }
     }
 }
 
-impl std::error::Error for TrustError {}
+impl std::error::Error for TrustError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreadable { error, .. } => Some(error),
+            Self::NoCertificate { .. } => None,
+        }
+    }
+}
 
 impl Trust {
     pub fn load(ca_file: Option<&Path>) -> Result<Self, TrustError> {
@@ -58,7 +65,7 @@ impl Trust {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = ca_file {
             let pem =
-                fs::read(path).map_err(|error| TrustError::Unreadable { path: path.to_owned(), error })?;
+                file::read(path).map_err(|error| TrustError::Unreadable { path: path.to_owned(), error })?;
             let own: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
             if roots.add_parsable_certificates(own).0 == 0 {
                 return Err(TrustError::NoCertificate { path: path.to_owned() });

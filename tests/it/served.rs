@@ -20,6 +20,14 @@ impl<'a> Daemon<'a> {
     }
 
     pub fn start_with(lab: &'a Lab, config: &str, set: impl FnOnce(Run) -> Run) -> Self {
+        let daemon = Self::launch(lab, config, set);
+        daemon
+            .until("it is ready", |daemon| daemon.get("/-/ready").is_some_and(|answer| answer.status == 200));
+        daemon
+    }
+
+    /// Without waiting for it.
+    pub fn launch(lab: &'a Lab, config: &str, set: impl FnOnce(Run) -> Run) -> Self {
         let file = std::env::temp_dir().join(format!(
             "linkproof-{}-{:x}.toml",
             std::process::id(),
@@ -27,10 +35,7 @@ impl<'a> Daemon<'a> {
         ));
         std::fs::write(&file, config).unwrap();
         let run = set(Run::new(BINARY).arg("--config").arg(&file).arg("--web.enable-lifecycle"));
-        let daemon = Self { lab, child: lab.spawn(&run.timeout(Duration::from_secs(900))), config: file };
-        daemon
-            .until("it is ready", |daemon| daemon.get("/-/ready").is_some_and(|answer| answer.status == 200));
-        daemon
+        Self { lab, child: lab.spawn(&run.timeout(Duration::from_secs(900))), config: file }
     }
 
     pub fn rewrite(&self, config: &str) {

@@ -11,7 +11,14 @@ type Module = (&'static str, &'static [&'static str]);
 const LAYERS: &[(&str, &[Module])] = &[
     (
         "words",
-        &[("check", &[]), ("network", &[]), ("observation", &[]), ("suggestion", &[]), ("wording", &[])],
+        &[
+            ("check", &[]),
+            ("network", &[]),
+            ("observation", &[]),
+            ("suggestion", &[]),
+            ("file", &[]),
+            ("wording", &[]),
+        ],
     ),
     (
         "decisions",
@@ -94,7 +101,7 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("aws_config", &["probe/instance"]),
     ("aws_smithy_runtime_api", &["wire/connector", "probe/call"]),
     ("x509_cert", &["wire/certificate"]),
-    ("serde_saphyr", &["access/file"]),
+    ("serde_saphyr", &["access/web_file"]),
     ("bcrypt", &["access/users"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),

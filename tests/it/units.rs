@@ -21,6 +21,7 @@ const KNOWN: &[&str] = &[
     "ExecReload",
     "ExecStart",
     "KeyringMode",
+    "LimitCORE",
     "LockPersonality",
     "MemoryDenyWriteExecute",
     "MemoryMax",
@@ -127,7 +128,7 @@ fn the_oldest_systemd_to_serve_knows_every_key_but_those_that_are_told() {
 
 #[test]
 fn the_units_are_confined() {
-    for (name, raw_sockets, limit) in [("security", false, 1.3), ("security-raw", true, 1.5)] {
+    for (name, raw_sockets, limit) in [("security", false, 1.1), ("security-raw", true, 1.5)] {
         let folder = Folder::new(name, raw_sockets);
         for unit in UNITS {
             let exposure = folder.exposure(unit);
@@ -137,6 +138,13 @@ fn the_units_are_confined() {
     let closed = Folder::new("closed", false);
     let raw = Folder::new("raw", true);
     assert!(closed.exposure(UNITS[0]) < raw.exposure(UNITS[0]), "the drop-in is read");
+}
+
+#[test]
+fn neither_unit_leaves_a_core_dump() {
+    for unit in UNITS {
+        assert!(shipped(unit).lines().any(|line| line == "LimitCORE=0"), "{unit}");
+    }
 }
 
 #[test]

@@ -1,16 +1,16 @@
-//! The web configuration file, in the format of Prometheus's exporter-toolkit: what may stand in
-//! it, and what cannot be meant.
+//! The web configuration file as written, in the format of Prometheus's exporter-toolkit.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use serde_saphyr::{MessageFormatter, UserMessageFormatter, options};
 
-use super::WebError;
+use zeroize::Zeroize;
+
+use super::error::WebProblem;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,7 +68,7 @@ pub enum TlsVersion {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct HttpTable {
-    /// Taken for compatibility: whoever offers HTTP/2 is answered in HTTP/1.1.
+    /// Accepted for compatibility: clients that offer HTTP/2 are answered in HTTP/1.1.
     #[serde(rename = "http2")]
     _http2: Option<bool>,
     headers: Option<BTreeMap<String, String>>,
@@ -83,10 +83,16 @@ pub struct RateTable {
     pub burst: u32,
 }
 
-/// A password's hash, or a key: never shown.
+/// A password's hash, or a key: never shown, and wiped when it is dropped.
 #[derive(Clone, Deserialize, PartialEq)]
 #[serde(transparent)]
 pub struct Secret(pub String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,12 +101,12 @@ impl fmt::Debug for Secret {
 }
 
 impl WebFile {
-    pub fn parse(text: &str, path: &Path) -> Result<Self, WebError> {
+    pub fn parse(text: &str) -> Result<Self, WebProblem> {
         // No snippet: the lines around a mistake may hold a key.
         serde_saphyr::from_str_with_options(text, options! { with_snippet: false }).map_err(|error| {
             let place = error.location().map(|place| (place.line(), place.column()));
             let message = UserMessageFormatter.format_message(&error).into_owned();
-            WebError { path: path.to_owned(), place, message }
+            WebProblem::Syntax { place, message }
         })
     }
 

@@ -1,0 +1,82 @@
+//! What was rendered a moment ago: however many clients ask, each page is rendered ten times a
+//! second at most.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use tokio::time::Instant;
+
+use crate::report::Report;
+
+const FRESH: Duration = Duration::from_millis(100);
+
+/// What is rendered of a report, and how. There are a handful.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Kind {
+    pub content_type: &'static str,
+    pub is_gzip: bool,
+    pub reloads: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Rendered(Mutex<HashMap<Kind, Page>>);
+
+#[derive(Debug)]
+struct Page {
+    report: Arc<Report>,
+    at: Instant,
+    body: Bytes,
+}
+
+impl Rendered {
+    pub fn get(&self, report: &Arc<Report>, kind: Kind, render: impl FnOnce() -> Vec<u8>) -> Bytes {
+        let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let fresh = pages
+            .get(&kind)
+            .filter(|page| Arc::ptr_eq(&page.report, report) && now.duration_since(page.at) < FRESH);
+        if let Some(page) = fresh {
+            return page.body.clone();
+        }
+        let body = Bytes::from(render());
+        pages.insert(kind, Page { report: Arc::clone(report), at: now, body: body.clone() });
+        body
+    }
+
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::report::fixture;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_rendered_once_while_it_is_fresh() {
+        let (rendered, count) = (Rendered::default(), Cell::new(0_u8));
+        let (report, newer) = (Arc::new(fixture::named("leak")), Arc::new(fixture::named("leak")));
+        let kind = Kind { content_type: "text/plain", is_gzip: false, reloads: false };
+        let get = |report: &Arc<Report>, kind| {
+            let render = || {
+                count.set(count.get() + 1);
+                vec![count.get()]
+            };
+            rendered.get(report, kind, render).to_vec()
+        };
+        assert_eq!((get(&report, kind), get(&report, kind)), (vec![1], vec![1]));
+        assert_eq!(get(&report, Kind { is_gzip: true, ..kind }), [2]);
+        assert_eq!(get(&newer, kind), [3], "another report");
+        advance(FRESH).await;
+        assert_eq!(get(&newer, kind), [4], "time has passed");
+        rendered.clear();
+        assert_eq!(get(&newer, kind), [5]);
+    }
+}
