@@ -276,7 +276,24 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             result: query_result(said),
         }
     }));
-    let files = &mut evidence.files;
+    host_files(&mut evidence.files, words);
+    let alias_last = words.text("alias_last").is_some();
+    evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
+    let files = &evidence.files;
+    if files.hosts_comes_first() {
+        let addresses = files.hosts.iter().map(|entry| entry.address).collect();
+        evidence.lookup.result = LookupResult::Addresses { addresses };
+    }
+    if let Some(result) = words.text("lookup") {
+        evidence.lookup.result = lookup_result(&result);
+    }
+    if let Some(millis) = words.number("lookup_ms") {
+        evidence.lookup.took = Duration::from_millis(millis);
+    }
+    evidence
+}
+
+fn host_files(files: &mut HostFiles, words: &Words) {
     files.hosts = words.all("hosts").map(|ip| HostsEntry { line: 3, address: ip.parse().unwrap() }).collect();
     if let Some(sources) = words.text("sources") {
         files.sources = sources.split(',').map(str::to_owned).collect();
@@ -298,17 +315,6 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         line,
         why: "it ends in CR LF, as on Windows",
     }));
-    if files.hosts_comes_first() {
-        let addresses = files.hosts.iter().map(|entry| entry.address).collect();
-        evidence.lookup.result = LookupResult::Addresses { addresses };
-    }
-    if let Some(result) = words.text("lookup") {
-        evidence.lookup.result = lookup_result(&result);
-    }
-    if let Some(millis) = words.number("lookup_ms") {
-        evidence.lookup.took = Duration::from_millis(millis);
-    }
-    evidence
 }
 
 fn lookup_result(said: &str) -> LookupResult {

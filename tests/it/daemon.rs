@@ -115,8 +115,7 @@ fn on_a_terminal_it_shows_what_it_waits_for_and_then_the_report_in_color() {
     assert!(report.contains("\u{1b}[") && report.contains("SERVFAIL"), "{report:?}");
 }
 
-/// A file of the system that nobody finishes reading holds the one thread that there is. Nothing in
-/// the process can tell then; systemd can, since nobody feeds the watchdog any more.
+/// Nothing in the process can tell that it is stuck; systemd can, since the watchdog is not fed.
 #[test]
 fn what_holds_the_engine_starves_the_watchdog() {
     let lab = own_lab();
@@ -138,22 +137,28 @@ fn what_holds_the_engine_starves_the_watchdog() {
     };
     assert!(fed(Duration::from_secs(5)));
 
-    let frozen = agent::frozen();
-    let replaced = frozen.clone();
-    lab.on(Host::Instance, move || {
-        let text = fs::read_to_string("/etc/resolv.conf").unwrap();
-        fs::write("/etc/resolv.conf.kept", text).unwrap();
-        fs::remove_file("/etc/resolv.conf").unwrap();
-        std::os::unix::fs::symlink(&replaced, "/etc/resolv.conf").unwrap();
-    });
+    daemon.child.signal(Signal::SIGSTOP);
     let begun = Instant::now();
     while fed(Duration::from_secs(5)) {
         assert!(begun.elapsed() < Duration::from_secs(20), "it is fed in spite of an engine that is stuck");
     }
-
-    lab.on(Host::Instance, || fs::rename("/etc/resolv.conf.kept", "/etc/resolv.conf").unwrap());
-    // The reader that waits finds an empty file.
-    fs::write(&frozen, "").unwrap();
+    daemon.child.signal(Signal::SIGCONT);
     assert!(fed(Duration::from_secs(10)));
+}
+
+/// As on a network file system whose server is gone.
+#[test]
+fn a_resolv_conf_that_never_ends_holds_nothing_but_lookups() {
+    let lab = own_lab();
+    let daemon = Daemon::start(&lab, FAST);
+    daemon.until("it works", |daemon| daemon.passes("monitoring/dns"));
+    let frozen = agent::frozen();
+    lab.on(Host::Instance, move || {
+        fs::rename("/etc/resolv.conf", "/etc/resolv.conf.kept").unwrap();
+        std::os::unix::fs::symlink(&frozen, "/etc/resolv.conf").unwrap();
+    });
+    daemon.until("the check feels it", |daemon| !daemon.passes("monitoring/dns"));
+    assert_eq!(daemon.get("/-/healthy").map(|answer| answer.status), Some(200));
+    lab.on(Host::Instance, || fs::rename("/etc/resolv.conf.kept", "/etc/resolv.conf").unwrap());
     daemon.until("it works again", |daemon| daemon.passes("monitoring/dns"));
 }

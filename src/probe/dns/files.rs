@@ -8,7 +8,7 @@ mod resolv_conf;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -80,7 +80,10 @@ pub fn servers() -> Vec<SocketAddr> {
 /// As long as the library may take by resolv.conf, within bounds.
 pub fn lookup_limit(files: &HostFiles) -> Duration {
     let servers = u32::try_from(files.servers.len()).unwrap_or(1).max(1);
-    let allowed = files.timeout.saturating_mul(files.attempts).saturating_mul(servers);
+    // It may go through them for the name, and for each that the search list makes.
+    let names = u32::try_from(files.search.len()).unwrap_or(0).saturating_add(1);
+    let tries = files.attempts.saturating_mul(servers).saturating_mul(names);
+    let allowed = files.timeout.saturating_mul(tries);
     (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
 }
 
@@ -93,8 +96,12 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
             Some(FileProblem::Unreadable { path, error: error.kind().to_string(), mode })
         }
     };
-    // A FIFO here would hold this thread for ever.
-    if !fs::metadata(path).map_err(kept)?.is_file() {
+    let file_type = fs::metadata(path).map_err(kept)?.file_type();
+    // Opening it could hold this thread for ever, as it does the library.
+    if file_type.is_fifo() {
+        return Err(Some(FileProblem::Unreadable { path, error: "it is a FIFO".to_owned(), mode: None }));
+    }
+    if !file_type.is_file() {
         return Ok(None);
     }
     let mut content = Vec::new();

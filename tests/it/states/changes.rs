@@ -34,7 +34,7 @@ states! {
     dns_lost: state([DnsLost])
         .slow(DNS, A, "query", 0.9)
         .slow(DNS, B, "query", 0.9)
-        .takes(1.2);
+        .warns("name_server_broken").takes(5.2);
     nat_opens_midway: state([NatOpensMidway])
         .unread()
         .fails(IPV4, "icmp_reply")

@@ -169,7 +169,7 @@ states! {
         .fails(DNS, "lookup_timeout")
         .waits(&[CONNECT])
         .because("nss_module_broken", &[DNS, CONNECT])
-        .takes(10.0);
+        .takes(15.0);
     nss_module_crashes: module("hosts: files labcrashes dns")
         .fails(DNS, "lookup_failed")
         .waits(&[CONNECT])

@@ -49,7 +49,7 @@ states! {
         .inconclusive(IPV4, "control_failed")
         .inconclusive(IPV6, "control_failed")
         .because("vpc_dns_support_off", &[DNS, CONNECT, CALL, IPV4, IPV6])
-        .takes(10.1);
+        .takes(15.0);
     dns_port_closed: unresolved(DnsPortClosed, "resolver_unreachable")
         .inconclusive(IPV4, "control_failed")
         .inconclusive(IPV6, "control_failed")
@@ -57,7 +57,7 @@ states! {
     dns_truncated: state([DnsTruncated])
         .address(CONNECT, "100.64.1.57", "pass")
         .address(CALL, "100.64.1.57", "pass");
-    dns_truncated_no_tcp: unresolved(DnsTruncatedNoTcp, "truncated").because("unexplained", ALL).takes(11.0);
+    dns_truncated_no_tcp: unresolved(DnsTruncatedNoTcp, "truncated").because("unexplained", ALL).takes(15.0);
     dns_mixed: state([DnsMixed])
         .fails(DNS, "mixed_addresses")
         .fails(CONNECT, "address_outside_vpc")

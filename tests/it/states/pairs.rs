@@ -122,7 +122,7 @@ states! {
         .waits(&[CALL])
         .because("vpc_dns_support_off", PATH)
         .takes(3.0);
-    all_slow: state([DnsSlow, EndpointSlow]).takes(2.9);
+    all_slow: state([DnsSlow, EndpointSlow]).warns("name_server_broken").takes(2.9);
     ipv6_lost_and_ipv6_names: state([InstanceIpv6Lost, DnsAaaa])
         .address(CONNECT, "2001:db8:1234:1::57", "skipped family_unavailable")
         .inconclusive(IPV6, "family_missing")
@@ -146,5 +146,5 @@ states! {
         .inconclusive(IPV6, "control_failed")
         .because("metadata_unavailable", &[INSTANCE, CREDENTIALS, CALL])
         .because("vpc_dns_support_off", &[DNS, CONNECT, CALL, IPV4, IPV6])
-        .takes(5.0);
+        .takes(17.0);
 }
