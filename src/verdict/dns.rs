@@ -177,8 +177,11 @@ fn of_rotation(
     }
     let of_server = |server| {
         let answers = answers_of(evidence, server);
-        let ips: Vec<IpAddr> = answers.iter().flat_map(|query| query.result.addresses()).copied().collect();
-        let negative = || answers.iter().find_map(|query| reason_of(&query.result));
+        // The library refuses an answer whose alias stands last.
+        let taken = answers.iter().filter(|query| !query.alias_last);
+        let ips: Vec<IpAddr> = taken.flat_map(|query| query.result.addresses()).copied().collect();
+        let refused = answers.iter().any(|query| query.alias_last).then_some(Reason::LookupFailed);
+        let negative = || refused.or_else(|| answers.iter().find_map(|query| reason_of(&query.result)));
         // Both questions answered, and no address: a lookup that starts here fails.
         let fails = || (answers.len() == 2).then(|| Outcome::Fail(negative().unwrap_or(Reason::NoAddress)));
         of_addresses(&judge(&ips)).or_else(fails)
@@ -188,7 +191,8 @@ fn of_rotation(
         of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
     let passes = outcomes.contains(&Outcome::Pass);
     let worst = Outcome::worst(outcomes)?;
-    let is_of_addresses = !matches!(worst.reason(), Some(Reason::NameNotFound | Reason::NoAddress));
+    let is_of_addresses =
+        !matches!(worst.reason(), Some(Reason::NameNotFound | Reason::NoAddress | Reason::LookupFailed));
     match worst {
         Outcome::Fail(_) if passes && is_of_addresses => Some(Outcome::Fail(Reason::MixedAddresses)),
         Outcome::Fail(_) if !passes => None,
@@ -446,6 +450,15 @@ mod tests {
         }
         let outcome = dns(&evidence(told(&["127.0.0.1"]), told(&[])), &[], &blind).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
+    }
+
+    #[test]
+    fn a_server_whose_answers_the_library_refuses_fails_under_rotate() {
+        let mut evidence = two_servers(told(INSIDE), told(&[]));
+        evidence.files.rotate = true;
+        assert_eq!(judged(&evidence), Outcome::Pass);
+        evidence.queries[2].alias_last = true;
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::LookupFailed));
     }
 
     #[test]

@@ -92,13 +92,14 @@ fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Optio
     }
     let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
     let leads_inside = |query: &Query| query.result.addresses().iter().any(|ip| is_inside(*ip));
-    let right = listed().find(|query| leads_inside(query))?.server;
+    let right = listed().find(|query| leads_inside(query) && !query.alias_last)?.server;
     let is_wrong = |query: &&Query| {
         let ips = query.result.addresses();
-        query.result == QueryResult::Nxdomain || ips.iter().any(|ip| !is_inside(*ip))
+        query.alias_last || query.result == QueryResult::Nxdomain || ips.iter().any(|ip| !is_inside(*ip))
     };
     let wrong = listed().filter(|query| query.server != right).find(is_wrong)?;
     let said = match wrong.result.addresses() {
+        _ if wrong.alias_last => "an alias behind its address, which the C library refuses".to_owned(),
         [] => "no such name (NXDOMAIN)".to_owned(),
         ips => wording::names(ips),
     };

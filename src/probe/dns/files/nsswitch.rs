@@ -5,8 +5,10 @@ const MOST_SOURCES: usize = 16;
 
 /// The services of the `hosts` line in order, without what is done by their status (`[..]`); and
 /// whether success of one may be followed by another.
-pub fn hosts_sources(content: &[u8]) -> (Vec<String>, bool) {
-    let line = super::lines(content).find_map(|(_, line)| line.trim_ascii_start().strip_prefix(b"hosts:"));
+pub fn hosts_sources<'a>(content: &'a [u8]) -> (Vec<String>, bool) {
+    // The last of several counts.
+    let of_hosts = |(_, line): (usize, &'a [u8])| line.trim_ascii_start().strip_prefix(b"hosts:");
+    let line = super::lines(content).filter_map(of_hosts).last();
     let mut inside_action = false;
     let mut merges = false;
     let mut sources = Vec::new();
@@ -42,6 +44,7 @@ mod tests {
             (b"hosts: files [Success=merge] dns", "files dns", true),
             (b"hosts: files [ success = continue ] dns", "files dns", true),
             (b"#hosts: dns\n", "", false),
+            (b"hosts: files\nhosts: dns\n", "dns", false),
         ] {
             assert_eq!(sources(content), (expected.to_owned(), merges));
         }
