@@ -80,9 +80,16 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[C::ResolverBypassesVpc, C::VpcDnsSupportOff, C::SearchListAnswers],
         ),
         (&[R::PublicAddress, R::MixedAddresses, R::OutsideVpc, R::SpecialAddress], &[C::HostsFileEntry]),
+        (&[R::OutsideVpc], &[C::ResolverBypassesVpc]),
         (
             &[R::LookupFailed, R::LookupTimeout],
-            &[C::StaleHostCache, C::NsswitchWithoutDns, C::ResolvConfInvalid, C::NameFilesUnreadable],
+            &[
+                C::StaleHostCache,
+                C::NsswitchWithoutDns,
+                C::ResolvConfInvalid,
+                C::NameFilesUnreadable,
+                C::NameServerBroken,
+            ],
         ),
         (
             &[R::ConnectTimeout],
