@@ -31,6 +31,7 @@ use crate::config::{Config, ConfigError, WebConfig};
 use crate::estate::ImportError;
 use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
+use crate::observation::Environment;
 use crate::once::{Finished, Run};
 use crate::probe::lookup;
 use crate::report::{self, Report, text};
@@ -149,7 +150,7 @@ fn access(web: &WebConfig) -> Result<Access, StartError> {
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink));
-    let run = Run { config, runner, observations, proxy_variables: proxy_variables() };
+    let run = Run { config, runner, observations, environment: environment() };
     let Finished { report, region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
     if io::stderr().is_terminal() {
@@ -196,12 +197,27 @@ fn color() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn proxy_variables() -> Vec<String> {
-    PROXY_VARIABLES
-        .into_iter()
-        .filter(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
-        .map(str::to_owned)
-        .collect()
+fn environment() -> Environment {
+    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let proxy_variables = PROXY_VARIABLES.into_iter().filter(is_set).map(str::to_owned).collect();
+    Environment { proxy_variables, endpoint_variables: endpoint_variables() }
+}
+
+/// "Service-specific endpoints", "Dual-stack and FIPS endpoints" in the AWS SDKs reference guide.
+fn endpoint_variables() -> Vec<String> {
+    const MOST: usize = 16;
+    let is_true = |name: &str| env::var_os(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let leads_elsewhere = |name: &str| {
+        let url = name == "AWS_ENDPOINT_URL" || name.starts_with("AWS_ENDPOINT_URL_");
+        let switch = ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"].contains(&name) && is_true(name);
+        switch || (url && !is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
+    };
+    let set = env::vars_os().filter(|(_, value)| !value.is_empty());
+    let mut names: Vec<String> =
+        set.filter_map(|(name, _)| name.into_string().ok()).filter(|name| leads_elsewhere(name)).collect();
+    names.sort_unstable();
+    names.truncate(MOST);
+    names
 }
 
 fn print_error(error: &StartError) {
@@ -234,15 +250,13 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
             Self::UnknownWord(_) => cli::USAGE,
+            // 1 says that a check failed. Without a report nothing is known.
+            Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Ended(_) | Self::Slow(_) => {
+                report::UNKNOWN
+            }
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
-            Self::Listen { .. }
-            | Self::Thread(_)
-            | Self::Runtime(_)
-            | Self::Json(_)
-            | Self::Ended(_)
-            | Self::Slow(_) => 1,
-            Self::Output(_) => cli::IO_ERROR,
+            Self::Output(_) | Self::Json(_) => cli::IO_ERROR,
             Self::Input(_) => cli::NO_INPUT,
             Self::Import(error) => {
                 if error.is_usage() {
@@ -294,6 +308,8 @@ mod tests {
     #[test]
     fn what_ended_without_a_report_has_no_code_of_a_pass() {
         assert_eq!(StartError::NoRegion.exit_code(), 78);
-        assert_eq!(StartError::Ended("a task").exit_code(), 1);
+        assert_eq!(StartError::Ended("a task").exit_code(), 2);
+        assert_eq!(StartError::Thread(io::Error::other("EAGAIN")).exit_code(), 2);
+        assert_eq!(StartError::Runtime(io::Error::other("EMFILE")).exit_code(), 2);
     }
 }

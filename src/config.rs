@@ -24,7 +24,7 @@ use crate::observation::{EgressSettings, Proof};
 pub use name::host_name;
 use problem::Problems;
 pub use problem::{ConfigError, Mistake};
-pub use value::{is_label, is_region, is_service};
+pub use value::{is_label, is_service};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {

@@ -24,7 +24,7 @@ pub use cause::Cause;
 pub use presumption::{advice, causes, is_consequence};
 
 use crate::check::{CheckId, Family, Kind, Step};
-use crate::observation::{Instance, Observation, Reason};
+use crate::observation::{Environment, Instance, Observation, Reason};
 use crate::wording;
 use context::{Context, Failure, broken};
 use finding::Finding;
@@ -44,7 +44,7 @@ pub struct Diagnosis {
 pub fn diagnose(
     observations: &[&Observation],
     instance: Option<&Instance>,
-    proxy_variables: &[String],
+    environment: &Environment,
 ) -> Vec<Diagnosis> {
     let context = Context::new(observations, instance);
     let mut findings = by_rules(&context);
@@ -52,7 +52,7 @@ pub fn diagnose(
     propagate(&context, &mut findings);
     add_unexplained(&context, &mut findings, |_| true);
     propagate(&context, &mut findings);
-    add_warnings(&context, proxy_variables, &mut findings);
+    add_warnings(&context, environment, &mut findings);
     finding::merge(findings, instance)
 }
 
@@ -170,16 +170,20 @@ fn prerequisites(context: &Context<'_>, id: &CheckId) -> Vec<Vec<CheckId>> {
 }
 
 /// What breaks nothing yet and is worth knowing.
-fn add_warnings(context: &Context<'_>, proxy_variables: &[String], findings: &mut Vec<Finding>) {
+fn add_warnings(context: &Context<'_>, environment: &Environment, findings: &mut Vec<Finding>) {
     findings.extend(names::warnings(context));
     findings.extend(certificate::warnings(context));
     if !findings.iter().any(|finding| finding.cause == Cause::ClockWrong) {
         findings.extend(call::skew_warning(context));
     }
-    if !proxy_variables.is_empty() {
-        let set = wording::names(proxy_variables.iter().map(|name| wording::clip(name, 40)));
-        findings.push(Finding::new(Cause::ProxyConfigured, format!("the environment sets {set}")));
-    }
+    findings.extend(variables(Cause::ProxyConfigured, &environment.proxy_variables));
+    findings.extend(variables(Cause::EndpointConfigured, &environment.endpoint_variables));
+    findings.extend(instance::warnings(context));
+}
+
+fn variables(cause: Cause, names: &[String]) -> Option<Finding> {
+    let set = wording::names(names.iter().map(|name| wording::clip(name, 40)));
+    (!names.is_empty()).then(|| Finding::new(cause, format!("the environment sets {set}")))
 }
 
 #[cfg(test)]

@@ -28,6 +28,24 @@ impl Cidr {
     pub fn is_ipv4(self) -> bool {
         self.0.network().is_ipv4()
     }
+
+    /// Whether a VPC can have it ("VPC CIDR blocks" in the VPC user guide). Metadata that lists
+    /// 0.0.0.0/0 would make every public address private.
+    pub fn is_of_a_vpc(self) -> bool {
+        let sizes = if self.is_ipv4() { 16..=28 } else { 44..=64 };
+        sizes.contains(&self.0.prefix_len())
+    }
+}
+
+/// `us-east-1`, `us-gov-west-1`: lower-case words, then a digit.
+pub fn is_region(text: &str) -> bool {
+    const LONGEST: usize = 32;
+    let mut parts = text.split('-');
+    let is_word = |part: &str, least| part.len() >= least && part.bytes().all(|b| b.is_ascii_lowercase());
+    let first = parts.next().is_some_and(|part| is_word(part, 2));
+    let last = parts.next_back().is_some_and(|part| matches!(part.as_bytes(), [b'1'..=b'9']));
+    let words: Vec<&str> = parts.collect();
+    text.len() <= LONGEST && first && last && !words.is_empty() && words.iter().all(|part| is_word(part, 1))
 }
 
 /// Why a text is not an address range.
@@ -137,6 +155,13 @@ impl Network {
 
     pub fn is_known(&self) -> bool {
         !self.vpc.is_empty() || (self.metadata_off && !self.expected.is_empty())
+    }
+
+    /// The same for the family of one address: metadata may list the ranges of the other alone.
+    pub fn knows(&self, ip: IpAddr) -> bool {
+        let of_family =
+            |cidrs: &[Cidr]| cidrs.iter().any(|cidr| cidr.is_ipv4() == embedded_ipv4(ip).is_ipv4());
+        of_family(&self.vpc) || (self.metadata_off && of_family(&self.expected))
     }
 
     pub fn scope(&self, ip: IpAddr) -> Scope {
@@ -329,6 +354,46 @@ mod tests {
         assert!(Network { vpc: vec![], metadata_off: true, ..network() }.is_known());
         assert!(!Network { metadata_off: true, ..Network::default() }.is_known());
         assert!(Network { expected: vec![], ..network() }.is_known());
+    }
+
+    #[test]
+    fn each_family_is_known_by_its_own_ranges() {
+        let [v4, v6]: [IpAddr; 2] = ["10.9.9.9", "2001:db8:ffff::1"].map(|ip| ip.parse().unwrap());
+        let only = |cidr: &str| Network { vpc: vec![cidr.parse().unwrap()], ..Network::default() };
+        assert_eq!([v4, v6].map(|ip| only("10.0.0.0/16").knows(ip)), [true, false]);
+        assert_eq!([v4, v6].map(|ip| only("2001:db8::/56").knows(ip)), [false, true]);
+        let expected = Network { vpc: vec![], expected: only("10.0.0.0/16").vpc, metadata_off: false };
+        assert!(!expected.knows(v4));
+        assert!(Network { metadata_off: true, ..expected }.knows(v4));
+    }
+
+    #[test]
+    fn ranges_wider_than_a_vpc_are_told() {
+        for (cidr, expected) in [
+            ("10.0.0.0/16", true),
+            ("10.0.0.0/28", true),
+            ("2001:db8::/56", true),
+            ("0.0.0.0/0", false),
+            ("0.0.0.0/1", false),
+            ("10.0.0.0/8", false),
+            ("::/0", false),
+            ("2000::/3", false),
+        ] {
+            assert_eq!(cidr.parse::<Cidr>().unwrap().is_of_a_vpc(), expected, "{cidr}");
+        }
+    }
+
+    #[test]
+    fn regions_of_every_partition_are_regions() {
+        for region in ["us-east-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1", "us-isob-east-1"] {
+            assert!(is_region(region), "{region}");
+        }
+        for other in
+            ["", "us", "us-1", "us-east", "us-east-1a", "US-EAST-1", "us--1", "us-east-0", "u-east-1"]
+        {
+            assert!(!is_region(other), "{other}");
+        }
+        assert!(!is_region(&format!("us-{}-1", "a".repeat(70_000))));
     }
 
     #[test]

@@ -5,17 +5,21 @@
 mod evidence;
 mod host_files;
 mod lookup;
+mod plain;
+mod provider;
 mod reason;
 mod request;
 
 pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
     EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
-    NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof, ProofEvidence, Protocol, Query, QueryResult,
-    QueryType, Resolver, SendError, SourceJudgment, Transport,
+    MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof, ProofEvidence, Protocol,
+    Query, QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
 };
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
+pub use plain::{cut, printable, visible};
+pub use provider::Provider;
 pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
 
@@ -142,6 +146,16 @@ pub struct Lateness {
     pub late: Duration,
     /// Rounds in a row that lateness spoiled, this one included.
     pub spoiled_rounds: u32,
+}
+
+/// Variables of the environment by which applications go elsewhere than was looked at. Nothing
+/// here obeys them; only their names are kept.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Environment {
+    /// By which programs are sent through a proxy.
+    pub proxy_variables: Vec<String>,
+    /// By which AWS clients ask other names, or go to other addresses.
+    pub endpoint_variables: Vec<String>,
 }
 
 /// One attempt of one check.

@@ -1,5 +1,6 @@
 //! `--once`: one round of everything, or with `--wait` rounds until one passes as a whole.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::attempt::{Probes, Runner, now};
 use crate::check::CheckId;
 use crate::config::Config;
 use crate::engine::Store;
-use crate::observation::{Instance, Observation, Status};
+use crate::observation::{Environment, Instance, Observation, Status};
 use crate::plan::{Item, Plan};
 use crate::report::Report;
 
@@ -25,33 +26,49 @@ pub struct Run<'a, P> {
     pub config: &'a Config,
     pub runner: Arc<Runner<P>>,
     pub observations: mpsc::Receiver<Observation>,
-    pub proxy_variables: Vec<String>,
+    pub environment: Environment,
 }
 
 impl<P: Probes> Run<'_, P> {
     /// Until one complete round passes together, or `wait` is over. An open way out is final:
     /// a lossy one would look closed sooner or later. `progress` hears of each round.
+    ///
+    /// A round that has begun may take one step longer than `wait`, and is cut off then: what it
+    /// did not get to has not been looked at.
     pub async fn rounds(mut self, wait: Duration, progress: impl Fn(&Report, Instant)) -> Finished {
         let deadline = Instant::now() + wait;
+        let cut = (!wait.is_zero()).then(|| deadline + self.longest_step());
         let mut pause = FIRST_PAUSE;
+        let mut last: Option<Finished> = None;
         loop {
-            let finished = self.round().await;
+            let finished = match (self.round(cut).await, last.take()) {
+                // The round before was looked at as a whole.
+                (Round::Cut(_), Some(whole)) => return whole,
+                (Round::Cut(part), None) => return part,
+                (Round::Whole(finished), _) => finished,
+            };
             let over = finished.report.state() == Status::Pass || leaks(&finished.report);
             let next = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
             if over || next >= deadline {
                 return finished;
             }
             progress(&finished.report, deadline);
+            last = Some(finished);
             sleep_until(next).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
-    async fn round(&mut self) -> Finished {
+    fn longest_step(&self) -> Duration {
+        let items = Plan::new(self.config, None).items;
+        items.iter().map(Item::timeout).max().unwrap_or_default()
+    }
+
+    async fn round(&mut self, cut: Option<Instant>) -> Round {
         let started_at = now();
         let (facts, instance) = self.instance().await;
         let plan = Plan::new(self.config, instance.as_ref());
-        let mut state = Store::new(&plan, started_at, self.proxy_variables.clone());
+        let mut state = Store::new(&plan, started_at, self.environment.clone());
         for observation in facts {
             state.fold(observation, Instant::now(), |_| ());
         }
@@ -60,16 +77,26 @@ impl<P: Probes> Run<'_, P> {
             let (runner, item, region) = (Arc::clone(&self.runner), item.clone(), plan.region.clone());
             running.spawn(async move { runner.run(&item, region.as_deref(), true).await });
         }
-        loop {
+        let cut = async {
+            match cut {
+                Some(cut) => sleep_until(cut).await,
+                None => pending().await,
+            }
+        };
+        tokio::pin!(cut);
+        let whole = loop {
             tokio::select! {
                 Some(observation) = self.observations.recv() => { state.fold(observation, Instant::now(), |_| ()); }
-                ended = running.join_next() => if ended.is_none() { break },
+                ended = running.join_next() => if ended.is_none() { break true },
+                () = &mut cut => break false,
             }
-        }
+        };
+        running.shutdown().await;
         while let Ok(observation) = self.observations.try_recv() {
             state.fold(observation, Instant::now(), |_| ());
         }
-        Finished { report: state.report(now()), region_missing: needs_region(&plan) }
+        let finished = Finished { report: state.report(now()), region_missing: needs_region(&plan) };
+        if whole { Round::Whole(finished) } else { Round::Cut(finished) }
     }
 
     /// First and alone, since the rest of the plan is made of it; it is bounded by its timeout.
@@ -79,7 +106,7 @@ impl<P: Probes> Run<'_, P> {
             return (Vec::new(), None);
         };
         self.runner.run(item, None, false).await;
-        let mut state = Store::new(&plan, now(), Vec::new());
+        let mut state = Store::new(&plan, now(), Environment::default());
         let mut evidence = Vec::new();
         while let Ok(observation) = self.observations.try_recv() {
             state.fold(observation.clone(), Instant::now(), |_| ());
@@ -87,6 +114,12 @@ impl<P: Probes> Run<'_, P> {
         }
         (evidence, state.instance)
     }
+}
+
+enum Round {
+    Whole(Finished),
+    /// The time was over before every check had its turn.
+    Cut(Finished),
 }
 
 /// The last round, and whether it lacked a region that an endpoint needs.
@@ -137,12 +170,16 @@ mod tests {
 
     /// How it ended, and when it told that a round had not been the last.
     async fn rounds(config: &str, probes: Scripted) -> (Finished, Vec<Duration>) {
+        rounds_within(WAIT, config, probes).await
+    }
+
+    async fn rounds_within(wait: Duration, config: &str, probes: Scripted) -> (Finished, Vec<Duration>) {
         let config = Config::parse(config, "test.toml").unwrap();
         let (sink, observations) = mpsc::channel(64);
         let runner = Arc::new(Runner::new(probes, sink));
-        let run = Run { config: &config, runner, observations, proxy_variables: vec![] };
+        let run = Run { config: &config, runner, observations, environment: Environment::default() };
         let (begun, told) = (Instant::now(), RefCell::new(vec![]));
-        let finished = run.rounds(WAIT, |_, _| told.borrow_mut().push(begun.elapsed())).await;
+        let finished = run.rounds(wait, |_, _| told.borrow_mut().push(begun.elapsed())).await;
         (finished, told.into_inner())
     }
 
@@ -164,6 +201,21 @@ mod tests {
         }
         let last = *told.last().unwrap();
         assert!(last < WAIT && last + LONGEST_PAUSE * 3 > WAIT, "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_ends_within_its_time_and_one_step() {
+        // Each round takes two steps of 2.9 s each, and does not pass.
+        let slow = || Scripted { takes: Duration::from_millis(2_900), ..resolving_to("203.0.113.20") };
+        let step = Duration::from_secs(3);
+        for (wait, whole) in [(Duration::from_secs(1), false), (Duration::from_secs(8), true)] {
+            let begun = Instant::now();
+            let (finished, _) = rounds_within(wait, WITHOUT_METADATA, slow()).await;
+            assert!(begun.elapsed() <= wait + step, "{wait:?}: {:?}", begun.elapsed());
+            let all_ran = finished.report.checks.iter().all(|check| check.last.is_some());
+            assert_eq!(all_ran, whole, "{wait:?}");
+            assert_ne!(exit_code(finished.report.state()), 0);
+        }
     }
 
     #[tokio::test(start_paused = true)]

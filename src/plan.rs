@@ -110,6 +110,15 @@ pub enum Item {
 }
 
 impl Item {
+    /// The longest that one of its steps takes.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Instance(timing) | Self::Credentials(timing) => timing.timeout,
+            Self::Endpoint(endpoint) => endpoint.timing.timeout,
+            Self::Egress(egress) => egress.settings.window,
+        }
+    }
+
     pub fn checks(&self) -> Vec<(CheckId, Duration)> {
         match self {
             Self::Instance(timing) => vec![(CheckId::Instance, timing.interval)],

@@ -29,6 +29,7 @@ pub struct Report {
     /// The proxy variables of the environment that are set. Nothing here obeys them, but
     /// applications may, and then they do not take the path that was looked at.
     pub proxy_variables: Vec<String>,
+    pub endpoint_variables: Vec<String>,
 }
 
 /// A row of attempts of one check that all ended in the same way, which was no pass.
@@ -209,11 +210,14 @@ pub fn run_outcome(states: impl IntoIterator<Item = Status>) -> Status {
 /// The exit code of a run in which a check failed.
 pub const FAILED: u8 = 1;
 
+/// The exit code where no check failed and not everything passed.
+pub const UNKNOWN: u8 = 2;
+
 pub fn exit_code(outcome: Status) -> u8 {
     match outcome {
         Status::Pass => 0,
         Status::Fail => FAILED,
-        Status::Inconclusive | Status::Skipped => 2,
+        Status::Inconclusive | Status::Skipped => UNKNOWN,
     }
 }
 

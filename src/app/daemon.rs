@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::live_probes::LiveProbes;
-use super::{OBSERVATIONS, StartError, access, load_config, proxy_variables, server, textfile};
+use super::{OBSERVATIONS, StartError, access, environment, load_config, server, textfile};
 use crate::access::{self, Access};
 use crate::attempt::{Runner, now};
 use crate::cli::Args;
@@ -52,7 +52,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
-    let state = Store::new(&plan.borrow(), now(), proxy_variables());
+    let state = Store::new(&plan.borrow(), now(), environment());
     let report = watch::Sender::new(Arc::new(state.report(now())));
     let instance = watch::Sender::new(None);
     let heartbeat = watch::Sender::new(Instant::now());
@@ -260,7 +260,7 @@ impl Daemon<'_> {
         let outcome = match loaded {
             Ok(Loaded { config, access, trust }) => {
                 self.access.adopt(access);
-                self.runner.probes.adopt(trust);
+                self.runner.probes.adopt(trust, config.ca_file.as_deref());
                 self.adopt(config);
                 Ok(())
             }

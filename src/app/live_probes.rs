@@ -1,6 +1,7 @@
 //! The probes, put together behind the seam.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::config::Credentials;
@@ -20,11 +21,11 @@ use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
 use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
-use crate::wire::trust::Trust;
+use crate::wire::trust::{Trust, TrustFollower};
 
 #[derive(Debug)]
 pub struct LiveProbes {
-    trust: watch::Sender<Trust>,
+    trust: TrustFollower,
     lookups: Lookups,
     pinger: Pinger,
     worker: CredentialsWorker,
@@ -43,9 +44,10 @@ enum CredentialState {
 
 impl LiveProbes {
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
+        let mut trust = TrustFollower::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
+        trust.start().map_err(StartError::Thread)?;
         Ok(Self {
-            trust: watch::Sender::new(trust),
+            trust,
             lookups: Lookups::new(),
             pinger: Pinger::start().map_err(StartError::Thread)?,
             worker: CredentialsWorker::start().map_err(StartError::Thread)?,
@@ -54,12 +56,12 @@ impl LiveProbes {
     }
 
     /// Connections from now on are verified with these roots.
-    pub fn adopt(&self, trust: Trust) {
-        self.trust.send_replace(trust);
+    pub fn adopt(&self, trust: Trust, ca_file: Option<&Path>) {
+        self.trust.adopt(trust, ca_file);
     }
 
     fn trust(&self) -> Trust {
-        self.trust.borrow().clone()
+        self.trust.trust()
     }
 }
 
@@ -69,14 +71,13 @@ impl Probes for LiveProbes {
     }
 
     async fn instance(&self, limit: Duration) -> InstanceEvidence {
-        instance::instance(&self.trust(), &interfaces::families(&interfaces::addresses()), limit).await
+        instance::instance(&self.trust(), limit).await
     }
 
     async fn credentials(&self, region: Option<&str>, limit: Duration) -> CredentialsEvidence {
         self.credentials.send_replace(CredentialState::Pending);
-        let families = interfaces::families(&interfaces::addresses());
         let region = region.map(str::to_owned);
-        let (evidence, found) = self.worker.credentials(&self.trust(), families, region, limit).await;
+        let (evidence, found) = self.worker.credentials(&self.trust(), region, limit).await;
         self.credentials.send_replace(found.map_or(CredentialState::Missing, CredentialState::Ready));
         evidence
     }

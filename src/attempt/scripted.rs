@@ -36,7 +36,7 @@ impl Probes for Scripted {
 
     async fn instance(&self, _: Duration) -> InstanceEvidence {
         sleep(self.takes).await;
-        InstanceEvidence { server: None, instance: self.instance.clone(), error: None }
+        InstanceEvidence { server: None, instance: self.instance.clone(), silence: None, error: None }
     }
 
     async fn credentials(&self, _: Option<&str>, _: Duration) -> CredentialsEvidence {
@@ -45,6 +45,9 @@ impl Probes for Scripted {
             source: None,
             access_key_id: Some("AKIA".into()),
             expires_at: None,
+            endpoint_settings: vec![],
+            unreached: None,
+            aws_error: None,
             error: None,
         }
     }
@@ -76,6 +79,7 @@ impl Probes for Scripted {
             certificate: None,
             http_status: Some(403),
             clock_skew: None,
+            trust_store: None,
             error: None,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::name::host_name;
 use super::problem::Problems;
 use super::table::Value;
-use crate::network::{Cidr, CidrError, special_purpose};
+use crate::network::{Cidr, CidrError, is_region, special_purpose};
 use crate::observation::Proof;
 
 /// Below a second a check would load the services it checks; above a day it would report the past.
@@ -63,16 +63,6 @@ pub fn region(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> 
     };
     problems.add(&value.span, message);
     None
-}
-
-/// `us-east-1`, `us-gov-west-1`: lower-case words, then a digit.
-pub fn is_region(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let is_word = |part: &str, least| part.len() >= least && part.bytes().all(|b| b.is_ascii_lowercase());
-    let first = parts.next().is_some_and(|part| is_word(part, 2));
-    let last = parts.next_back().is_some_and(|part| matches!(part.as_bytes(), [b'1'..=b'9']));
-    let words: Vec<&str> = parts.collect();
-    first && last && !words.is_empty() && words.iter().all(|part| is_word(part, 1))
 }
 
 const LONGEST_LABEL: usize = 128;
@@ -240,18 +230,6 @@ pub fn namespace(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn regions_of_every_partition_are_regions() {
-        for region in ["us-east-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1", "us-isob-east-1"] {
-            assert!(is_region(region), "{region}");
-        }
-        for other in
-            ["", "us", "us-1", "us-east", "us-east-1a", "US-EAST-1", "us--1", "us-east-0", "u-east-1"]
-        {
-            assert!(!is_region(other), "{other}");
-        }
-    }
 
     #[test]
     fn durations_are_written_as_they_are_read() {

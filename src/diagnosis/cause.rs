@@ -120,12 +120,39 @@ causes! {
     CertificateInvalid = "certificate_invalid",
         "The certificate is not valid for the endpoint",
         "Update the system's CA certificates (package ca-certificates), or set ca_file to the private CA. If the name does not match, set host to a name in the certificate.";
+    TrustStore = "trust_store",
+        "This host has no usable trust store",
+        "Install the package ca-certificates. Set SSL_CERT_FILE and SSL_CERT_DIR to files that exist, or unset them; check with systemctl show linkproof -p Environment. linkproof reads the store again when it changes.";
+    ClientCertificate = "client_certificate",
+        "The server requires a client certificate",
+        "The name, the path and the server's certificate are verified. The server accepts only clients with a certificate, and linkproof has none. To check only the path, set protocol = \"tls\" for the endpoint of {subjects}.";
     NotAws = "not_aws",
         "The response is not from AWS",
         "Look for a proxy, a captive portal or a redirect between {instance} and {subjects}, and for a wrong host or port in linkproof.toml.";
     NoInstanceRole = "no_instance_role",
         "No credentials to sign the call with",
         "Attach an instance profile whose role allows cloudwatch:ListMetrics: aws ec2 associate-iam-instance-profile --instance-id {instance_id} --iam-instance-profile Name=PROFILE.";
+    NoCredentials = "no_credentials",
+        "No credentials provider is configured",
+        "Unset AWS_EC2_METADATA_DISABLED, so that linkproof uses the role of {instance}. Or configure another provider (environment, profile, web identity, container) for the user that linkproof runs as.";
+    EnvironmentCredentials = "environment_credentials",
+        "The keys in the environment are incomplete or malformed",
+        "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys). Or unset all of them to use the next provider. Check with systemctl show linkproof -p Environment.";
+    ProfileCredentials = "profile_credentials",
+        "The AWS profile gives no credentials",
+        "Fix the profile (~/.aws/config, ~/.aws/credentials, AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) for the user that linkproof runs as. A profile with role_arn needs an sts endpoint in the subnet.";
+    CredentialProcess = "credential_process",
+        "credential_process gives no credentials",
+        "Run the command of credential_process by hand as the user that linkproof runs as. It must print its JSON within the timeout of [credentials]. The helper of IAM Roles Anywhere needs the rolesanywhere endpoint in the subnet.";
+    WebIdentity = "web_identity",
+        "STS gives no credentials for the web identity token",
+        "Check AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN of the process, the role's trust policy (its OIDC provider, sub and aud), and the subnet's sts endpoint.";
+    ContainerCredentials = "container_credentials",
+        "The container's credentials agent gives no credentials",
+        "Check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI in the environment, the task role in the task definition, and the ECS agent on {instance}. These credentials work only inside the container.";
+    PodIdentity = "pod_identity",
+        "EKS Pod Identity gives no credentials",
+        "Check that the service account has a pod identity association, that the add-on eks-pod-identity-agent runs on the node {instance}, that the role trusts pods.eks.amazonaws.com, and that the subnet has an eks-auth endpoint.";
     CredentialsInvalid = "credentials_invalid",
         "AWS rejects the credentials",
         "Remove stale keys (environment, ~/.aws, unit drop-ins) so that the role of {instance} is used. If that role was deleted and re-created, attach its instance profile again.";
@@ -177,6 +204,9 @@ causes! {
     ProxyConfigured = "proxy_configured",
         "The environment sets a proxy",
         "linkproof ignores the proxy. Applications with this environment may use it and then bypass the endpoint. Unset it, or add the service names to NO_PROXY.";
+    EndpointConfigured = "endpoint_configured",
+        "The environment sends AWS clients to other endpoints",
+        "linkproof ignores these settings. Applications with this environment use other names or addresses. Unset them, or check those names too: add an [[endpoint]] with that host.";
     Unexplained = "unexplained",
         "No known cause matches",
         "Read the evidence: linkproof --once --format json, and journalctl -u linkproof.";
@@ -198,8 +228,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 47);
-        assert_eq!(Cause::ALL.len(), 47);
+        assert_eq!(codes.len(), 57);
+        assert_eq!(Cause::ALL.len(), 57);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

@@ -23,6 +23,11 @@ pub fn shown(observation: &Observation, ips: &[IpAddr]) -> Option<Certificate> {
         .clone()
 }
 
+/// Why this host trusts less than it should, where a certificate failed of it.
+fn trust_store<'a>(observation: &'a Observation, ips: &[IpAddr]) -> Option<&'a str> {
+    connections(observation).iter().filter(|c| ips.contains(&c.ip)).find_map(|c| c.trust_store.as_deref())
+}
+
 /// A handshake that ended at the certificate.
 pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
     let name = context::host(observation);
@@ -32,6 +37,10 @@ pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
         return Finding::new(Cause::CertificateInvalid, fact).about(name);
     };
     let issuer = wording::clip(&certificate.issuer, 100);
+    if let Some(problem) = trust_store(observation, &failure.ips) {
+        let fact = format!("{name} at {at} shows a certificate by {issuer}: {}", wording::clip(problem, 180));
+        return Finding::new(Cause::TrustStore, fact).about(name);
+    }
     if is_foreign(name, &certificate) {
         let fact =
             format!("{name} at {at} shows a certificate issued by {issuer}: {}", failure.reason.words());

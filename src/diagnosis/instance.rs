@@ -5,16 +5,24 @@ use super::context::{Context, Failure, broken, detail};
 use super::finding::Finding;
 use super::presumption::default_cause;
 use crate::check::CheckId;
-use crate::observation::{Evidence, Observation, Reason};
+use crate::observation::{CredentialsEvidence, Evidence, MetadataSilence, Observation, Provider, Reason};
 use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Some(cause) = default_cause(failure.reason) else { return vec![] };
     if observation.check == CheckId::Credentials {
-        return vec![credentials(context, observation, failure.reason, cause)];
+        return vec![credentials(context, observation, failure)];
     }
     let finding = Finding::new(cause, metadata_fact(observation, failure.reason));
-    vec![finding.advising(metadata_advice(context, failure.reason))]
+    vec![finding.advising(metadata_advice(context, observation, failure.reason))]
+}
+
+/// Settings of the profile by which applications ask other names than this host was checked for.
+pub fn warnings(context: &Context<'_>) -> Option<Finding> {
+    let credentials = context.check(&CheckId::Credentials)?;
+    let Evidence::Credentials(evidence) = &credentials.evidence else { return None };
+    let set = wording::names(evidence.endpoint_settings.iter().map(|name| wording::clip(name, 60)));
+    (!set.is_empty()).then(|| Finding::new(Cause::EndpointConfigured, format!("the AWS profile sets {set}")))
 }
 
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
@@ -36,54 +44,111 @@ fn with_detail(fact: String, observation: &Observation) -> String {
     }
 }
 
-fn metadata_advice(context: &Context<'_>, reason: Reason) -> Option<String> {
+fn metadata_advice(context: &Context<'_>, observation: &Observation, reason: Reason) -> Option<String> {
     let instance =
         context.instance.and_then(|instance| instance.instance_id.as_deref()).unwrap_or("INSTANCE_ID");
     let modify = format!("aws ec2 modify-instance-metadata-options --instance-id {instance}");
     let through = "through the host's routes and firewall (ip route get 169.254.169.254)";
-    let advice = [
-        (Reason::MetadataDisabled, format!("Turn it on: {modify} --http-endpoint enabled.")),
-        (
-            Reason::MetadataTimeout,
-            format!("In a container: {modify} --http-put-response-hop-limit 2; else let it {through}."),
+    let silence =
+        if let Evidence::Instance(evidence) = &observation.evidence { evidence.silence } else { None };
+    match (reason, silence) {
+        (Reason::MetadataDisabled, _) => Some(format!("Turn it on: {modify} --http-endpoint enabled.")),
+        (Reason::MetadataTimeout, Some(MetadataSilence::TokenOnly)) => Some(format!(
+            "It answers GET but not PUT, as for a container beyond the hop limit: {modify} --http-put-response-hop-limit 2."
+        )),
+        (Reason::MetadataTimeout, Some(MetadataSilence::Slow)) => Some(
+            "It accepts connections but answers too late: look for load on this host (steal time, CPU credits) and for programs that ask metadata often. Otherwise raise timeout under [instance]."
+                .to_owned(),
         ),
-        (Reason::MetadataUnreachable, format!("Let 169.254.169.254 {through}.")),
-        (
-            Reason::MetadataInvalid,
-            "Find out what redirects 169.254.169.254: that is not metadata.".to_owned(),
-        ),
-    ];
-    advice.into_iter().find(|(of, _)| *of == reason).map(|(_, advice)| advice)
+        (Reason::MetadataTimeout | Reason::MetadataUnreachable, _) => {
+            Some(format!("Let 169.254.169.254 {through}."))
+        }
+        (Reason::MetadataInvalid, _) => {
+            Some("Find out what redirects 169.254.169.254: that is not metadata.".to_owned())
+        }
+        _ => None,
+    }
 }
 
-fn credentials(
-    context: &Context<'_>,
-    observation: &Observation,
-    reason: Reason,
-    default_cause: Cause,
-) -> Finding {
+fn credentials(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Finding {
+    let reason = failure.reason;
     let fact = with_detail(reason.words().to_owned(), observation);
-    if fact.contains("file system hangs") {
-        return Finding::new(default_cause, fact).healed_by(UNFREEZE);
+    let Evidence::Credentials(evidence) = &observation.evidence else {
+        return Finding::new(Cause::NoInstanceRole, fact);
+    };
+    if reason == Reason::CredentialsExpired {
+        return Finding::new(Cause::CredentialsInvalid, fact);
     }
-    let missing = default_cause == Cause::NoInstanceRole;
-    let metadata_is_broken =
-        context.check(&CheckId::Instance).is_some_and(|instance| broken(instance.outcome).is_some());
-    if missing && metadata_is_broken {
+    let code = evidence.aws_error.as_ref().map(|error| error.code.as_str());
+    match evidence.source {
+        None => Finding::new(Cause::NoCredentials, fact),
+        Some(Provider::InstanceMetadata) => of_role(context, fact, reason, code),
+        Some(provider) => Finding::new(cause_of(provider), fact).advising(advice(provider, evidence)),
+    }
+}
+
+/// Metadata was asked for a role and gave none: either it does not work, or there is no role.
+fn of_role(context: &Context<'_>, fact: String, reason: Reason, code: Option<&str>) -> Finding {
+    let instance = context.check(&CheckId::Instance);
+    if instance.is_none() && reason != Reason::NoCredentials {
+        return Finding::new(Cause::MetadataUnavailable, fact).healed_by(ASKED_FOR_A_ROLE);
+    }
+    let metadata_is_broken = instance.is_some_and(|instance| broken(instance.outcome).is_some());
+    if metadata_is_broken || reason != Reason::NoCredentials {
         return Finding::new(Cause::MetadataUnavailable, fact);
     }
-    Finding::new(default_cause, fact).advising(credentials_advice(observation, reason))
+    let untrusted = code == Some("AssumeRoleUnauthorizedAccess");
+    let advice = untrusted.then(|| "The role must trust ec2.amazonaws.com (its trust policy).".to_owned());
+    Finding::new(Cause::NoInstanceRole, fact).advising(advice)
 }
 
-// Not the cause's own remedy: a role would not be asked for either.
-const UNFREEZE: &str = "Mount anew, or unmount, the file system of ~/.aws, or point AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE elsewhere: applications that read a profile hang in the same way.";
+const ASKED_FOR_A_ROLE: &str = "No credentials provider is configured, so linkproof asked instance metadata for a role. Let 169.254.169.254 through the host's routes and firewall, or configure another provider (environment, profile, web identity, container).";
 
-fn credentials_advice(observation: &Observation, reason: Reason) -> Option<String> {
-    let words = detail(observation).unwrap_or_default();
-    if words.contains("AssumeRoleUnauthorizedAccess") {
-        return Some("The role must trust ec2.amazonaws.com (its trust policy).".into());
+fn cause_of(provider: Provider) -> Cause {
+    match provider {
+        Provider::Environment => Cause::EnvironmentCredentials,
+        Provider::Profile | Provider::Sso => Cause::ProfileCredentials,
+        Provider::CredentialProcess => Cause::CredentialProcess,
+        Provider::WebIdentity => Cause::WebIdentity,
+        Provider::Container => Cause::ContainerCredentials,
+        Provider::PodIdentity => Cause::PodIdentity,
+        Provider::InstanceMetadata => Cause::NoInstanceRole,
     }
-    let advice =
-        "If they come from STS, the subnet needs an sts endpoint and AWS_STS_REGIONAL_ENDPOINTS=regional.";
-    (reason == Reason::CredentialsTimeout).then(|| advice.into())
+}
+
+/// What the error alone tells, to stand before the remedy of the provider.
+fn advice(provider: Provider, evidence: &CredentialsEvidence) -> Option<String> {
+    let error = evidence.aws_error.as_ref();
+    let timed_out = evidence.error.as_ref().is_some_and(|error| error.reason == Reason::CredentialsTimeout);
+    let code = error.map(|error| error.code.trim_end_matches("Exception"));
+    let advice = match (provider, code) {
+        (Provider::Sso, _) => {
+            "IAM Identity Center needs a person to sign in. Give the service a role instead."
+        }
+        (Provider::WebIdentity, Some("ExpiredToken")) => {
+            "The token has expired. kubelet renews it: check that the file changes (clock, node, mount)."
+        }
+        (Provider::WebIdentity, Some("InvalidIdentityToken")) => {
+            "STS does not know the token's issuer: create the IAM OIDC provider of the cluster, with its audience."
+        }
+        (Provider::WebIdentity | Provider::Profile, Some("AccessDenied"))
+            if error.is_some_and(|error| error.message.contains("VPC endpoint policy")) =>
+        {
+            "The sts endpoint's policy denies it: allow this role there."
+        }
+        (Provider::WebIdentity, Some("AccessDenied")) => {
+            "The role's trust policy does not allow this service account (Federated principal, sub, aud)."
+        }
+        (Provider::WebIdentity | Provider::Profile, None) if evidence.unreached.is_some() => {
+            "STS did not answer: the subnet needs an sts endpoint with private DNS."
+        }
+        (Provider::Profile | Provider::CredentialProcess | Provider::WebIdentity, None) if timed_out => {
+            "Applications with this configuration wait too."
+        }
+        (Provider::PodIdentity, Some("AccessDenied")) => {
+            "The agent may not assume the role: check its trust policy and the association."
+        }
+        _ => return None,
+    };
+    Some(advice.to_owned())
 }

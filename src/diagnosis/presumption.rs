@@ -23,6 +23,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::CertificateNotYetValid
         | R::CertificateNameMismatch
         | R::CertificateUntrusted => Cause::CertificateInvalid,
+        R::ClientCertificateRequired => Cause::ClientCertificate,
         R::TlsFailed | R::ResponseInvalid | R::NotAnAwsAnswer | R::NotViaEndpoint => Cause::NotAws,
         R::DeniedByIdentityPolicy | R::AccessDenied => Cause::IdentityPolicy,
         R::DeniedByEndpointPolicy => Cause::EndpointPolicy,
@@ -37,8 +38,10 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::MetadataTimeout
         | R::MetadataUnreachable
         | R::MetadataDisabled
-        | R::MetadataInvalid => Cause::MetadataUnavailable,
-        R::NoCredentials | R::CredentialsTimeout => Cause::NoInstanceRole,
+        | R::MetadataInvalid
+        | R::CredentialsTimeout => Cause::MetadataUnavailable,
+        R::NoCredentials => Cause::NoInstanceRole,
+        R::CredentialsInvalidSource => Cause::ProfileCredentials,
         R::IcmpReply | R::TcpConnected | R::UdpReply | R::ErrorFromOutside => Cause::InternetRouteOpen,
         R::TrafficIntercepted => Cause::TrafficIntercepted,
         R::Rejected => Cause::EgressRejected,
@@ -104,7 +107,14 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         (&[R::CertificateExpired, R::CertificateNotYetValid, R::InvalidCredentials], &[C::ClockWrong]),
         (&[R::CertificateNameMismatch], &[C::ResolverBypassesVpc]),
         (&[R::CertificateUntrusted, R::ResponseInvalid, R::NotAnAwsAnswer], &[C::TlsIntercepted]),
-        (&[R::NoCredentials, R::CredentialsTimeout], &[C::MetadataUnavailable]),
+        (&[R::CertificateUntrusted], &[C::TrustStore]),
+        (&[R::NoCredentials], &[C::MetadataUnavailable, C::NoCredentials]),
+        (&[R::CredentialsTimeout], &[C::ProfileCredentials]),
+        (
+            &[R::CredentialsTimeout, R::CredentialsInvalidSource],
+            &[C::CredentialProcess, C::WebIdentity, C::ContainerCredentials, C::PodIdentity],
+        ),
+        (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],
             &[C::Ipv6EgressOpen, C::EgressFilteredByProtocol],

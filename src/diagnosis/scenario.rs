@@ -35,7 +35,9 @@ pub struct Scenario {
     #[serde(default)]
     expected_cidrs: Vec<String>,
     #[serde(default)]
-    pub proxy_variables: Vec<String>,
+    proxy_variables: Vec<String>,
+    #[serde(default)]
+    endpoint_variables: Vec<String>,
     observations: Vec<String>,
     /// In order, as `code: check check ..`; a warning explains no check.
     pub causes: Vec<String>,
@@ -47,6 +49,13 @@ fn usual_instance() -> String {
 }
 
 impl Scenario {
+    pub fn environment(&self) -> Environment {
+        Environment {
+            proxy_variables: self.proxy_variables.clone(),
+            endpoint_variables: self.endpoint_variables.clone(),
+        }
+    }
+
     pub fn instance(&self) -> Option<Instance> {
         let words = Words::of(&self.instance);
         (self.instance != "none").then(|| Instance {
@@ -199,12 +208,20 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
     match check.kind() {
         Kind::Instance => {
             let server = Some("169.254.169.254:80".parse().unwrap());
-            Evidence::Instance(InstanceEvidence { server, instance: None, error })
+            let silence = words.text("silence").map(|silence| match silence.as_str() {
+                "connect" => MetadataSilence::Connect,
+                "token_only" => MetadataSilence::TokenOnly,
+                _ => MetadataSilence::Slow,
+            });
+            Evidence::Instance(InstanceEvidence { server, instance: None, silence, error })
         }
         Kind::Credentials => Evidence::Credentials(CredentialsEvidence {
-            source: None,
+            source: words.text("source").map(|source| provider(&source)),
             access_key_id: None,
             expires_at: None,
+            endpoint_settings: vec![],
+            unreached: words.text("unreached"),
+            aws_error: words.text("code").map(|code| AwsError { code, message: String::new() }),
             error,
         }),
         Kind::Dns => Evidence::Dns(dns(&host, took, words)),
@@ -223,6 +240,20 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
                 .map(|condition| ProofEvidence { condition, proven: outcome == Outcome::Pass }),
         },
         Kind::Egress => Evidence::Egress(egress(check, words)),
+    }
+}
+
+fn provider(code: &str) -> Provider {
+    match code {
+        "environment" => Provider::Environment,
+        "profile" => Provider::Profile,
+        "credential_process" => Provider::CredentialProcess,
+        "sso" => Provider::Sso,
+        "web_identity" => Provider::WebIdentity,
+        "container" => Provider::Container,
+        "pod_identity" => Provider::PodIdentity,
+        "instance_metadata" => Provider::InstanceMetadata,
+        other => panic!("{other} is not a provider"),
     }
 }
 
@@ -353,6 +384,7 @@ fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
         certificate: handshaken.then(|| certificate(words)),
         http_status: passed.then_some(404),
         clock_skew: words.number("skew"),
+        trust_store: words.text("trust_store"),
         error: (!passed)
             .then(|| ProbeError { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
     }

@@ -32,7 +32,7 @@ fn scenarios() -> Vec<(String, Scenario)> {
 fn diagnose_scenario(scenario: &Scenario) -> Vec<Diagnosis> {
     let observations = scenario.observations();
     let observations: Vec<&Observation> = observations.iter().collect();
-    diagnose(&observations, scenario.instance().as_ref(), &scenario.proxy_variables)
+    diagnose(&observations, scenario.instance().as_ref(), &scenario.environment())
 }
 
 #[test]
@@ -75,6 +75,10 @@ fn every_cause_has_a_scenario() {
         .filter(|code| !shown.iter().any(|cause| cause.starts_with(&format!("{code}:"))))
         .collect();
     assert!(missing.is_empty(), "no scenario shows {missing:?}");
+}
+
+fn proxied() -> Environment {
+    Environment { proxy_variables: vec!["HTTPS_PROXY".into()], ..Environment::default() }
 }
 
 /// What an operator copies at night has to work.
@@ -349,7 +353,7 @@ proptest! {
 
     #[test]
     fn every_broken_check_is_explained_and_only_checks_that_are_no_pass(evidence in observations(), own in instance()) {
-        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &[]);
+        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &Environment::default());
         let outcomes: BTreeMap<&CheckId, Outcome> = evidence.iter().map(|o| (&o.check, o.outcome)).collect();
         let explained: BTreeSet<&CheckId> = diagnoses.iter().flat_map(|d| &d.explains).collect();
         for (id, outcome) in &outcomes {
@@ -363,7 +367,7 @@ proptest! {
 
     #[test]
     fn causes_come_once_in_order_and_in_words_that_fit(evidence in observations(), own in instance()) {
-        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &["HTTPS_PROXY".into()]);
+        let diagnoses = diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &proxied());
         let order: Vec<(bool, Cause)> = diagnoses.iter().map(|d| (d.explains.is_empty(), d.cause)).collect();
         prop_assert!(order.is_sorted());
         let causes: BTreeSet<Cause> = diagnoses.iter().map(|d| d.cause).collect();
@@ -379,9 +383,9 @@ proptest! {
     #[test]
     fn the_order_of_the_observations_changes_nothing(evidence in observations(), own in instance()) {
         let mut refs: Vec<&Observation> = evidence.iter().collect();
-        let forwards = diagnose(&refs, own.as_ref(), &[]);
+        let forwards = diagnose(&refs, own.as_ref(), &Environment::default());
         refs.reverse();
-        prop_assert_eq!(forwards, diagnose(&refs, own.as_ref(), &[]));
+        prop_assert_eq!(forwards, diagnose(&refs, own.as_ref(), &Environment::default()));
     }
 
     #[test]
@@ -389,7 +393,7 @@ proptest! {
         for observation in &mut evidence {
             observation.outcome = Outcome::Pass;
         }
-        for diagnosis in diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &[]) {
+        for diagnosis in diagnose(&evidence.iter().collect::<Vec<_>>(), own.as_ref(), &Environment::default()) {
             prop_assert!(diagnosis.explains.is_empty(), "{diagnosis:?}");
             prop_assert!(diagnosis.cause != Cause::Unexplained, "{diagnosis:?}");
         }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use super::history::History;
 use crate::check::{CheckId, Step};
 use crate::diagnosis::diagnose;
-use crate::observation::{Evidence, Instance, NotAttempted, Observation, Outcome, Reason, Status};
+use crate::observation::{
+    Environment, Evidence, Instance, NotAttempted, Observation, Outcome, Reason, Status,
+};
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
 use crate::verdict;
@@ -16,7 +18,7 @@ use crate::verdict;
 #[derive(Clone, Debug)]
 pub struct Store {
     started_at: SystemTime,
-    proxy_variables: Vec<String>,
+    environment: Environment,
     items: Vec<Item>,
     checks: BTreeMap<CheckId, Check>,
     history: History,
@@ -42,10 +44,10 @@ pub struct Transition {
 }
 
 impl Store {
-    pub fn new(plan: &Plan, started_at: SystemTime, proxy_variables: Vec<String>) -> Self {
+    pub fn new(plan: &Plan, started_at: SystemTime, environment: Environment) -> Self {
         let mut state = Self {
             started_at,
-            proxy_variables,
+            environment,
             items: Vec::new(),
             checks: BTreeMap::new(),
             history: History::default(),
@@ -173,7 +175,7 @@ impl Store {
     pub fn report(&self, at: SystemTime) -> Report {
         let checks: Vec<CheckReport> = self.checks.values().map(|check| check.report.clone()).collect();
         let last: Vec<&Observation> = checks.iter().filter_map(|check| check.last.as_ref()).collect();
-        let diagnoses = diagnose(&last, self.instance.as_ref(), &self.proxy_variables);
+        let diagnoses = diagnose(&last, self.instance.as_ref(), &self.environment);
         Report {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
@@ -182,7 +184,8 @@ impl Store {
             checks,
             diagnoses,
             episodes: self.history.episodes(),
-            proxy_variables: self.proxy_variables.clone(),
+            proxy_variables: self.environment.proxy_variables.clone(),
+            endpoint_variables: self.environment.endpoint_variables.clone(),
         }
     }
 
@@ -246,7 +249,7 @@ mod tests {
     }
 
     fn state() -> Store {
-        Store::new(&plan(), SystemTime::UNIX_EPOCH, vec![])
+        Store::new(&plan(), SystemTime::UNIX_EPOCH, Environment::default())
     }
 
     fn healthy(state: &mut Store, at: Instant) {
@@ -340,7 +343,8 @@ mod tests {
                 endpoint.gateway = true;
             }
         }
-        let (mut state, at) = (Store::new(&plan, SystemTime::UNIX_EPOCH, vec![]), Instant::now());
+        let (mut state, at) =
+            (Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default()), Instant::now());
         let connect = fixture::step(Step::Connect);
         let unproven = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
         state.fold(observed(&connect, Outcome::Pass), at, |_| ());

@@ -1,7 +1,8 @@
 //! The names in an estate: of services, of endpoints in DNS, of regions in zones.
 
 use crate::catalogue::lookup_endpoint_service;
-use crate::config::{host_name, is_region};
+use crate::config::host_name;
+use crate::network::is_region;
 
 /// An endpoint service, taken apart: `com.amazonaws.us-east-1.ecr.api`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

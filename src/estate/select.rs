@@ -72,7 +72,7 @@ fn certain_regions(endpoint: &Endpoint, estate: &Estate) -> Vec<String> {
         regions.extend(service_region(endpoint));
     }
     // What is no region has no place in the configuration.
-    regions.retain(|region| crate::config::is_region(region));
+    regions.retain(|region| crate::network::is_region(region));
     regions
 }
 

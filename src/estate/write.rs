@@ -9,7 +9,8 @@ use super::place::joined;
 use super::quote::{printable, quoted};
 use super::select::{self, is_gateway};
 use super::{Estate, ImportError, Imported, Options, label};
-use crate::config::{Config, is_label, is_region};
+use crate::config::{Config, is_label};
+use crate::network::is_region;
 
 /// As many names as a configuration may have.
 const MOST_NAMES: usize = 200;

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 #[cfg(test)]
 use super::{EaiCode, LookupError, LookupResult};
-use super::{HostFiles, Lookup, Phases, Reason};
+use super::{HostFiles, Lookup, Phases, Provider, Reason, cut, printable};
 use crate::check::Family;
 use crate::network::Cidr;
 
@@ -79,18 +79,42 @@ pub struct InstanceEvidence {
     pub server: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// How far the server went before it fell silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence: Option<MetadataSilence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
 }
 
+/// What a metadata service that did not answer in time still did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataSilence {
+    /// It did not accept a connection.
+    Connect,
+    /// It answers a GET at once and a PUT never: the hop limit applies to the latter alone.
+    TokenOnly,
+    /// It accepts connections, and answers nothing or too late.
+    Slow,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CredentialsEvidence {
-    /// Where they came from, as the provider chain names it.
-    pub source: Option<String>,
+    /// The provider that gave them, or that was configured and failed.
+    pub source: Option<Provider>,
     /// The identifier, never the secret.
     pub access_key_id: Option<String>,
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: Option<SystemTime>,
+    /// What the profile sets that leads AWS clients to other endpoints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoint_settings: Vec<String>,
+    /// The host that a provider asked and that did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreached: Option<String>,
+    /// The error code of metadata, of an agent or of STS, where that is why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_error: Option<AwsError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
 }
@@ -231,6 +255,9 @@ pub struct Connection {
     pub http_status: Option<u16>,
     /// How far the peer's Date is ahead of our clock; seconds, negative when it is behind.
     pub clock_skew: Option<i64>,
+    /// What is wrong with this host's trust store, where that is why the certificate is not trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_store: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
 }
@@ -303,6 +330,14 @@ pub struct AwsError {
 }
 
 impl AwsError {
+    /// AWS's longest messages name two ARNs. What is cut off is told.
+    const LONGEST_CODE: usize = 128;
+    const LONGEST_MESSAGE: usize = 1024;
+
+    pub fn new(code: &str, message: &str) -> Self {
+        Self { code: cut(code, Self::LONGEST_CODE), message: cut(message, Self::LONGEST_MESSAGE) }
+    }
+
     /// The end of the message, where AWS says why, after two long ARNs.
     pub fn cause(&self) -> String {
         let at = self.message.find(" because ");
@@ -510,7 +545,7 @@ pub enum ControlKind {
 
 fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
-        Some(time) => serializer.collect_str(&humantime::format_rfc3339_seconds(*time)),
+        Some(time) => serializer.collect_str(&humantime::format_rfc3339_seconds(printable(*time))),
         None => serializer.serialize_none(),
     }
 }

@@ -49,6 +49,7 @@ reasons! {
     NetworkUnreachable = "network_unreachable", "network unreachable";
     TlsTimeout = "tls_timeout", "TLS handshake timed out";
     TlsFailed = "tls_failed", "the TLS handshake failed";
+    ClientCertificateRequired = "client_certificate_required", "the server requires a client certificate";
     CertificateExpired = "certificate_expired", "the certificate has expired";
     CertificateNotYetValid = "certificate_not_yet_valid", "the certificate is not valid yet";
     CertificateNameMismatch = "certificate_name_mismatch", "the certificate is for another name";
@@ -79,6 +80,7 @@ reasons! {
     NoCredentials = "no_credentials", "no credentials found";
     CredentialsTimeout = "credentials_timeout", "the credentials were not available in time";
     CredentialsExpired = "credentials_expired", "the credentials have expired";
+    CredentialsInvalidSource = "credentials_invalid_source", "a configured credentials provider failed";
     // egress
     IcmpReply = "icmp_reply", "ping got a reply";
     TcpConnected = "tcp_connected", "TCP connected";
@@ -127,6 +129,7 @@ impl Reason {
             Self::NetworkUnreachable => "This host has no route to the address.",
             Self::TlsTimeout => "TCP connected, but the TLS handshake timed out.",
             Self::TlsFailed => "The TLS handshake failed.",
+            Self::ClientCertificateRequired => "The server accepts only clients with a certificate.",
             Self::CertificateExpired => "The certificate has expired, by this host's clock.",
             Self::CertificateNotYetValid => "The certificate is not valid yet, by this host's clock.",
             Self::CertificateNameMismatch => "The certificate does not contain the endpoint's name.",
@@ -163,6 +166,9 @@ impl Reason {
             Self::NoCredentials => "The default credential chain found no credentials.",
             Self::CredentialsTimeout => "The credential provider did not respond within the timeout.",
             Self::CredentialsExpired => "The credentials have expired.",
+            Self::CredentialsInvalidSource => {
+                "A credentials provider is configured, and it returned no credentials."
+            }
             Self::IcmpReply => "A host on the internet replied to a ping.",
             Self::TcpConnected => "A TCP connection to a host on the internet succeeded.",
             Self::UdpReply => "A host on the internet replied over UDP.",

@@ -27,6 +27,7 @@ pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duratio
         certificate: marks.record.certificate(),
         http_status: None,
         clock_skew: None,
+        trust_store: None,
         error: None,
     };
     match attempt {
@@ -36,7 +37,9 @@ pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duratio
             evidence.clock_skew =
                 response.headers().get(reqwest::header::DATE).and_then(|date| skew(date.to_str().ok()?));
         }
-        Ok(Err(Unmade::Request(error))) => evidence.error = Some(trouble(marks.stage(), &error)),
+        Ok(Err(Unmade::Request(error))) => {
+            evidence.error = Some(trouble(marks.stage(), &error, &marks.record));
+        }
         Ok(Err(Unmade::Tls(error))) => {
             evidence.error = Some(ProbeError { reason: Reason::InternalError, detail: error.to_string() });
         }
@@ -44,6 +47,9 @@ pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duratio
             let detail = format!("no answer within {}", humantime::format_duration(limit));
             evidence.error = Some(ProbeError { reason: marks.stage().timeout(), detail });
         }
+    }
+    if evidence.error.as_ref().is_some_and(|error| error.reason == Reason::CertificateUntrusted) {
+        evidence.trust_store = trust.problem().map(str::to_owned);
     }
     evidence
 }
@@ -63,6 +69,7 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .http1_only()
+        .http1_max_headers(100)
         .referer(false)
         .user_agent(USER_AGENT)
         .build()

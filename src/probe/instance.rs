@@ -1,176 +1,154 @@
 //! What the machine is told about itself: instance metadata (IMDSv2 only) and credentials.
 
 mod credentials;
+mod metadata;
 
-use std::env;
-use std::error::Error;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aws_config::imds::client::error::ImdsError;
-use aws_config::imds::client::{self, Client};
-use aws_config::provider_config::ProviderConfig;
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
 
-use crate::check::Family;
-use crate::network::Cidr;
-use crate::observation::{Instance, InstanceEvidence, ProbeError, Reason};
-use crate::wire::connector::PinnedConnector;
+use crate::network::{Cidr, is_region};
+use crate::observation::{Instance, InstanceEvidence};
 use crate::wire::trust::Trust;
+use metadata::{Metadata, Unavailable};
 
 pub use credentials::CredentialsWorker;
 
-/// Where every instance has it ("Instance metadata" in the EC2 user guide).
-const IPV4: &str = "http://169.254.169.254";
-const IPV6: &str = "http://[fd00:ec2::254]";
+/// No instance type has more interfaces, and none of them more ranges or addresses.
+const MOST_INTERFACES: usize = 32;
+const MOST_LINES: usize = 256;
 
-pub async fn instance(trust: &Trust, families: &[Family], limit: Duration) -> InstanceEvidence {
+const LONGEST_ID: usize = 64;
+
+pub async fn instance(trust: &Trust, limit: Duration) -> InstanceEvidence {
     let deadline = Instant::now() + limit;
-    let http = PinnedConnector::new(trust.clone(), None, deadline);
-    let provider = ProviderConfig::without_region().with_http_client(http.clone());
-    let facts = match asking_once(&provider, families, limit) {
-        Ok(client) => timeout_at(deadline, facts(&client.build())).await,
-        Err(error) => Ok(Err(error)),
+    let metadata = match Metadata::open(trust, deadline).await {
+        Ok(metadata) => metadata,
+        Err(failure) => return evidence(Err(failure)),
     };
-    let trace = http.trace();
-    let error = match &facts {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(
-            trace.error.clone().map_or_else(|| refusal(trace.http_status, error), |error| unreached(&error)),
-        ),
-        Err(_) => {
-            let detail = format!("no answer within {}", humantime::format_duration(limit));
-            Some(ProbeError { reason: Reason::MetadataTimeout, detail })
+    let server = metadata.server;
+    let mut evidence = evidence(facts(&metadata).await);
+    evidence.server = Some(server);
+    evidence
+}
+
+fn evidence(facts: Result<Instance, Unavailable>) -> InstanceEvidence {
+    match facts {
+        Ok(instance) => {
+            InstanceEvidence { server: None, instance: Some(instance), silence: None, error: None }
         }
-    };
-    InstanceEvidence { server: trace.peer, instance: facts.ok().and_then(Result::ok), error }
+        Err(Unavailable { server, silence, error }) => {
+            InstanceEvidence { server, instance: None, silence, error: Some(error) }
+        }
+    }
 }
 
-/// The server is said outright, over IPv6 only where the instance has no IPv4 address: to find it
-/// out the SDK would read the files of profiles on our one thread, and metadata is the machine's,
-/// whatever a person's profile says.
-fn asking_once(
-    provider: &ProviderConfig,
-    families: &[Family],
-    limit: Duration,
-) -> Result<client::Builder, Unanswered> {
-    let local_addresses = if families.contains(&Family::Ipv4) { IPV4 } else { IPV6 };
-    let server = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or_else(|_| local_addresses.to_owned());
-    let client = Client::builder().configure(provider).endpoint(server);
-    let client = client.map_err(|error| Unanswered::Endpoint(error.to_string()))?;
-    Ok(client.max_attempts(1).connect_timeout(limit).read_timeout(limit))
-}
-
-async fn facts(client: &Client) -> Result<Instance, Unanswered> {
-    // The first question alone: it fetches the token that the others need.
-    let region = text(client, "placement/region").await?;
-    let mac = text(client, "mac").await?;
-    let of_interface =
-        |key: &str| format!("network/interfaces/macs/{}/{key}", mac.as_deref().unwrap_or_default());
-    let paths =
-        ["vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks", "local-ipv4s", "ipv6s", "vpc-id", "subnet-id"]
-            .map(of_interface);
-    let [ipv4_cidrs, ipv6_cidrs, ipv4s, ipv6s, vpc, subnet] = &paths;
-    let (instance_id, zone, zone_id, vpc_id, subnet_id, ipv4_cidrs, ipv6_cidrs, ipv4s, ipv6s) = tokio::try_join!(
-        text(client, "instance-id"),
-        text(client, "placement/availability-zone"),
-        text(client, "placement/availability-zone-id"),
-        text(client, vpc),
-        text(client, subnet),
-        text(client, ipv4_cidrs),
-        text(client, ipv6_cidrs),
-        text(client, ipv4s),
-        text(client, ipv6s),
+async fn facts(metadata: &Metadata<'_>) -> Result<Instance, Unavailable> {
+    // Alone, so that a page of something else is told by the same question each time.
+    let region = one(metadata, "placement/region", region).await?;
+    let (primary, macs, instance_id, zone, zone_id) = tokio::try_join!(
+        one(metadata, "mac", mac),
+        listed(metadata, "network/interfaces/macs/", MOST_INTERFACES, |line| mac(line.trim_end_matches('/'))),
+        one(metadata, "instance-id", id),
+        one(metadata, "placement/availability-zone", id),
+        one(metadata, "placement/availability-zone-id", id),
     )?;
-    let vpc_cidrs = listed::<Cidr>(ipv4_cidrs).into_iter().chain(listed(ipv6_cidrs)).collect();
-    let addresses = listed::<IpAddr>(ipv4s).into_iter().chain(listed(ipv6s)).collect();
+    let (vpc_id, subnet_id) = match &primary {
+        Some(mac) => {
+            let [vpc, subnet] = ["vpc-id", "subnet-id"].map(|key| of_interface(mac, key));
+            tokio::try_join!(one(metadata, &vpc, id), one(metadata, &subnet, id))?
+        }
+        None => (None, None),
+    };
+    // A listing may lag behind the interface that the instance was started with.
+    let mut macs = macs;
+    add(&mut macs, primary.into_iter().collect());
+    let interfaces = try_join_all(macs.iter().map(|mac| interface(metadata, mac))).await?;
+    let (mut vpc_cidrs, mut addresses) = (Vec::new(), Vec::new());
+    for interface in interfaces {
+        add(&mut vpc_cidrs, interface.vpc_cidrs);
+        add(&mut addresses, interface.addresses);
+    }
     Ok(Instance { instance_id, region, zone, zone_id, vpc_id, subnet_id, vpc_cidrs, addresses })
 }
 
-/// `None` where metadata has no such thing, which is an answer too.
-async fn text(client: &Client, key: &str) -> Result<Option<String>, Unanswered> {
-    let value = match client.get(format!("/latest/meta-data/{key}")).await {
-        Ok(value) => value.as_ref().trim().to_owned(),
-        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => return Ok(None),
-        Err(error) => return Err(Unanswered::Imds(Box::new(error))),
-    };
-    if !is_of_metadata(&value) {
-        return Err(Unanswered::Foreign { key: key.to_owned() });
-    }
-    Ok(Some(value).filter(|value| !value.is_empty()))
+/// One network interface of the instance; each can be in a VPC of its own.
+struct Interface {
+    vpc_cidrs: Vec<Cidr>,
+    addresses: Vec<IpAddr>,
 }
 
-/// Ids, zones, addresses, ranges, a role, one a line: no page of something else. They become part
-/// of the next question's path, where the SDK panics at what does not belong there.
-fn is_of_metadata(value: &str) -> bool {
-    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=,@\n".contains(&byte))
+async fn interface(metadata: &Metadata<'_>, mac: &str) -> Result<Interface, Unavailable> {
+    let paths = ["vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks", "local-ipv4s", "ipv6s"];
+    let [vpc_ipv4, vpc_ipv6, local_ipv4, local_ipv6] = paths.map(|key| of_interface(mac, key));
+    let (ipv4_cidrs, ipv6_cidrs, ipv4s, ipv6s) = tokio::try_join!(
+        listed(metadata, &vpc_ipv4, MOST_LINES, cidr),
+        listed(metadata, &vpc_ipv6, MOST_LINES, cidr),
+        listed(metadata, &local_ipv4, MOST_LINES, address),
+        listed(metadata, &local_ipv6, MOST_LINES, address),
+    )?;
+    Ok(Interface { vpc_cidrs: [ipv4_cidrs, ipv6_cidrs].concat(), addresses: [ipv4s, ipv6s].concat() })
 }
 
-/// Why a document is not there.
-#[derive(Debug)]
-enum Unanswered {
-    Imds(Box<ImdsError>),
-    Foreign {
-        key: String,
-    },
-    /// The environment names a server that is none.
-    Endpoint(String),
+fn of_interface(mac: &str, key: &str) -> String {
+    format!("network/interfaces/macs/{mac}/{key}")
 }
 
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Imds(error) => write!(f, "{error}"),
-            Self::Foreign { key } => write!(f, "what was answered for {key} is not from metadata"),
-            Self::Endpoint(error) => write!(f, "AWS_EC2_METADATA_SERVICE_ENDPOINT: {error}"),
+fn add<T: PartialEq>(to: &mut Vec<T>, items: Vec<T>) {
+    for item in items {
+        if !to.contains(&item) {
+            to.push(item);
         }
     }
 }
 
-impl Error for Unanswered {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Imds(error) => error.source(),
-            Self::Foreign { .. } | Self::Endpoint(_) => None,
-        }
+async fn one<T>(
+    metadata: &Metadata<'_>,
+    path: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, Unavailable> {
+    let Some(text) = metadata.text(path).await? else { return Ok(None) };
+    parse(&text).map(Some).ok_or_else(|| metadata.invalid(path))
+}
+
+async fn listed<T>(
+    metadata: &Metadata<'_>,
+    path: &str,
+    most: usize,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Unavailable> {
+    let text = metadata.text(path).await?.unwrap_or_default();
+    if text.lines().count() > most {
+        return Err(metadata.invalid(path));
     }
+    text.lines().map(|line| parse(line.trim()).ok_or_else(|| metadata.invalid(path))).collect()
 }
 
-fn listed<T: std::str::FromStr>(lines: Option<String>) -> Vec<T> {
-    lines.unwrap_or_default().lines().filter_map(|line| line.trim().parse().ok()).collect()
+fn region(text: &str) -> Option<String> {
+    is_region(text).then(|| text.to_owned())
 }
 
-/// Metadata answered, but not with what was asked for; 403 is how it says that it is off.
-fn refusal(status: Option<u16>, error: &Unanswered) -> ProbeError {
-    let reason = if status == Some(403) { Reason::MetadataDisabled } else { Reason::MetadataInvalid };
-    ProbeError { reason, detail: told(error) }
+/// `i-0abc`, `vpc-0abc`, `us-east-1a`, `use1-az1`.
+fn id(text: &str) -> Option<String> {
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    (plain && (1..=LONGEST_ID).contains(&text.len())).then(|| text.to_owned())
 }
 
-/// Metadata did not answer; the transport knows why.
-fn unreached(error: &ProbeError) -> ProbeError {
-    let reason = match error.reason {
-        Reason::ConnectTimeout | Reason::ResponseTimeout => Reason::MetadataTimeout,
-        Reason::ConnectionRefused | Reason::ConnectionReset | Reason::NetworkUnreachable => {
-            Reason::MetadataUnreachable
-        }
-        _ => Reason::MetadataInvalid,
-    };
-    ProbeError { reason, detail: error.detail.clone() }
+/// `02:00:0a:00:01:17`; it becomes part of the path of the next request.
+fn mac(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let hex = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    (parts.len() == 6 && parts.iter().all(hex)).then(|| text.to_owned())
 }
 
-/// An error with what led to it; repeated words left out.
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
+fn cidr(text: &str) -> Option<Cidr> {
+    text.parse::<Cidr>().ok().filter(|cidr| cidr.is_of_a_vpc())
+}
+
+fn address(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
 }
 
 #[cfg(test)]
@@ -178,19 +156,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_told_from_a_page() {
-        for value in [
-            "us-east-1",
-            "02:00:0a:00:01:17",
-            "10.0.0.0/16\n100.64.0.0/16",
-            "2001:db8::/56",
-            "role+=,.@-_",
-            "",
-        ] {
-            assert!(is_of_metadata(value), "{value}");
+    fn fields_are_bounded() {
+        assert!(mac("02:00:0a:00:01:17").is_some());
+        for text in ["02:00:0a:00:01", "02:00:0a:00:01:1g", "02:00:0a:00:01:17/", "", "a/../b"] {
+            assert_eq!(mac(text), None, "{text}");
         }
-        for value in ["<html>", "It works!", "a b", "{}", "us-east-1\r\n", "über"] {
-            assert!(!is_of_metadata(value), "{value}");
+        assert!(id("i-0123456789abcdef0").is_some());
+        for text in ["", "I-0", "i 0", "i/0", &"i".repeat(65)] {
+            assert_eq!(id(text), None, "{text}");
+        }
+        assert!(cidr("10.0.0.0/16").is_some());
+        for text in ["0.0.0.0/0", "::/0", "10.0.0.1/16", "10.0.0.0"] {
+            assert_eq!(cidr(text), None, "{text}");
         }
     }
 }

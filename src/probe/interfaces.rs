@@ -28,10 +28,6 @@ pub fn sources() -> Vec<EgressSource> {
     sources
 }
 
-pub fn families(addresses: &[IpAddr]) -> Vec<Family> {
-    Family::BOTH.into_iter().filter(|family| addresses.iter().any(|ip| Family::of(*ip) == *family)).collect()
-}
-
 /// What shows that IPv6 is switched off on this host; `None` where it is on.
 pub fn ipv6_disabled() -> Option<String> {
     if let Err(error) = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))

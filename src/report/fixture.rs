@@ -11,9 +11,10 @@ use crate::diagnosis::diagnose;
 use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
-    DnsEvidence, EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
-    Lateness, NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment, ProbeResult,
-    Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
+    DnsEvidence, EgressEvidence, EgressProbe, EgressSource, Environment, Evidence, IcmpSocket, Instance,
+    InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment,
+    ProbeResult, Protocol, Provider, Query, QueryResult, QueryType, Reason, Resolver, SendError,
+    SourceJudgment, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -102,7 +103,8 @@ fn with_environment(
     proxy_variables: Vec<String>,
 ) -> Report {
     let seen: Vec<&Observation> = observations.iter().collect();
-    let diagnoses = diagnose(&seen, instance.as_ref(), &proxy_variables);
+    let environment = Environment { proxy_variables, ..Environment::default() };
+    let diagnoses = diagnose(&seen, instance.as_ref(), &environment);
     let checks = observations.into_iter().map(|observation| CheckReport {
         id: observation.check.clone(),
         interval: Duration::from_secs(30),
@@ -120,7 +122,8 @@ fn with_environment(
         checks: checks.collect(),
         diagnoses,
         episodes: vec![],
-        proxy_variables,
+        proxy_variables: environment.proxy_variables,
+        endpoint_variables: environment.endpoint_variables,
     }
 }
 
@@ -150,12 +153,16 @@ fn healthy_observations() -> Vec<Observation> {
     let evidence = InstanceEvidence {
         server: Some("169.254.169.254:80".parse().unwrap()),
         instance: Some(instance()),
+        silence: None,
         error: None,
     };
     let credentials = CredentialsEvidence {
-        source: Some("instance metadata".into()),
+        source: Some(Provider::InstanceMetadata),
         access_key_id: Some("ASIAEXAMPLE".into()),
         expires_at: Some(at(6 * 3600)),
+        endpoint_settings: vec![],
+        unreached: None,
+        aws_error: None,
         error: None,
     };
     vec![
@@ -236,6 +243,7 @@ pub fn answered(ip_text: &str) -> (Address, Connection) {
         certificate: Some(certificate("CN=Amazon RSA 2048 M02, O=Amazon, C=US")),
         http_status: Some(404),
         clock_skew: Some(0),
+        trust_store: None,
         error: None,
     };
     (address(ip_text, Scope::Vpc, Outcome::Pass, phases), connection)

@@ -30,6 +30,7 @@ struct Document<'a> {
     agent: Agent<'a>,
     instance: Option<&'a Instance>,
     proxy_variables: &'a [String],
+    endpoint_variables: &'a [String],
     checks: Vec<CheckJson<'a>>,
     diagnoses: Vec<DiagnosisJson<'a>>,
 }
@@ -84,6 +85,7 @@ impl<'a> From<&'a Report> for Document<'a> {
             agent: Agent { version: report.version },
             instance: report.instance.as_ref(),
             proxy_variables: &report.proxy_variables,
+            endpoint_variables: &report.endpoint_variables,
             checks: report.checks.iter().map(CheckJson::from).collect(),
             diagnoses: report.diagnoses.iter().map(DiagnosisJson::from).collect(),
         }

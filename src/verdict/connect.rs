@@ -86,6 +86,7 @@ mod tests {
             certificate: None,
             http_status: Some(403),
             clock_skew: None,
+            trust_store: None,
             error: None,
         }
     }

@@ -64,20 +64,20 @@ fn judge(ips: &[IpAddr], missing_families: &[Family], endpoint: &Endpoint) -> Ve
             let outcome = if beside {
                 Outcome::Skipped(Reason::FamilyUnavailable)
             } else {
-                of_scope(scope, &endpoint.network, endpoint.gateway)
+                of_scope(ip, scope, &endpoint.network, endpoint.gateway)
             };
             (ip, outcome)
         })
         .collect()
 }
 
-fn of_scope(scope: Scope, network: &Network, gateway: bool) -> Outcome {
+fn of_scope(ip: IpAddr, scope: Scope, network: &Network, gateway: bool) -> Outcome {
     match scope {
         Scope::Vpc | Scope::Expected => Outcome::Pass,
         Scope::Special => Outcome::Fail(Reason::SpecialAddress),
         // A gateway endpoint is a route, not an address: its names stay public by design.
         Scope::Public if gateway => Outcome::Pass,
-        Scope::Public | Scope::Private if !network.is_known() => {
+        Scope::Public | Scope::Private if !network.knows(ip) => {
             Outcome::Inconclusive(Reason::VpcCidrsUnknown)
         }
         Scope::Public => Outcome::Fail(Reason::PublicAddress),

@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn metadata_passes_only_with_a_region() {
-        let evidence = |instance, error| InstanceEvidence { server: None, instance, error };
+        let evidence = |instance, error| InstanceEvidence { server: None, instance, silence: None, error };
         let located = Instance { region: Some("us-east-1".into()), ..Instance::default() };
         let slow = ProbeError { reason: Reason::MetadataTimeout, detail: String::new() };
         for (evidence, outcome) in [
@@ -54,6 +54,9 @@ mod tests {
             source: None,
             access_key_id: key.map(Into::into),
             expires_at,
+            endpoint_settings: vec![],
+            unreached: None,
+            aws_error: None,
             error: None,
         };
         for (evidence, outcome) in [

@@ -119,6 +119,7 @@ fn connection() -> impl Strategy<Value = Connection> {
             certificate: None,
             http_status,
             clock_skew: None,
+            trust_store: None,
             error,
         },
     )

@@ -8,22 +8,25 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::observation::Certificate;
+use crate::observation::{Certificate, cut};
 
 /// A certificate may carry hundreds of names; these are for a person to read.
 const NAMES_SHOWN: usize = 10;
 
+/// A name of DNS has at most 253 characters.
+const LONGEST: usize = 256;
+
 pub fn read(leaf: &CertificateDer<'_>) -> Option<Certificate> {
     let certificate = X509::from_der(leaf).ok()?;
     let names = alternative(&certificate).into_iter().filter_map(|name| match name {
-        GeneralName::DnsName(name) => Some(name.to_string()),
+        GeneralName::DnsName(name) => Some(cut(name.as_ref(), LONGEST)),
         _ => None,
     });
     let names = names.take(NAMES_SHOWN).collect();
     let certificate = certificate.tbs_certificate();
     Some(Certificate {
-        issuer: certificate.issuer().to_string(),
-        subject: certificate.subject().to_string(),
+        issuer: cut(&certificate.issuer().to_string(), LONGEST),
+        subject: cut(&certificate.subject().to_string(), LONGEST),
         not_before: Some(certificate.validity().not_before.to_system_time()),
         not_after: Some(certificate.validity().not_after.to_system_time()),
         names,

@@ -1,5 +1,5 @@
-//! The AWS SDK's transport: each request on a socket of its own, to one known peer where it is
-//! pinned, with every phase timed and bounded. Nothing is pooled, proxied, retried or resumed.
+//! The AWS SDK's transport over `http`: to one known peer where it is pinned. What the SDK gets to
+//! see of an answer is bounded and plain: it panics at some of what a peer can send.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,34 +12,28 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use http_body_util::{BodyExt, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, DATE, HOST, HeaderValue};
-use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
+use hyper::body::Bytes;
+use hyper::{HeaderMap, Response};
+use tokio::time::Instant;
 
-use super::failure::{Stage, trouble};
-use super::trust::{HandshakeRecord, Trust};
-use crate::observation::{Certificate, Phase, Phases, ProbeError, Reason};
+pub use super::http::Trace;
+use super::http::{BoxError, Route, Unanswered, exchange};
+use super::trust::Trust;
+use crate::observation::ProbeError;
 
-/// ListMetrics answers with at most 500 metrics a page, some 200 kB.
-const LARGEST_BODY: usize = 4 * 1024 * 1024;
+/// ListMetrics answers with at most 500 metrics a page; asked for one name they take 100 KiB.
+pub const BODY_LIMIT: usize = 256 * 1024;
 
-/// What a request saw on its way, kept whether or not it arrived.
+/// An answer of AWS as it came, with what the SDK does not keep of it.
 #[derive(Clone, Debug, Default)]
-pub struct Trace {
-    pub peer: Option<SocketAddr>,
-    pub phases: Phases,
-    pub certificate: Option<Certificate>,
-    pub http_status: Option<u16>,
-    pub date: Option<String>,
-    pub error: Option<ProbeError>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
+
+/// Looks at an answer before the SDK does, and may refuse it.
+pub type Inspect = fn(&Answer) -> Result<(), ProbeError>;
 
 /// Hands out the SDK's connector. One value serves one attempt: its trace is that attempt's.
 #[derive(Clone)]
@@ -47,143 +41,66 @@ pub struct PinnedConnector {
     trust: Trust,
     pin: Option<SocketAddr>,
     deadline: Instant,
-    trace: Arc<Mutex<Trace>>,
+    inspect: Inspect,
+    seen: Arc<Mutex<(Trace, Option<Answer>)>>,
 }
 
 impl PinnedConnector {
-    pub fn new(trust: Trust, pin: Option<SocketAddr>, deadline: Instant) -> Self {
-        Self { trust, pin, deadline, trace: Arc::default() }
+    pub fn new(trust: Trust, pin: Option<SocketAddr>, deadline: Instant, inspect: Inspect) -> Self {
+        Self { trust, pin, deadline, inspect, seen: Arc::default() }
     }
 
     /// Of the last request.
     pub fn trace(&self) -> Trace {
-        self.trace.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    async fn exchange(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let mut trace = Trace::default();
-        let mut stage = Stage::Tcp;
-        let outcome = timeout_at(self.deadline, self.carry(request, &mut trace, &mut stage)).await;
-        let (result, error) = match outcome {
-            Ok(Ok(response)) => (Ok(response), None),
-            Ok(Err(error)) => {
-                let trouble = trouble(stage, error.as_ref());
-                (Err(ConnectorError::io(error)), Some(trouble))
+    /// To the last request, where there was one.
+    pub fn answer(&self) -> Option<Answer> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    async fn carry(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = request.try_into_http1x().map_err(|error| ConnectorError::other(error.into(), None))?;
+        let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        let route =
+            Route { trust: &self.trust, pin: self.pin, deadline: self.deadline, body_limit: BODY_LIMIT };
+        let (result, mut trace) = exchange(route, request).await;
+        let mut answer = None;
+        let result = match result {
+            Ok(response) => {
+                let given = Answer {
+                    status: response.status().as_u16(),
+                    headers: response.headers().clone(),
+                    body: response.body().clone(),
+                };
+                let inspected = (self.inspect)(&given);
+                answer = Some(given);
+                match inspected {
+                    Ok(()) => plain(response).map_err(|error| ConnectorError::other(error, None)),
+                    Err(error) => {
+                        let refused = ConnectorError::other(error.detail.clone().into(), None);
+                        trace.error = Some(error);
+                        Err(refused)
+                    }
+                }
             }
-            Err(elapsed) => {
-                let trouble = ProbeError { reason: stage.timeout(), detail: stage.silence().to_owned() };
-                (Err(ConnectorError::timeout(elapsed.into())), Some(trouble))
-            }
+            Err(Unanswered::Failed(error)) => Err(ConnectorError::io(error)),
+            Err(Unanswered::TimedOut(elapsed)) => Err(ConnectorError::timeout(elapsed.into())),
         };
-        trace.error = error;
-        *self.trace.lock().unwrap_or_else(PoisonError::into_inner) = trace;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (trace, answer);
         result
     }
-
-    async fn carry(
-        &self,
-        request: HttpRequest,
-        trace: &mut Trace,
-        stage: &mut Stage,
-    ) -> Result<HttpResponse, BoxError> {
-        let request = request.try_into_http1x()?;
-        let target = Target::of(request.uri())?;
-        let peer = match self.pin {
-            Some(peer) => peer,
-            None => target.look_up().await?,
-        };
-        let clock = Instant::now();
-        let tcp = TcpStream::connect(peer).await?;
-        trace.peer = Some(tcp.peer_addr()?);
-        trace.phases.push((Phase::Tcp, clock.elapsed()));
-        tcp.set_nodelay(true)?;
-        if !target.tls {
-            return send(tcp, request, target, trace, stage).await;
-        }
-        *stage = Stage::Tls;
-        let clock = Instant::now();
-        let record = Arc::new(HandshakeRecord::default());
-        let connector = TlsConnector::from(Arc::new(self.trust.client(&record)?));
-        let tls = connector.connect(ServerName::try_from(target.host.clone())?, tcp).await;
-        trace.certificate = record.certificate();
-        let tls = tls?;
-        trace.phases.push((Phase::Tls, clock.elapsed()));
-        send(tls, request, target, trace, stage).await
-    }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-async fn send<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    mut request: Request<SdkBody>,
-    target: Target,
-    trace: &mut Trace,
-    stage: &mut Stage,
-) -> Result<HttpResponse, BoxError> {
-    *stage = Stage::Response;
-    let clock = Instant::now();
-    request.headers_mut().insert(HOST, HeaderValue::from_str(&target.authority)?);
-    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    *request.uri_mut() = target.path;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let response = sender.send_request(request).await?;
-        trace.phases.push((Phase::Response, clock.elapsed()));
-        trace.http_status = Some(response.status().as_u16());
-        trace.date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
-        *stage = Stage::Body;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, LARGEST_BODY).collect().await?.to_bytes();
-        let response = hyper::Response::from_parts(head, SdkBody::from(body));
-        Ok::<_, BoxError>(HttpResponse::try_from(response)?)
-    };
-    // Driven side by side and dropped together, so that no task outlives the attempt.
-    tokio::pin!(exchange, connection);
-    let mut connected = true;
-    loop {
-        tokio::select! {
-            response = &mut exchange => return response,
-            _ = &mut connection, if connected => connected = false,
-        }
+/// Headers that are not visible ASCII say nothing to the SDK, and it takes no others.
+fn plain(response: Response<Bytes>) -> Result<HttpResponse, BoxError> {
+    let (mut head, body) = response.into_parts();
+    let given = std::mem::take(&mut head.headers);
+    for (name, value) in given.iter().filter(|(_, value)| value.to_str().is_ok()) {
+        head.headers.append(name.clone(), value.clone());
     }
-}
-
-/// Where a request goes, taken apart from its absolute URI.
-struct Target {
-    host: String,
-    port: u16,
-    authority: String,
-    tls: bool,
-    path: Uri,
-}
-
-impl Target {
-    fn of(uri: &Uri) -> Result<Self, BoxError> {
-        let host = uri.host().ok_or("a request without a host")?;
-        let tls = uri.scheme_str() == Some("https");
-        let path = uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-        Ok(Self {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-            authority: uri.authority().map_or(host, |authority| authority.as_str()).to_owned(),
-            tls,
-            path,
-        })
-    }
-
-    /// Only for credential sources: a check's own request is always pinned.
-    async fn look_up(&self) -> Result<SocketAddr, BoxError> {
-        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
-        Ok(found.next().ok_or_else(|| format!("{} has no address", self.host))?)
-    }
-}
-
-impl Trace {
-    /// How the exchange ended, when it did not end with AWS's answer.
-    pub fn trouble_or(&self, reason: Reason, detail: impl fmt::Display) -> ProbeError {
-        self.error.clone().unwrap_or_else(|| ProbeError { reason, detail: detail.to_string() })
-    }
+    Ok(HttpResponse::try_from(Response::from_parts(head, SdkBody::from(body)))?)
 }
 
 impl fmt::Debug for PinnedConnector {
@@ -200,6 +117,24 @@ impl HttpClient for PinnedConnector {
 
 impl HttpConnector for PinnedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(self.clone().exchange(request))
+        HttpConnectorFuture::new(self.clone().carry(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn sdk_sees_visible_headers_only() {
+        let mut response = Response::new(Bytes::new());
+        for value in [&b"text"[..], b"\xff\xfe", b"more"] {
+            response.headers_mut().append("x-test", HeaderValue::from_bytes(value).unwrap());
+        }
+        let seen = plain(response).unwrap();
+        let values: Vec<&str> = seen.headers().get_all("x-test").collect();
+        assert_eq!(values, ["text", "more"]);
     }
 }

@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 
-use crate::observation::{ProbeError, Reason};
+use super::http::TooLarge;
+use super::trust::HandshakeRecord;
+use crate::observation::{ProbeError, Reason, cut};
 
 /// How far a connection had come when it failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,13 +39,47 @@ impl Stage {
     }
 }
 
-pub fn trouble(stage: Stage, error: &(dyn Error + 'static)) -> ProbeError {
+pub fn trouble(stage: Stage, error: &(dyn Error + 'static), record: &HandshakeRecord) -> ProbeError {
     let innermost = innermost(error);
-    let detail = match chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
+    let detail = match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(certificate)) => of_certificate(certificate),
         Some(_) | None => words(innermost),
     };
+    if lacks_client_certificate(stage, error, record) {
+        return ProbeError { reason: Reason::ClientCertificateRequired, detail };
+    }
     ProbeError { reason: reason(stage, error), detail }
+}
+
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    chain(error).find_map(|error| error.downcast_ref::<rustls::Error>())
+}
+
+/// The peer asked for a certificate, got none, and ended the connection: with an alert as TLS
+/// says, or by closing it, as some servers do once they have read the request.
+fn lacks_client_certificate(stage: Stage, error: &(dyn Error + 'static), record: &HandshakeRecord) -> bool {
+    match tls_error(error) {
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => true,
+        Some(rustls::Error::AlertReceived(_)) => record.client_certificate_requested(),
+        Some(_) => false,
+        None => {
+            let closed = !matches!(stage, Stage::Tcp | Stage::Body)
+                && matches!(reason(stage, error), Reason::ConnectionReset | Reason::ResponseInvalid);
+            closed && is_closed(error) && record.client_certificate_requested()
+        }
+    }
+}
+
+fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let incomplete = chain(error)
+        .filter_map(|error| error.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_incomplete_message);
+    let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
+    incomplete
+        || io.is_some_and(|io| {
+            matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+        })
 }
 
 /// The certificate itself is evidence: where it is expired, or for another name, that says all.
@@ -60,16 +96,22 @@ fn of_certificate(error: &CertificateError) -> String {
     }
 }
 
+/// A library may repeat what the peer sent.
+const LONGEST: usize = 1024;
+
 /// An error without what only programmers read: its number, and where to read about it.
 pub fn words(error: &dyn Error) -> String {
-    let text = error.to_string();
+    let text = cut(&error.to_string(), LONGEST);
     let end = [" (os error ", ": https://"].iter().filter_map(|noise| text.find(noise)).min();
     text[..end.unwrap_or(text.len())].to_owned()
 }
 
 fn reason(stage: Stage, error: &(dyn Error + 'static)) -> Reason {
-    if let Some(tls) = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = tls_error(error) {
         return of_tls(tls);
+    }
+    if chain(error).any(<dyn Error>::is::<TooLarge>) {
+        return Reason::NotAnAwsAnswer;
     }
     let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
     match io.map(io::Error::kind) {
@@ -145,7 +187,28 @@ mod tests {
     use super::*;
 
     fn reason_of(stage: Stage, error: &io::Error) -> Reason {
-        trouble(stage, error).reason
+        trouble(stage, error, &HandshakeRecord::default()).reason
+    }
+
+    #[test]
+    fn client_certificate_is_missing_where_the_peer_asked_for_it() {
+        let alert = |description| io::Error::other(rustls::Error::AlertReceived(description));
+        let asked = HandshakeRecord::default();
+        asked.request_client_certificate();
+        let (required, failure) = (AlertDescription::CertificateRequired, AlertDescription::HandshakeFailure);
+        for (record, stage, error, expected) in [
+            (&HandshakeRecord::default(), Stage::Response, alert(required), true),
+            (&HandshakeRecord::default(), Stage::Tls, alert(failure), false),
+            (&asked, Stage::Tls, alert(failure), true),
+            (&asked, Stage::Response, io::ErrorKind::ConnectionReset.into(), true),
+            (&asked, Stage::Response, io::ErrorKind::UnexpectedEof.into(), true),
+            (&asked, Stage::Response, io::ErrorKind::InvalidData.into(), false),
+            (&asked, Stage::Response, io::ErrorKind::TimedOut.into(), false),
+            (&HandshakeRecord::default(), Stage::Response, io::ErrorKind::ConnectionReset.into(), false),
+        ] {
+            let required = trouble(stage, &error, record).reason == Reason::ClientCertificateRequired;
+            assert_eq!(required, expected, "{stage:?} {error:?}");
+        }
     }
 
     #[test]
@@ -174,7 +237,7 @@ mod tests {
 
     #[test]
     fn words_are_for_people() {
-        let told = |error: io::Error| trouble(Stage::Tls, &error).detail;
+        let told = |error: io::Error| trouble(Stage::Tls, &error, &HandshakeRecord::default()).detail;
         assert_eq!(told(io::Error::from_raw_os_error(111)), "Connection refused");
         let closed = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls";
         assert_eq!(told(io::Error::other(closed)), "peer closed connection without sending TLS close_notify");

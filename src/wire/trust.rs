@@ -1,80 +1,63 @@
 //! Whom TLS believes: the system's own store, and the operator's `ca_file` beside it. A store
 //! compiled in would be wrong behind every private CA.
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+mod follow;
+mod store;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue, WebPkiServerVerifier,
+    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+    WebPkiServerVerifier,
 };
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
-};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
 use tokio::time::Instant;
 
 use super::certificate;
-use crate::file;
 use crate::observation::Certificate;
+
+pub use follow::TrustFollower;
+pub use store::TrustError;
 
 /// The roots, parsed once and shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// `None` where there is no root at all: then nobody is believed.
+    /// `None` where there is no root at all: then no certificate is accepted.
     verifier: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
-}
-
-#[derive(Debug)]
-pub enum TrustError {
-    Unreadable { path: PathBuf, error: io::Error },
-    NoCertificate { path: PathBuf },
-}
-
-impl fmt::Display for TrustError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, error } => {
-                write!(f, "cannot read ca_file {}: {error}", path.display())
-            }
-            Self::NoCertificate { path } => {
-                write!(f, "ca_file {} contains no PEM certificate", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for TrustError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreadable { error, .. } => Some(error),
-            Self::NoCertificate { .. } => None,
-        }
-    }
+    roots: usize,
+    problem: Option<Arc<str>>,
 }
 
 impl Trust {
+    /// A `ca_file` that cannot be read is an error; what is wrong with the system's own store is kept.
     pub fn load(ca_file: Option<&Path>) -> Result<Self, TrustError> {
-        let mut roots = RootCertStore::empty();
-        // What of the system's store cannot be parsed is left out, as every client does.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut store = store::system();
         if let Some(path) = ca_file {
-            let pem =
-                file::read(path).map_err(|error| TrustError::Unreadable { path: path.to_owned(), error })?;
-            let own: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem).flatten().collect();
-            if roots.add_parsable_certificates(own).0 == 0 {
-                return Err(TrustError::NoCertificate { path: path.to_owned() });
-            }
+            store.add_file(path)?;
         }
+        Ok(Self::of(store))
+    }
+
+    fn of(store: store::Store) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let (roots, problem) = (store.roots.len(), store.problem().map(Arc::from));
         let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
-        Ok(Self { verifier, provider })
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store.roots), Arc::clone(&provider))
+                .build()
+                .ok();
+        Self { verifier, provider, roots, problem }
+    }
+
+    /// What is wrong with the store: a variable that leads nowhere, or no certificate at all.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// A configuration for one connection, which `record` watches. No session is resumed.
@@ -84,7 +67,7 @@ impl Trust {
             .with_safe_default_protocol_versions()?
             .dangerous() // The verifier below only notes what it sees; the verdict is webpki's.
             .with_custom_certificate_verifier(Arc::new(watching))
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::clone(record) as Arc<dyn ResolvesClientCert>);
         config.resumption = Resumption::store(Arc::clone(record) as Arc<dyn ClientSessionStore>);
         Ok(config)
     }
@@ -95,6 +78,7 @@ impl Trust {
 pub struct HandshakeRecord {
     hello: OnceLock<Instant>,
     certificate: OnceLock<Certificate>,
+    client_certificate_requested: AtomicBool,
 }
 
 impl HandshakeRecord {
@@ -105,6 +89,26 @@ impl HandshakeRecord {
 
     pub fn certificate(&self) -> Option<Certificate> {
         self.certificate.get().cloned()
+    }
+
+    pub fn client_certificate_requested(&self) -> bool {
+        self.client_certificate_requested.load(Ordering::Relaxed)
+    }
+
+    pub fn request_client_certificate(&self) {
+        self.client_certificate_requested.store(true, Ordering::Relaxed);
+    }
+}
+
+/// We have no certificate to show; a request for one explains a refusal that follows.
+impl ResolvesClientCert for HandshakeRecord {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.request_client_certificate();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

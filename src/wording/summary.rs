@@ -81,7 +81,7 @@ fn credentials(outcome: Outcome, evidence: &CredentialsEvidence, length: Length)
         return with_detail(error.reason, &Phases::new(), &error.detail);
     }
     let key = evidence.access_key_id.as_deref().unwrap_or("credentials");
-    let source = evidence.source.as_ref().map(|source| format!("from {source}"));
+    let source = evidence.source.as_ref().map(|source| format!("from {}", source.words()));
     let subject = match (length, &source) {
         (Length::Brief, Some(source)) if outcome == Outcome::Pass => source.clone(),
         (_, Some(source)) => format!("{key} {source}"),

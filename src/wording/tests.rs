@@ -534,12 +534,16 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
     let silent = InstanceEvidence {
         server: Some("169.254.169.254:80".parse().unwrap()),
         instance: None,
+        silence: None,
         error: trouble(Reason::MetadataTimeout, ""),
     };
     let none = CredentialsEvidence {
         source: None,
         access_key_id: None,
         expires_at: None,
+        endpoint_settings: vec![],
+        unreached: None,
+        aws_error: None,
         error: trouble(Reason::NoCredentials, "received 404 from IMDS"),
     };
     let old = CredentialsEvidence { expires_at: Some(at(0)), error: None, ..none.clone() };

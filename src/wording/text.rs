@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use crate::observation::Phases;
+use crate::observation::{Phases, printable, visible};
 
 /// Two digits that matter, in the unit that a person would choose.
 pub fn duration(duration: Duration) -> String {
@@ -58,11 +58,11 @@ pub fn sentence(text: &str) -> String {
 
 /// To the second, for a person.
 pub fn clock_time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    humantime::format_rfc3339_seconds(printable(time)).to_string()
 }
 
 pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    humantime::format_rfc3339_millis(printable(time)).to_string()
 }
 
 /// At most `width` characters, the last one `…` where there were more.
@@ -79,20 +79,10 @@ pub fn clip(text: &str, width: usize) -> String {
     shorten(&clean(text), width)
 }
 
-/// One line without control characters, and without the invisible ones that reorder or hide text:
-/// a peer's words must not drive a terminal or a page.
+/// One line of visible characters: a peer's words must not drive a terminal, nor reorder or hide what
+/// a person reads.
 pub fn clean(text: &str) -> String {
-    let visible = text.replace(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'), " ");
-    visible.split_whitespace().map(without_invisible).collect::<Vec<_>>().join(" ")
-}
-
-/// Bidirectional controls (UAX #9), zero-width characters, soft hyphen and byte order mark.
-fn without_invisible(word: &str) -> String {
-    let invisible = |c: char| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    word.chars().filter(|c| !invisible(*c)).collect()
+    visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -121,6 +111,13 @@ mod tests {
     #[test]
     fn a_peer_cannot_drive_the_terminal() {
         assert_eq!(clean("bad\u{1b}[2Jnews\r\n\ttwice\u{2028}over"), "bad [2Jnews twice over");
+        let formats =
+            (0x202a..=0x202e).chain(0x2066..=0x2069).chain([0x200b, 0x200f, 0x61c, 0xfeff, 0xe0041]);
+        for code in formats {
+            let c = char::from_u32(code).unwrap();
+            assert_eq!(clean(&format!("a{c}b")), "ab", "U+{code:04X}");
+        }
+        assert_eq!(clean("schön 日本 🚀"), "schön 日本 🚀");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod endurance;
 mod fleet;
 mod harness;
 mod healthy;
+mod host_limits;
 mod hostile;
 mod import;
 mod input;

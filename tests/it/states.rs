@@ -18,6 +18,7 @@ macro_rules! states {
 
 mod call;
 mod changes;
+mod credentials;
 mod egress;
 mod endpoints;
 mod instance;
@@ -30,9 +31,10 @@ mod proof;
 /// States by their names.
 type Table = &'static [(&'static str, fn() -> State)];
 
-const TABLES: [(&str, Table); 10] = [
+const TABLES: [(&str, Table); 11] = [
     ("call", call::TABLE),
     ("changes", changes::TABLE),
+    ("credentials", credentials::TABLE),
     ("egress", egress::TABLE),
     ("endpoints", endpoints::TABLE),
     ("instance", instance::TABLE),

@@ -154,7 +154,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::DnsStale
         | F::SystemResolverStale => &[CONNECT, CALL],
         F::EndpointASilent | F::EndpointBSilent | F::EndpointARefused => &[CONNECT],
-        F::MtuBlackHole | F::TlsSilent | F::TlsReset | F::ResponseSilent | F::ResponseGarbage => {
+        F::ClientCertificateRequired | F::MtuBlackHole | F::TlsSilent | F::TlsReset | F::ResponseSilent | F::ResponseGarbage => {
             &[CONNECT, CALL]
         }
         F::PrivateDnsOff
@@ -178,6 +178,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         }
         F::RoleMissing | F::CredentialsExpired => &[CREDENTIALS, CALL],
         F::RoleDenied
+        | F::RoleDeniedInXml
         | F::RoleDeniedExplicitly
         | F::EndpointPolicyDenied
         | F::EndpointPolicyDeniedExplicitly
@@ -196,6 +197,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::MetadataRefused
         | F::MetadataDisabled
         | F::MetadataSlow
+        | F::MetadataHopLimit
         | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
         F::InstanceLinkDown => &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
@@ -214,6 +216,9 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         // An endpoint of the other family makes up for it; the states say which.
         | F::InstanceIpv4Absent
         | F::InstanceIpv6Absent
+        | F::MetadataIpv4Silent
+        | F::MetadataOverLinkLocal
+        | F::MetadataWithoutIpv6Cidrs
         | F::EndpointLossy
         | F::EndpointSlow
         | F::SynLost

@@ -18,6 +18,8 @@ pub struct Behaviour {
     pub handshake: Handshake,
     pub answer: Answer,
     pub refusal: Option<Refusal>,
+    /// Errors are written in the XML of the Query protocol, whatever was asked in.
+    pub errors_in_xml: bool,
     /// The condition under which the role's policy allows the call.
     pub proof: Option<Proof>,
     /// When the endpoint tells the router that the time for a fault has come.
@@ -89,9 +91,12 @@ pub enum Policy {
 pub struct Metadata {
     pub disabled: bool,
     pub slow: bool,
+    /// The answer to a PUT does not arrive.
+    pub hop_limited: bool,
     pub garbage: bool,
     pub role: bool,
     pub cidrs: bool,
+    pub ipv6_cidrs: bool,
     pub ipv4: bool,
     pub ipv6: bool,
     pub credentials_expired: bool,
@@ -105,6 +110,7 @@ impl Behaviour {
             (Fault::CertificateWrongName, Certificate::WrongName),
             (Fault::CertificateUntrusted, Certificate::Untrusted),
             (Fault::CertificatePrivateCa, Certificate::PrivateCa),
+            (Fault::ClientCertificateRequired, Certificate::ClientRequired),
         ]);
         let handshake =
             faults.first(&[(Fault::TlsSilent, Handshake::Silent), (Fault::TlsReset, Handshake::Reset)]);
@@ -124,6 +130,7 @@ impl Behaviour {
             handshake: handshake.unwrap_or(Handshake::Normal),
             answer: answer.unwrap_or(Answer::Normal),
             refusal: refusal(faults),
+            errors_in_xml: faults.has(Fault::RoleDeniedInXml),
             proof: faults.first(&[
                 (Fault::ProofPolicy, Proof::SourceVpce),
                 (Fault::ProofPolicyOfVpc, Proof::SourceVpc),
@@ -160,10 +167,12 @@ impl Metadata {
         Self {
             disabled: faults.has(Fault::MetadataDisabled),
             slow: faults.has(Fault::MetadataSlow),
+            hop_limited: faults.has(Fault::MetadataHopLimit),
             garbage: faults.has(Fault::MetadataGarbage),
             role: !faults.has(Fault::RoleMissing),
             cidrs: !faults.has(Fault::MetadataWithoutCidrs),
-            ipv4: !faults.has(Fault::InstanceIpv4Absent),
+            ipv6_cidrs: !faults.has(Fault::MetadataWithoutIpv6Cidrs),
+            ipv4: !faults.has_any(&[Fault::InstanceIpv4Absent, Fault::MetadataOverLinkLocal]),
             ipv6: !faults.has(Fault::InstanceIpv6Absent),
             credentials_expired: faults.has(Fault::CredentialsExpired),
         }
@@ -185,6 +194,7 @@ fn refusal(faults: &Faults) -> Option<Refusal> {
         (Fault::BoundaryDenied, Refusal::Denied(Policy::Boundary)),
         (Fault::SessionDenied, Refusal::Denied(Policy::Session)),
         (Fault::RoleDenied, Refusal::Denied(Policy::Identity)),
+        (Fault::RoleDeniedInXml, Refusal::Denied(Policy::Identity)),
         (Fault::AccessDeniedPlain, Refusal::DeniedPlainly),
     ])
 }

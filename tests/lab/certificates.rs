@@ -7,8 +7,9 @@ use rcgen::{
     BasicConstraints, Certificate as Signed, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::clock::Moment;
@@ -33,6 +34,8 @@ pub enum Certificate {
     WrongName,
     Untrusted,
     PrivateCa,
+    /// Valid, and the client is asked for one as well.
+    ClientRequired,
     /// For the hosts on the internet that are not CloudWatch.
     Website,
 }
@@ -62,6 +65,7 @@ impl Certificates {
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    der: CertificateDer<'static>,
     chain: Vec<CertificateDer<'static>>,
 }
 
@@ -90,11 +94,13 @@ fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
         (Certificate::WrongName, &wrong_name, &amazon),
         (Certificate::Untrusted, &valid, &stranger),
         (Certificate::PrivateCa, &valid, &company),
+        (Certificate::ClientRequired, &valid, &amazon),
         (Certificate::Website, &website, &amazon),
     ];
     let mut acceptors = Vec::new();
     for (kind, leaf, authority) in kinds {
-        acceptors.push((kind, acceptor(leaf, authority, &key)?));
+        let clients = (kind == Certificate::ClientRequired).then_some(&company.der);
+        acceptors.push((kind, acceptor(leaf, authority, &key, clients)?));
     }
     Ok(Certificates { acceptors, trusted: vec![root.pem, company.pem] })
 }
@@ -102,16 +108,18 @@ fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
 fn root(organization: &str, name: &str) -> Result<Authority, rcgen::Error> {
     let params = authority_params(organization, name)?;
     let key = KeyPair::generate()?;
-    let pem = params.self_signed(&key)?.pem();
+    let signed = params.self_signed(&key)?;
+    let (pem, der) = (signed.pem(), signed.der().clone());
     // A server does not send its root.
-    Ok(Authority { issuer: Issuer::new(params, key), pem, chain: Vec::new() })
+    Ok(Authority { issuer: Issuer::new(params, key), pem, der, chain: Vec::new() })
 }
 
 fn intermediate(root: &Authority, name: &str) -> Result<Authority, rcgen::Error> {
     let params = authority_params("linkproof lab", name)?;
     let key = KeyPair::generate()?;
     let signed = params.signed_by(&key, &root.issuer)?;
-    Ok(Authority { issuer: Issuer::new(params, key), pem: signed.pem(), chain: vec![signed.der().clone()] })
+    let der = signed.der().clone();
+    Ok(Authority { issuer: Issuer::new(params, key), pem: signed.pem(), chain: vec![der.clone()], der })
 }
 
 fn authority_params(organization: &str, name: &str) -> Result<CertificateParams, rcgen::Error> {
@@ -125,14 +133,23 @@ fn acceptor(
     leaf: &Leaf<'_>,
     authority: &Authority,
     key: &KeyPair,
+    clients: Option<&CertificateDer<'static>>,
 ) -> Result<TlsAcceptor, Box<dyn std::error::Error>> {
     let signed = sign(leaf, authority, key)?;
     let chain = [vec![signed.der().clone()], authority.chain.clone()].concat();
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = match clients {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.clone())?;
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?
+        }
+    };
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, private)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -99,7 +99,11 @@ impl Connection {
         if behaviour.endpoint_a_slow && self.door == Door::EndpointA {
             sleep(SLOWNESS).await;
         }
-        let response = respond(&behaviour, &call, &signature, self.source(), now);
+        let canned = self.peers.canned().filter(|_| signed);
+        let response = match canned {
+            Some(canned) => canned.response(),
+            None => respond(&behaviour, &call, &signature, self.source(), now),
+        };
         self.sign(Sign::WithAnswer);
         self.log(&parts, &call, signature, Some(response.status().as_u16()));
         response
@@ -168,10 +172,19 @@ fn respond(
         | Answer::Garbage
         | Answer::WrongBody => {}
     }
+    if let Some((status, body)) = super::sts::answer(call) {
+        let mut response = Response::new(Payload::whole(body));
+        *response.status_mut() = hyper::StatusCode::from_u16(status).expect("the lab's statuses are valid");
+        set(&mut response, "content-type", "text/xml");
+        return response;
+    }
     let request_id = request_id();
     let (status, body, error) = match verdict(behaviour, call, signature, source) {
         Ok(()) => (200, call.metrics(&request_id), None),
-        Err(error) => (error.status, error.write(call.protocol, &request_id), Some(error)),
+        Err(error) => {
+            let protocol = call.protocol.filter(|_| !behaviour.errors_in_xml);
+            (error.status, error.write(protocol, &request_id), Some(error))
+        }
     };
     let payload =
         if behaviour.answer == Answer::Cut { Payload::cut(body.bytes) } else { Payload::whole(body.bytes) };
@@ -183,7 +196,7 @@ fn respond(
     if call.protocol == Some(Protocol::RpcV2Cbor) {
         set(&mut response, "smithy-protocol", "rpc-v2-cbor");
     }
-    if let Some(error) = error {
+    if let Some(error) = error.filter(|_| !behaviour.errors_in_xml) {
         set(&mut response, "x-amzn-query-error", &format!("{};{}", error.code, error.party()));
     }
     response

@@ -114,6 +114,7 @@ faults! {
     CertificateWrongName "certificate-wrong-name" "The endpoint's certificate is for another name",
     CertificateUntrusted "certificate-untrusted" "The endpoint's certificate is from an unknown authority",
     CertificatePrivateCa "certificate-private-ca" "A company proxy's certificate, from an authority that the system trusts",
+    ClientCertificateRequired "client-certificate-required" "The endpoint answers only clients that show a certificate",
     TlsSilent "tls-silent" "The endpoint accepts connections and never says a word",
     TlsReset "tls-reset" "The endpoint resets the connection during the TLS handshake",
     ResponseSilent "response-silent" "TLS works, the HTTP answer never comes",
@@ -135,6 +136,7 @@ faults! {
     BoundaryDenied "boundary-denied" "The role's permissions boundary does not allow ListMetrics",
     SessionDenied "session-denied" "The session policy does not allow ListMetrics",
     AccessDeniedPlain "access-denied-plain" "Access is denied without a word on which policy did it",
+    RoleDeniedInXml "role-denied-in-xml" "No identity-based policy allows ListMetrics, said in the XML of the Query protocol",
     Throttled "throttled" "CloudWatch throttles: Rate exceeded",
     ServiceError "service-error" "CloudWatch answers with an internal error (500)",
     ServiceUnavailable "service-unavailable" "CloudWatch answers 503 with an empty body",
@@ -144,11 +146,15 @@ faults! {
     CredentialsInvalid "credentials-invalid" "CloudWatch does not know the security token",
 
     MetadataSilent "metadata-silent" "Instance metadata does not answer",
+    MetadataIpv4Silent "metadata-ipv4-silent" "Instance metadata does not answer over IPv4, and does over IPv6",
     MetadataRefused "metadata-refused" "Connections to instance metadata are reset",
     MetadataDisabled "metadata-disabled" "Instance metadata is switched off (403)",
     MetadataSlow "metadata-slow" "Instance metadata takes 4 s for each answer",
+    MetadataHopLimit "metadata-hop-limit" "Instance metadata answers GET, and its answer to PUT is lost: the hop limit of a container",
+    MetadataOverLinkLocal "metadata-over-link-local" "The subnet has IPv6 alone; metadata answers over a link-local IPv4 address, and not over IPv6",
     MetadataGarbage "metadata-garbage" "Instance metadata answers with something else's page",
     MetadataWithoutCidrs "metadata-without-cidrs" "Instance metadata does not list the VPC's CIDRs",
+    MetadataWithoutIpv6Cidrs "metadata-without-ipv6-cidrs" "Instance metadata lists the VPC's IPv4 CIDRs, and not those of IPv6",
 
     PingForbidden "ping-forbidden" "net.ipv4.ping_group_range forbids ping sockets to everyone",
 }

@@ -136,6 +136,8 @@ fn broken_services(faults: &Faults) -> Vec<String> {
         (Fault::DnsTruncatedNoTcp, both(&resolver, &resolver_v6, "tcp dport 53 drop")),
         (Fault::ResolverV6Silent, vec![format!("{resolver_v6} drop")]),
         (Fault::MetadataSilent, both(&metadata, &metadata_v6, "drop")),
+        (Fault::MetadataIpv4Silent, vec![format!("{metadata} drop")]),
+        (Fault::MetadataOverLinkLocal, vec![format!("{metadata_v6} drop")]),
         (Fault::MetadataRefused, both(&metadata, &metadata_v6, "meta l4proto tcp reject with tcp reset")),
     ];
     in_force(faults, rules)

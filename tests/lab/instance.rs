@@ -40,7 +40,7 @@ pub fn resolv_conf(faults: &Faults) -> String {
     } else {
         vec![RESOLVER]
     };
-    let servers: Vec<IpAddr> = if faults.has(Fault::InstanceIpv4Absent) {
+    let servers: Vec<IpAddr> = if faults.has_any(&[Fault::InstanceIpv4Absent, Fault::MetadataOverLinkLocal]) {
         vec![RESOLVER_V6.into()]
     } else {
         servers.into_iter().map(IpAddr::from).collect()

@@ -46,6 +46,9 @@ impl Service {
         if metadata.slow {
             sleep(SLOWNESS).await;
         }
+        if metadata.hop_limited && request.method() == Method::PUT {
+            sleep(peer::CONNECTION_LIFETIME).await;
+        }
         if metadata.disabled {
             return refuse(403);
         }
@@ -170,7 +173,7 @@ fn interface(state: Metadata) -> Vec<(&'static str, String)> {
     }
     if state.ipv6 {
         documents.push(("ipv6s", INSTANCE_V6.to_string()));
-        if state.cidrs {
+        if state.cidrs && state.ipv6_cidrs {
             documents.push(("subnet-ipv6-cidr-blocks", "2001:db8:1234:1::/64".to_owned()));
             documents.push(("vpc-ipv6-cidr-blocks", VPC_CIDR_V6.to_owned()));
         }

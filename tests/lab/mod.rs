@@ -38,6 +38,7 @@ mod run;
 mod sigv4;
 mod slow_resolver;
 mod state;
+pub mod sts;
 mod topology;
 mod zone;
 
@@ -58,6 +59,7 @@ pub use self::firewall::{Packets, Reached};
 pub use self::host::Host;
 pub use self::name_server::{Answer as NameAnswer, Behavior as NameBehavior, Edns};
 pub use self::names::{HOSTS, NSSWITCH, Names, RESOLV_CONF};
+pub use self::peer::Canned;
 pub use self::protocol::Protocol;
 pub use self::request::{Door, Request};
 pub use self::run::{Child, Output, Run};
@@ -159,6 +161,11 @@ impl Lab {
     /// The requests that the CloudWatch stand-in saw, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         self.peers.log.all()
+    }
+
+    /// What the endpoint answers to every signed request from now on; `None` is what it should.
+    pub fn answer_signed(&self, canned: Option<Canned>) {
+        self.peers.can(canned);
     }
 
     pub fn clear_requests(&self) {

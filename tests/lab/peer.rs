@@ -34,6 +34,7 @@ const BODY_BYTES: usize = 64 * 1024;
 /// State that all servers of a lab share.
 pub struct Peers {
     behaviour: Mutex<Behaviour>,
+    canned: Mutex<Option<Canned>>,
     connections: AtomicU64,
     pub certificates: Certificates,
     pub log: Log,
@@ -43,6 +44,7 @@ impl Peers {
     pub fn new(behaviour: Behaviour, certificates: Certificates) -> Self {
         Self {
             behaviour: Mutex::new(behaviour),
+            canned: Mutex::default(),
             connections: AtomicU64::new(0),
             certificates,
             log: Log::default(),
@@ -57,8 +59,42 @@ impl Peers {
         *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
+    pub fn canned(&self) -> Option<Canned> {
+        self.canned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn can(&self, canned: Option<Canned>) {
+        *self.canned.lock().unwrap_or_else(PoisonError::into_inner) = canned;
+    }
+
     pub fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// What the endpoint answers to every signed request, in place of anything sensible.
+#[derive(Clone, Debug)]
+pub struct Canned {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Bytes,
+    /// How many bytes a chunk of it has; all at once where there is none.
+    pub chunk: Option<usize>,
+}
+
+impl Canned {
+    pub fn response(&self) -> hyper::Response<Payload> {
+        let body = match self.chunk {
+            Some(size) => Payload::chunked(self.body.clone(), size),
+            None => Payload::whole(self.body.clone()),
+        };
+        hyper::Response::builder()
+            .status(self.status)
+            .header("content-type", self.content_type)
+            .header("smithy-protocol", "rpc-v2-cbor")
+            .header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
+            .body(body)
+            .expect("the lab's answers are valid")
     }
 }
 
@@ -133,23 +169,30 @@ pub async fn body(incoming: Incoming) -> Bytes {
 pub struct Payload {
     bytes: Option<Bytes>,
     cut: Option<Pin<Box<Sleep>>>,
-    announced: u64,
+    announced: Option<u64>,
+    chunk: Option<usize>,
 }
 
 impl Payload {
+    /// Of no announced length, in chunks of so many bytes.
+    pub fn chunked(bytes: impl Into<Bytes>, size: usize) -> Self {
+        Self { bytes: Some(bytes.into()), cut: None, announced: None, chunk: Some(size) }
+    }
+
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let announced = bytes.len() as u64;
-        Self { bytes: Some(bytes), cut: None, announced }
+        let announced = Some(bytes.len() as u64);
+        Self { bytes: Some(bytes), cut: None, announced, chunk: None }
     }
 
     /// Ends after half, with the connection.
     pub fn cut(bytes: impl Into<Bytes>) -> Self {
         let mut bytes = bytes.into();
-        let announced = bytes.len() as u64;
+        let announced = Some(bytes.len() as u64);
         bytes.truncate(bytes.len() / 2);
         // The pause lets the first half go out on its own.
-        Self { bytes: Some(bytes), cut: Some(Box::pin(sleep(Duration::from_millis(50)))), announced }
+        let cut = Some(Box::pin(sleep(Duration::from_millis(50))));
+        Self { bytes: Some(bytes), cut, announced, chunk: None }
     }
 }
 
@@ -161,6 +204,10 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let (Some(size), Some(bytes)) = (self.chunk, &mut self.bytes) {
+            let chunk = bytes.split_to(size.min(bytes.len()));
+            return Poll::Ready((!chunk.is_empty()).then(|| Ok(Frame::data(chunk))));
+        }
         if let Some(bytes) = self.bytes.take() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
@@ -173,10 +220,10 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none() && self.cut.is_none()
+        self.bytes.as_ref().is_none_or(|bytes| self.chunk.is_some() && bytes.is_empty()) && self.cut.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.announced)
+        self.announced.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -30,6 +30,9 @@ pub struct Call {
     pub protocol: Option<Protocol>,
     pub operation: Option<String>,
     pub namespace: Option<String>,
+    pub metric: Option<String>,
+    /// Given to STS in exchange for credentials.
+    pub web_identity: Option<String>,
 }
 
 /// An error as AWS describes it.
@@ -59,6 +62,8 @@ impl Call {
                 protocol: (header("smithy-protocol") == "rpc-v2-cbor").then_some(Protocol::RpcV2Cbor),
                 operation: Some(operation.to_owned()),
                 namespace: cbor_text(body, "Namespace"),
+                metric: cbor_text(body, "MetricName"),
+                web_identity: None,
             };
         }
         if let Some(operation) = header("x-amz-target").strip_prefix("GraniteServiceVersion20100801.") {
@@ -67,6 +72,8 @@ impl Call {
                 protocol: Some(Protocol::Json),
                 operation: Some(operation.to_owned()),
                 namespace: input["Namespace"].as_str().map(str::to_owned),
+                metric: input["MetricName"].as_str().map(str::to_owned),
+                web_identity: None,
             };
         }
         let form = String::from_utf8_lossy(body).into_owned();
@@ -75,6 +82,8 @@ impl Call {
                 protocol: Some(Protocol::Query),
                 operation: Some(action),
                 namespace: form_field(&form, "Namespace"),
+                metric: form_field(&form, "MetricName"),
+                web_identity: form_field(&form, "WebIdentityToken"),
             },
             None => Self::default(),
         }
@@ -83,7 +92,9 @@ impl Call {
     /// ListMetrics' output: a couple of metrics, or none for another namespace.
     pub fn metrics(&self, request_id: &str) -> Body {
         let known = self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE);
-        let names: &[&str] = if known { &METRIC_NAMES } else { &[] };
+        let asked = |name: &&str| known && self.metric.as_deref().is_none_or(|metric| metric == *name);
+        let names: Vec<&str> = METRIC_NAMES.into_iter().filter(asked).collect();
+        let names = names.as_slice();
         match self.protocol {
             Some(Protocol::RpcV2Cbor) => cbor(|encoder| cbor_metrics(encoder, names)),
             Some(Protocol::Json) => json(

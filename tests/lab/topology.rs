@@ -16,6 +16,9 @@ use super::host::{Host, Hosts, sysctl, thread_id, tool};
 const ENDPOINT_A_BLOCK: &str = "10.0.1.56/29";
 const ENDPOINT_B_BLOCK: &str = "10.0.2.112/29";
 
+/// The address that an instance without IPv4 has for metadata.
+const LINK_LOCAL: &str = "169.254.10.23";
+
 /// The router's end of the instance's second cable.
 const SECOND_CABLE: &str = "instance-1";
 
@@ -76,7 +79,10 @@ fn addresses(faults: &Faults) -> String {
         return format!("addr add {INSTANCE}/24 dev eth0\nlink set eth0 down\n");
     }
     let mut batch = "link set eth0 up\n".to_owned();
-    if !faults.has(Fault::InstanceIpv4Absent) {
+    if faults.has(Fault::MetadataOverLinkLocal) {
+        // As on EC2 in a subnet with IPv6 alone; only metadata is behind it here.
+        batch += &format!("addr add {LINK_LOCAL}/32 dev eth0\nroute add {METADATA}/32 dev eth0\n");
+    } else if !faults.has(Fault::InstanceIpv4Absent) {
         batch += &format!("addr add {INSTANCE}/24 dev eth0\n");
         if faults.has_any(&[Fault::SecondaryAddress, Fault::SecondaryAddressOpen]) {
             batch += &format!("addr add {SECONDARY}/24 dev eth0\n");
@@ -231,6 +237,7 @@ fn router() -> String {
          addr add {ROUTER_C}/32 dev {SECOND_CABLE}\n\
          route add {SECONDARY}/32 dev instance\n\
          route add {SECOND_INTERFACE}/32 dev {SECOND_CABLE}\n\
+         route add {LINK_LOCAL}/32 dev instance\n\
          route add {CORPORATE_DNS}/32 dev corp-dns\n\
          route add {CORPORATE_DNS_B}/32 dev corp-dns\n\
          route add {CORPORATE_DNS_C}/32 dev corp-dns\n\

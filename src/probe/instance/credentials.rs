@@ -1,37 +1,30 @@
-//! The credentials that applications would find: the default chain, put together here, since the
-//! SDK's own smooths over what is to be seen.
+//! The credentials that applications would find: the default chain of the AWS SDKs, put together
+//! here, since each provider that is configured and fails has to be named with its own error.
 
-use std::env;
-use std::error::Error;
-use std::io;
+mod container;
+mod document;
+mod environment;
+mod process;
+mod profile;
+mod role;
+mod web_identity;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use aws_config::ecs::EcsCredentialsProvider;
-use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
-use aws_config::imds::client::error::ImdsError;
-use aws_config::imds::credentials::ImdsCredentialsProvider;
-use aws_config::meta::credentials::CredentialsProviderChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
-use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use aws_credential_types::credential_feature::AwsCredentialFeature;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_smithy_async::time::StaticTimeSource;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{asking_once, is_of_metadata, told};
-use crate::check::Family;
-use crate::observation::{CredentialsEvidence, ProbeError, Reason};
-use crate::wire::connector::{PinnedConnector, Trace};
+use crate::observation::{AwsError, CredentialsEvidence, ProbeError, Provider, Reason};
+use crate::wire::failure::words;
+use crate::wire::http::Trace;
 use crate::wire::trust::Trust;
-
-const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// Jobs wait here for the one before; more than two rounds cannot pile up.
 const QUEUE: usize = 1;
@@ -39,173 +32,222 @@ const QUEUE: usize = 1;
 /// What is left of the time, in parts of the whole, for the answer to come back from the thread.
 const RETURN: u32 = 20;
 
-/// A thread of its own: the SDK reads the files of profiles in place, and on a file system that
-/// hangs it never comes back. Then it is this thread that waits, and nobody else.
+/// A thread of its own: files are read in place, and on a file system that hangs reading never
+/// ends. Then it is this thread that waits, and nothing else.
 #[derive(Clone, Debug)]
 pub struct CredentialsWorker {
     jobs: mpsc::Sender<Job>,
+    progress: Progress,
 }
 
 #[derive(Debug)]
 struct Job {
     trust: Trust,
-    families: Vec<Family>,
     region: Option<String>,
     limit: Duration,
     answer: oneshot::Sender<(CredentialsEvidence, Option<Credentials>)>,
+}
+
+/// What is being read at the moment: it is to blame if it never ends.
+#[derive(Clone, Debug, Default)]
+struct Progress(Arc<Mutex<Option<(Provider, String)>>>);
+
+impl Progress {
+    fn set(&self, provider: Provider, what: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((provider, what.into()));
+    }
+
+    fn get(&self) -> Option<(Provider, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What each provider is given to look with.
+#[derive(Clone, Debug)]
+struct Search {
+    trust: Trust,
+    region: Option<String>,
+    deadline: Instant,
+    progress: Progress,
+    /// What the profile sets that leads AWS clients to other endpoints.
+    endpoint_settings: Arc<OnceLock<Vec<String>>>,
+}
+
+/// Credentials with the provider that gave them; `None` where the provider is not configured.
+type Found = Result<Option<(Provider, Credentials)>, Failure>;
+
+/// A provider that is configured and gave nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Failure {
+    source: Option<Provider>,
+    reason: Reason,
+    detail: String,
+    /// The host that was asked and did not answer.
+    unreached: Option<String>,
+    aws_error: Option<AwsError>,
+}
+
+impl Failure {
+    fn of(source: Provider, detail: impl Into<String>) -> Self {
+        Self {
+            source: Some(source),
+            reason: Reason::CredentialsInvalidSource,
+            detail: detail.into(),
+            unreached: None,
+            aws_error: None,
+        }
+    }
+
+    /// What the transport knows: silence is a reason of its own.
+    fn of_transport(source: Provider, what: &str, trace: &Trace) -> Self {
+        let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
+        let error = trace.error.clone();
+        let reason = error.as_ref().map(|error| error.reason).filter(|reason| silent.contains(reason));
+        let detail = error.map(|error| error.detail).unwrap_or_default();
+        Self {
+            reason: reason.map_or(Reason::CredentialsInvalidSource, |_| Reason::CredentialsTimeout),
+            unreached: Some(trace.host.clone()),
+            ..Self::of(source, format!("{what}: {detail}"))
+        }
+    }
 }
 
 impl CredentialsWorker {
     pub fn start() -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let progress = Progress::default();
+        let shared = progress.clone();
         thread::Builder::new().name("credentials".to_owned()).spawn(move || {
             runtime.block_on(async {
                 while let Some(job) = inbox.recv().await {
-                    // What was asked while the thread was stuck nobody waits for any more.
+                    // The caller of a job that waited while the thread was stuck has given up.
                     if !job.answer.is_closed() {
-                        let found = seek(&job.trust, &job.families, job.region, job.limit).await;
-                        let _ = job.answer.send(found);
+                        let deadline = Instant::now() + job.limit;
+                        let progress = shared.clone();
+                        let (trust, region, endpoint_settings) = (job.trust, job.region, Arc::default());
+                        let search = Search { trust, region, deadline, progress, endpoint_settings };
+                        let _ = job.answer.send(seek(&search, job.limit).await);
                     }
                 }
             });
         })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, progress })
     }
 
     /// Once; what is found is kept for signing, what it showed is evidence.
     pub async fn credentials(
         &self,
         trust: &Trust,
-        families: Vec<Family>,
         region: Option<String>,
         limit: Duration,
     ) -> (CredentialsEvidence, Option<Credentials>) {
         let (answer, found) = oneshot::channel();
-        let job = Job { trust: trust.clone(), families, region, limit: limit - limit / RETURN, answer };
+        let job = Job { trust: trust.clone(), region, limit: limit - limit / RETURN, answer };
         let asked = async {
             self.jobs.send(job).await.ok()?;
             found.await.ok()
         };
-        timeout(limit, asked).await.ok().flatten().unwrap_or_else(|| (stuck(limit), None))
+        let answer = timeout(limit, asked).await.ok().flatten();
+        answer.unwrap_or_else(|| (evidence_of(late(self.progress.get(), limit)), None))
     }
 }
 
 /// The network ends in time by itself: what does not is a file.
-fn stuck(limit: Duration) -> CredentialsEvidence {
-    let detail = format!(
-        "the files of profiles (~/.aws) were not read within {}: their file system hangs",
-        humantime::format_duration(limit)
-    );
-    let error = Some(ProbeError { reason: Reason::CredentialsTimeout, detail });
-    CredentialsEvidence { source: None, access_key_id: None, expires_at: None, error }
+fn late(progress: Option<(Provider, String)>, limit: Duration) -> Failure {
+    let limit = humantime::format_duration(limit);
+    let (source, detail) = match progress {
+        Some((provider, what)) => (Some(provider), format!("{what} did not end within {limit}")),
+        None => (None, format!("no answer within {limit}")),
+    };
+    Failure { source, reason: Reason::CredentialsTimeout, detail, unreached: None, aws_error: None }
 }
 
-async fn seek(
-    trust: &Trust,
-    families: &[Family],
-    region: Option<String>,
-    limit: Duration,
-) -> (CredentialsEvidence, Option<Credentials>) {
-    let deadline = Instant::now() + limit;
-    let http = PinnedConnector::new(trust.clone(), None, deadline);
-    let provider = ProviderConfig::without_region()
-        .with_region(region.map(Region::new))
-        .with_behavior_version(Some(BehaviorVersion::latest()))
-        .with_http_client(http.clone());
-    let found = timeout_at(deadline, find(&provider, families, limit)).await;
-    let error = match &found {
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(why(error, &http.trace())),
-        Err(_) => {
-            let detail = format!("no answer within {}", humantime::format_duration(limit));
-            Some(ProbeError { reason: Reason::CredentialsTimeout, detail })
-        }
+async fn seek(search: &Search, limit: Duration) -> (CredentialsEvidence, Option<Credentials>) {
+    let found = match timeout_at(search.deadline, find(search)).await {
+        Ok(found) => found.and_then(|(provider, credentials)| {
+            let credentials = document::validated(credentials).map_err(|why| Failure::of(provider, why))?;
+            Ok((provider, credentials))
+        }),
+        Err(_) => Err(late(search.progress.get(), limit)),
     };
-    let credentials = found.ok().and_then(Result::ok);
-    let evidence = CredentialsEvidence {
-        source: credentials.as_ref().and_then(source),
-        access_key_id: credentials.as_ref().map(|credentials| credentials.access_key_id().to_owned()),
-        expires_at: credentials.as_ref().and_then(Credentials::expiry),
+    let endpoint_settings = search.endpoint_settings.get().cloned().unwrap_or_default();
+    match found {
+        Ok((provider, credentials)) => {
+            let evidence = CredentialsEvidence {
+                source: Some(provider),
+                access_key_id: Some(credentials.access_key_id().to_owned()),
+                expires_at: credentials.expiry(),
+                endpoint_settings,
+                unreached: None,
+                aws_error: None,
+                error: None,
+            };
+            (evidence, Some(signing(&credentials)))
+        }
+        Err(failure) => (CredentialsEvidence { endpoint_settings, ..evidence_of(failure) }, None),
+    }
+}
+
+/// Without their expiry: whether they have expired is AWS's to say, and the SDK would reckon with it.
+fn signing(credentials: &Credentials) -> Credentials {
+    let token = credentials.session_token().map(str::to_owned);
+    Credentials::new(credentials.access_key_id(), credentials.secret_access_key(), token, None, "linkproof")
+}
+
+fn evidence_of(failure: Failure) -> CredentialsEvidence {
+    let Failure { source, reason, detail, unreached, aws_error } = failure;
+    let error = Some(ProbeError { reason, detail });
+    CredentialsEvidence {
+        source,
+        access_key_id: None,
+        expires_at: None,
+        endpoint_settings: vec![],
+        unreached,
+        aws_error,
         error,
-    };
-    (evidence, credentials)
-}
-
-/// In the order of the SDK's default chain.
-async fn find(
-    provider: &ProviderConfig,
-    families: &[Family],
-    limit: Duration,
-) -> Result<Credentials, CredentialsError> {
-    let profile = ProfileFileCredentialsProvider::builder().configure(provider).build();
-    let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(provider).build();
-    let container = EcsCredentialsProvider::builder().configure(provider).build();
-    let chain =
-        CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
-            .or_else("Profile", profile)
-            .or_else("WebIdentityToken", web_identity)
-            .or_else("EcsContainer", container);
-    match chain.provide_credentials().await {
-        Err(CredentialsError::CredentialsNotLoaded(_)) => of_role(provider, families, limit).await,
-        found => found,
     }
 }
 
-/// The role of the instance, whose name is read here: the SDK panics at a page instead of it.
-async fn of_role(
-    provider: &ProviderConfig,
-    families: &[Family],
-    limit: Duration,
-) -> Result<Credentials, CredentialsError> {
-    if env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
-        return Err(CredentialsError::not_loaded("AWS_EC2_METADATA_DISABLED forbids to ask for a role"));
+/// In the order of the SDKs. The first provider that is configured decides.
+async fn find(search: &Search) -> Result<(Provider, Credentials), Failure> {
+    if let Some(found) = environment::find()? {
+        return Ok(found);
     }
-    let client = asking_once(provider, families, limit);
-    let client = client.map_err(CredentialsError::invalid_configuration)?.build();
-    let role = match client.get(ROLE).await {
-        Ok(role) => role.as_ref().trim().to_owned(),
-        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => {
-            return Err(CredentialsError::not_loaded(
-                "the instance has no role, and neither environment, profile nor container has keys",
-            ));
-        }
-        Err(error) => return Err(CredentialsError::provider_error(error)),
-    };
-    if role.is_empty() || !is_of_metadata(&role) {
-        return Err(CredentialsError::unhandled("what was answered for the role is not from metadata"));
+    if let Some(found) = profile::find(search).await? {
+        return Ok(found);
     }
-    // What has expired is said to last some minutes more, by the clock that the provider is given:
-    // by this one nothing ever has.
-    let provider = provider.clone().with_time_source(StaticTimeSource::new(UNIX_EPOCH));
-    let provider = ImdsCredentialsProvider::builder().configure(&provider).imds_client(client).profile(role);
-    provider.build().provide_credentials().await
+    if let Some(found) = web_identity::find(search).await? {
+        return Ok(found);
+    }
+    if let Some(found) = container::find(search).await? {
+        return Ok(found);
+    }
+    role::find(search).await
 }
 
-fn why(error: &CredentialsError, trace: &Trace) -> ProbeError {
-    let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
-    match &trace.error {
-        Some(trouble) if silent.contains(&trouble.reason) => {
-            ProbeError { reason: Reason::CredentialsTimeout, detail: trouble.detail.clone() }
-        }
-        // The SDK's own words are general; what it wraps says what happened.
-        Some(_) | None => {
-            let detail = error.source().map_or_else(|| error.to_string(), told);
-            ProbeError { reason: Reason::NoCredentials, detail }
-        }
+/// A file that is at most so large, as far as its owner lets us read it.
+fn read_file(path: &Path, most: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("larger than {} KiB", most / 1024)));
     }
+    // What is in it may be secret, so not even a part of it is shown.
+    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8"))
 }
 
-fn source(credentials: &Credentials) -> Option<String> {
-    let features: &Vec<AwsCredentialFeature> = credentials.get_property()?;
-    let name = match features.last()? {
-        AwsCredentialFeature::CredentialsEnvVars => "the environment",
-        AwsCredentialFeature::CredentialsHttp => "the container's provider",
-        AwsCredentialFeature::CredentialsImds => "instance metadata",
-        AwsCredentialFeature::CredentialsProfile => "a profile",
-        AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken
-        | AwsCredentialFeature::CredentialsStsAssumeRoleWebId => "a web identity",
-        other => return Some(format!("{other:?}")),
-    };
-    Some(name.to_owned())
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{}: {}", path.display(), words(error))
+}
+
+/// A variable that is set to something. Its value may be secret.
+fn variable(name: &str, provider: Provider) -> Result<Option<String>, Failure> {
+    match std::env::var_os(name).filter(|value| !value.is_empty()) {
+        None => Ok(None),
+        Some(value) => match value.into_string() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(Failure::of(provider, format!("{name} is not UTF-8"))),
+        },
+    }
 }

@@ -44,6 +44,7 @@ fn borrow(share: Share) -> Borrowed {
     lab.set([]);
     lab.names(&Names::default());
     lab.clear_requests();
+    lab.answer_signed(None);
     Borrowed { lab: Some(lab), _machine: share }
 }
 

@@ -3,8 +3,8 @@
 use crate::lab::Fault::{
     self, AccessDeniedPlain, BoundaryDenied, CallSilent, CaptivePage, ClockAhead, ClockBehind,
     CredentialsExpired, CredentialsInvalid, EndpointPolicyDenied, EndpointPolicyDeniedExplicitly, RcpDenied,
-    ResponseCut, RoleDenied, RoleDeniedExplicitly, RoleMissing, ScpDenied, ServiceError, ServiceUnavailable,
-    SessionDenied, Throttled, WrongBody,
+    ResponseCut, RoleDenied, RoleDeniedExplicitly, RoleDeniedInXml, RoleMissing, ScpDenied, ServiceError,
+    ServiceUnavailable, SessionDenied, Throttled, WrongBody,
 };
 use crate::state::{CALL, CREDENTIALS, State, state};
 
@@ -23,6 +23,7 @@ states! {
         .because("no_instance_role", &[CREDENTIALS, CALL]);
     role_denied: refused(RoleDenied, "denied_by_identity_policy", "identity_policy");
     role_denied_explicitly: refused(RoleDeniedExplicitly, "denied_by_identity_policy", "identity_policy");
+    role_denied_in_xml: refused(RoleDeniedInXml, "denied_by_identity_policy", "identity_policy");
     endpoint_policy_denied: refused(EndpointPolicyDenied, "denied_by_endpoint_policy", "endpoint_policy");
     endpoint_policy_denied_explicitly:
         refused(EndpointPolicyDeniedExplicitly, "denied_by_endpoint_policy", "endpoint_policy");

@@ -3,8 +3,9 @@
 
 use crate::agent;
 use crate::lab::Fault::{
-    self, MetadataDisabled, MetadataGarbage, MetadataRefused, MetadataSilent, MetadataSlow,
-    MetadataWithoutCidrs,
+    self, DnsAaaa, MetadataDisabled, MetadataGarbage, MetadataHopLimit, MetadataIpv4Silent,
+    MetadataOverLinkLocal, MetadataRefused, MetadataSilent, MetadataSlow, MetadataWithoutCidrs,
+    MetadataWithoutIpv6Cidrs,
 };
 use crate::lab::{ACCESS_KEY, SECRET_KEY, SESSION_TOKEN};
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
@@ -82,16 +83,46 @@ states! {
         .checks([CREDENTIALS, DNS, CONNECT, CALL, IPV4, IPV6])
         .fails(CREDENTIALS, "credentials_timeout")
         .waits(&[CALL])
-        .because("no_instance_role", &[CREDENTIALS, CALL])
+        .because("metadata_unavailable", &[CREDENTIALS, CALL])
         .takes(3.0);
+    metadata_hop_limit: lost(MetadataHopLimit, "metadata_timeout", "credentials_timeout").takes(5.0);
+    metadata_ipv4_silent: state([MetadataIpv4Silent]).takes(2.0);
+    // An instance without an IPv4 address of its own still reaches metadata over IPv4.
+    metadata_over_link_local: state([MetadataOverLinkLocal])
+        .fails(CONNECT, "family_unavailable")
+        .waits(&[CALL])
+        .skips(IPV4, "family_unavailable")
+        .because("endpoint_family_missing", &[CONNECT, CALL]);
+    metadata_over_link_local_with_ipv6_names: state([MetadataOverLinkLocal, DnsAaaa])
+        .skips(IPV4, "family_unavailable");
+    metadata_without_ipv6_cidrs: state([MetadataWithoutIpv6Cidrs]);
+    metadata_without_ipv6_cidrs_with_ipv6_names: state([MetadataWithoutIpv6Cidrs, DnsAaaa])
+        .inconclusive(DNS, "vpc_cidrs_unknown")
+        .inconclusive(CONNECT, "vpc_cidrs_unknown")
+        .address(DNS, "10.0.1.57", "pass")
+        .address(DNS, "2001:db8:1234:1::57", "inconclusive vpc_cidrs_unknown")
+        .address(CALL, "10.0.1.57", "pass")
+        .because("metadata_unavailable", &[DNS, CONNECT]);
 
     // The SDK reads profiles at once and in place: only these two checks may wait for them.
     profile_on_a_file_system_that_hangs: state([])
         .env("AWS_SHARED_CREDENTIALS_FILE", &agent::frozen().to_string_lossy())
         .fails(CREDENTIALS, "credentials_timeout")
         .waits(&[CALL])
-        .because("no_instance_role", &[CREDENTIALS, CALL])
+        .because("profile_credentials", &[CREDENTIALS, CALL])
+        .unread()
         .takes(3.0);
+
+    // Ours ignores them: every check passes by the names of the configuration.
+    endpoint_variables_set: state([])
+        .env("AWS_ENDPOINT_URL", "http://10.0.1.54:4566")
+        .env("AWS_ENDPOINT_URL_CLOUDWATCH", "http://10.0.1.54:4566")
+        .env("AWS_USE_FIPS_ENDPOINT", "true")
+        .env("AWS_USE_DUALSTACK_ENDPOINT", "true")
+        .warns("endpoint_configured");
+    endpoint_settings_of_the_profile: state([])
+        .env("AWS_CONFIG_FILE", &agent::file("ini", "[default]\nservices = s\n[services s]\ncloudwatch =\n  endpoint_url = http://10.0.1.54\n").to_string_lossy())
+        .warns("endpoint_configured");
 
     proxy_set: state([])
         .env("HTTPS_PROXY", "http://10.0.1.54:3128")

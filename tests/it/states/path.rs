@@ -2,9 +2,9 @@
 
 use crate::lab::Fault::{
     CertificateExpired, CertificateNotYetValid, CertificatePrivateCa, CertificateUntrusted,
-    CertificateWrongName, EndpointARefused, EndpointASilent, EndpointBSilent, EndpointLossy,
-    EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, InstanceEgressBlocked,
-    MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset, TlsSilent,
+    CertificateWrongName, ClientCertificateRequired, EndpointARefused, EndpointASilent, EndpointBSilent,
+    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow,
+    InstanceEgressBlocked, MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, State, state};
 
@@ -55,6 +55,13 @@ states! {
         unreached(CertificateWrongName, "certificate_name_mismatch", "certificate_invalid");
     certificate_untrusted: unreached(CertificateUntrusted, "certificate_untrusted", "tls_intercepted");
     certificate_private_ca: state([CertificatePrivateCa]).warns("tls_intercepted");
+    client_certificate_required:
+        unreached(ClientCertificateRequired, "client_certificate_required", "client_certificate");
+    trust_store_missing: state([])
+        .env("SSL_CERT_FILE", "/nonexistent/ca.pem")
+        .fails(CONNECT, "certificate_untrusted")
+        .waits(&[CALL])
+        .because("trust_store", &[CONNECT, CALL]);
     // From outside it looks like lost large packets, and the remedy says so.
     tls_silent: unreached(TlsSilent, "tls_timeout", "mtu_black_hole").takes(3.0);
     tls_reset: unreached(TlsReset, "connection_reset", "endpoint_refuses");

@@ -1,0 +1,267 @@
+//! The profile files. aws-config resolves roles and source profiles; the files are read here, and
+//! programs run here, since it bounds neither.
+
+use std::env;
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_config::BehaviorVersion;
+use aws_config::Region;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::section::{EnvConfigSections, Profile};
+use aws_types::os_shim_internal::{Env, Fs};
+
+use super::{Failure, Found, Search, process, read_file, role, unreadable};
+use crate::observation::{Provider, cut};
+use crate::wire::aws_error;
+use crate::wire::connector::PinnedConnector;
+
+const MOST_BYTES: u64 = 1024 * 1024;
+const LONGEST_TOKEN: u64 = 20_000;
+
+/// Of profiles that name one another as their source; a circle is told by aws-config.
+const LONGEST_CHAIN: usize = 16;
+
+/// What aws-config makes credentials of, and nothing else.
+const KEYS: [&str; 10] = [
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "credential_process",
+    "credential_source",
+    "external_id",
+    "role_arn",
+    "role_session_name",
+    "source_profile",
+    "web_identity_token_file",
+];
+
+pub async fn find(search: &Search) -> Found {
+    let config = contents(search, "AWS_CONFIG_FILE", ".aws/config")?;
+    let shared = contents(search, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?;
+    search.progress.set(Provider::Profile, "the profile");
+    let named = env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+    if config.is_none() && shared.is_none() && named.is_none() {
+        return Ok(None);
+    }
+    let sections = parse(config.unwrap_or_default(), shared.unwrap_or_default()).await?;
+    let selected = sections.selected_profile();
+    let Some(profile) = sections.get_profile(selected) else {
+        let missing =
+            named.map(|_| Failure::of(Provider::Profile, format!("profile {selected} is not defined")));
+        return missing.map_or(Ok(None), Err);
+    };
+    let _ = search.endpoint_settings.set(endpoint_settings(profile));
+    let base = base(&sections, profile);
+    check_supported(base)?;
+    if let Some(file) = base.get("web_identity_token_file") {
+        let file = Path::new(file);
+        search.progress.set(Provider::Profile, format!("reading {}", file.display()));
+        read_file(file, LONGEST_TOKEN).map_err(|error| {
+            fail(profile, &format!("web_identity_token_file {}", unreadable(file, &error)))
+        })?;
+    }
+    let printed = match base.get("credential_process").filter(|_| runs_a_program(base)) {
+        Some(command) => Some(process::run(search, base.name(), command).await?),
+        None => None,
+    };
+    match printed {
+        Some(credentials) if profile.get("role_arn").is_none() => {
+            Ok(Some((Provider::CredentialProcess, credentials)))
+        }
+        printed => resolve(search, &sections, profile, base, printed.as_ref()).await,
+    }
+}
+
+/// `None` where there is no such file, as for every SDK.
+fn contents(search: &Search, variable: &str, usual: &str) -> Result<Option<String>, Failure> {
+    let path = match env::var_os(variable).filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => match env::var_os("HOME").filter(|home| !home.is_empty()) {
+            Some(home) => Path::new(&home).join(usual),
+            None => return Ok(None),
+        },
+    };
+    search.progress.set(Provider::Profile, format!("reading {}", path.display()));
+    match read_file(&path, MOST_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::of(Provider::Profile, unreadable(&path, &error))),
+    }
+}
+
+async fn parse(config: String, shared: String) -> Result<EnvConfigSections, Failure> {
+    let files = EnvConfigFiles::builder()
+        .with_contents(EnvConfigFileKind::Config, config)
+        .with_contents(EnvConfigFileKind::Credentials, shared)
+        .build();
+    aws_config::profile::load(&Fs::real(), &Env::real(), &files, None)
+        .await
+        .map_err(|error| Failure::of(Provider::Profile, told(&error)))
+}
+
+fn endpoint_settings(profile: &Profile) -> Vec<String> {
+    let is_set = |key: &str| match profile.get(key) {
+        Some(value) if key.starts_with("use_") => value.eq_ignore_ascii_case("true"),
+        value => value.is_some(),
+    };
+    let keys = ["endpoint_url", "services", "use_fips_endpoint", "use_dualstack_endpoint"];
+    keys.into_iter().filter(|key| is_set(key)).map(str::to_owned).collect()
+}
+
+/// The profile at the end of the chain, which has credentials of its own.
+fn base<'a>(sections: &'a EnvConfigSections, profile: &'a Profile) -> &'a Profile {
+    let next = |profile: &&'a Profile| {
+        profile.get("role_arn")?;
+        sections.get_profile(profile.get("source_profile")?).filter(|next| next.name() != profile.name())
+    };
+    std::iter::successors(Some(profile), next).take(LONGEST_CHAIN).last().unwrap_or(profile)
+}
+
+fn check_supported(base: &Profile) -> Result<(), Failure> {
+    let name = base.name();
+    if ["sso_session", "sso_start_url", "sso_account_id"].iter().any(|key| base.get(key).is_some()) {
+        let detail =
+            format!("profile {name} signs in with IAM Identity Center (sso), which is not supported");
+        return Err(Failure::of(Provider::Sso, detail));
+    }
+    if base.get("login_session").is_some() {
+        let detail = format!("profile {name} uses login_session, which is not supported");
+        return Err(Failure::of(Provider::Sso, detail));
+    }
+    Ok(())
+}
+
+/// In the order of the SDKs a source or a token goes first.
+fn runs_a_program(base: &Profile) -> bool {
+    base.get("credential_source").is_none() && base.get("web_identity_token_file").is_none()
+}
+
+/// By aws-config, with what the program printed in place of its command.
+async fn resolve(
+    search: &Search,
+    sections: &EnvConfigSections,
+    profile: &Profile,
+    base: &Profile,
+    printed: Option<&Credentials>,
+) -> Found {
+    let http = PinnedConnector::new(search.trust.clone(), None, search.deadline, |_| Ok(()));
+    let provider = ProviderConfig::without_region()
+        .with_region(search.region.clone().map(Region::new))
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_use_fips(Some(false))
+        .with_use_dual_stack(Some(false))
+        .with_retry_config(RetryConfig::disabled())
+        .with_http_client(http.clone());
+    let text = written(sections, base, printed);
+    let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
+    let ours = |source| Ours { search: search.clone(), source };
+    let found = ProfileFileCredentialsProvider::builder()
+        .configure(&provider)
+        .profile_files(files)
+        .profile_name(profile.name().to_owned())
+        .with_custom_provider("Environment", ours(Provider::Environment))
+        .with_custom_provider("Ec2InstanceMetadata", ours(Provider::InstanceMetadata))
+        .with_custom_provider("EcsContainer", ours(Provider::Container))
+        .build()
+        .provide_credentials()
+        .await;
+    match found {
+        Ok(credentials) => Ok(Some((Provider::Profile, credentials))),
+        // It has settings and no credentials, as ~/.aws/config often does.
+        Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
+        Err(error) => Err(refused(&http, profile, &error)),
+    }
+}
+
+/// What STS said, or why it said nothing, or what aws-config does not like.
+fn refused(http: &PinnedConnector, profile: &Profile, error: &CredentialsError) -> Failure {
+    let answer = http.answer();
+    if let Some(aws_error) = answer.as_ref().and_then(aws_error::read) {
+        let detail = format!("STS: {}: {}", aws_error.code, aws_error.message);
+        return Failure { aws_error: Some(aws_error), ..fail(profile, &detail) };
+    }
+    let trace = http.trace();
+    if trace.error.is_some() {
+        return Failure::of_transport(Provider::Profile, &format!("profile {}: STS", profile.name()), &trace);
+    }
+    fail(profile, &told(error))
+}
+
+fn fail(profile: &Profile, detail: &str) -> Failure {
+    Failure::of(Provider::Profile, format!("profile {}: {detail}", profile.name()))
+}
+
+/// The profiles anew, in the form of the config file.
+fn written(sections: &EnvConfigSections, base: &Profile, printed: Option<&Credentials>) -> String {
+    let mut text = String::new();
+    for profile in sections.profiles().filter_map(|name| sections.get_profile(name)) {
+        text += &format!("[profile {}]\n", profile.name());
+        let printed = printed.filter(|_| profile.name() == base.name());
+        let is_key = |key: &&str| key.starts_with("aws_") || *key == "credential_process";
+        for key in KEYS.iter().filter(|key| printed.is_none() || !is_key(key)) {
+            if let Some(value) = profile.get(key) {
+                text += &format!("{key} = {}\n", value.replace('\n', " "));
+            }
+        }
+        if let Some(credentials) = printed {
+            text += &format!("aws_access_key_id = {}\n", credentials.access_key_id());
+            text += &format!("aws_secret_access_key = {}\n", credentials.secret_access_key());
+            if let Some(token) = credentials.session_token() {
+                text += &format!("aws_session_token = {token}\n");
+            }
+        }
+    }
+    text
+}
+
+/// `credential_source` of a profile, by the providers here.
+#[derive(Debug)]
+struct Ours {
+    search: Search,
+    source: Provider,
+}
+
+impl ProvideCredentials for Ours {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let found = match self.source {
+                Provider::Environment => super::environment::find(),
+                Provider::Container => super::container::find(&self.search).await,
+                _ => role::find(&self.search).await.map(Some),
+            };
+            match found {
+                Ok(Some((_, credentials))) => Ok(credentials),
+                Ok(None) => Err(CredentialsError::provider_error(format!(
+                    "credential_source: {} has no credentials",
+                    self.source.words()
+                ))),
+                Err(failure) => Err(CredentialsError::provider_error(failure.detail)),
+            }
+        })
+    }
+}
+
+/// An error with what led to it; repeated words left out.
+fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    cut(&text, 1024)
+}

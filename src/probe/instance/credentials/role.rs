@@ -1,0 +1,80 @@
+//! The role of the instance, by metadata.
+
+use aws_credential_types::Credentials;
+
+use super::super::metadata::{Metadata, Unavailable};
+use super::document::{self, Unusable};
+use super::{Failure, Search};
+use crate::observation::{Provider, Reason};
+
+const ROLES: &str = "iam/security-credentials/";
+
+/// IAM's own bound of a role's name.
+const LONGEST_NAME: usize = 64;
+
+pub async fn find(search: &Search) -> Result<(Provider, Credentials), Failure> {
+    // Only "true" turns it off, in any case, as in the SDKs.
+    if std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
+        let detail = "no provider is configured, and AWS_EC2_METADATA_DISABLED turns off instance metadata";
+        let reason = Reason::NoCredentials;
+        return Err(Failure {
+            source: None,
+            reason,
+            detail: detail.to_owned(),
+            unreached: None,
+            aws_error: None,
+        });
+    }
+    search.progress.set(Provider::InstanceMetadata, "instance metadata");
+    let metadata =
+        Metadata::open(&search.trust, search.deadline).await.map_err(|failure| unavailable(&failure))?;
+    let role = match metadata.text(ROLES).await.map_err(|failure| unavailable(&failure))? {
+        Some(role) => name(&role).ok_or_else(|| unavailable(&metadata.invalid(ROLES)))?.to_owned(),
+        None => return Err(missing("the instance has no role, and no other provider is configured")),
+    };
+    let document = metadata.get(&format!("{ROLES}{role}")).await.map_err(|failure| unavailable(&failure))?;
+    let document = document.ok_or_else(|| missing("instance metadata has no credentials for its role"))?;
+    match document::read(&document) {
+        Ok(credentials) => Ok((Provider::InstanceMetadata, credentials)),
+        Err(Unusable::Invalid(why)) => {
+            Err(Failure::of(Provider::InstanceMetadata, format!("credentials of the role: {why}")))
+        }
+        Err(Unusable::Refused(error)) => Err(Failure {
+            aws_error: Some(error.clone()),
+            ..missing(&format!("{}: {}", error.code, error.message))
+        }),
+    }
+}
+
+fn missing(detail: &str) -> Failure {
+    let detail = detail.to_owned();
+    let source = Some(Provider::InstanceMetadata);
+    Failure { source, reason: Reason::NoCredentials, detail, unreached: None, aws_error: None }
+}
+
+fn unavailable(failure: &Unavailable) -> Failure {
+    let reason = match failure.error.reason {
+        Reason::MetadataTimeout => Reason::CredentialsTimeout,
+        _ => Reason::NoCredentials,
+    };
+    Failure { reason, ..missing(&failure.error.detail) }
+}
+
+/// It becomes part of the path of the next request.
+fn name(role: &str) -> Option<&str> {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
+    ((1..=LONGEST_NAME).contains(&role.len()) && role.bytes().all(is_name)).then_some(role)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn role_names_are_those_of_iam() {
+        assert_eq!(name("my-role_+=,.@1"), Some("my-role_+=,.@1"));
+        for other in ["", "two\nroles", "a/../b", "a b", &"r".repeat(70_000)] {
+            assert_eq!(name(other), None);
+        }
+    }
+}
