@@ -110,5 +110,8 @@ fn every_alert_has_a_severity_and_words() {
         for part in ["severity: ", "summary: ", "description: "] {
             assert!(rule.text.contains(part), "{} lacks {part}", rule.name);
         }
+        // Without any linkproof there is none to serve it.
+        let has_runbook = rule.text.contains("runbook_url: ");
+        assert_eq!(has_runbook, rule.name != "LinkproofAbsent", "{}", rule.name);
     }
 }

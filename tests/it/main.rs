@@ -51,6 +51,7 @@ mod page;
 mod projection;
 mod prometheus;
 mod report;
+mod series;
 mod served;
 mod soak;
 mod state;
