@@ -18,6 +18,8 @@ const KNOWN: &[&str] = &[
     "Description",
     "Documentation",
     "DynamicUser",
+    "Environment",
+    "EnvironmentFile",
     "ExecReload",
     "ExecStart",
     "KeyringMode",
@@ -138,6 +140,27 @@ fn the_units_are_confined() {
     let closed = Folder::new("closed", false);
     let raw = Folder::new("raw", true);
     assert!(closed.exposure(UNITS[0]) < raw.exposure(UNITS[0]), "the drop-in is read");
+}
+
+/// The options as systemd passes them on, with the shipped file and with one of an administrator.
+#[test]
+fn options_come_from_the_defaults_file() {
+    let defaults =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/default")).unwrap();
+    let set: Vec<&str> = defaults.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert_eq!(set, [""; 0], "the shipped file changes nothing");
+    for (unit, variable) in [(UNITS[0], "LINKPROOF_OPTS"), (UNITS[1], "LINKPROOF_ONCE_OPTS")] {
+        let text = shipped(unit);
+        assert!(text.contains("\nEnvironmentFile=-/etc/default/linkproof\n"), "{unit}");
+        // Without a value, systemd would log a warning at each start.
+        let own = text.lines().find(|line| line.starts_with("Environment=")).unwrap();
+        assert!(own.contains(&format!("{variable}=")), "{unit}");
+        let commands = text.lines().filter(|line| line.contains("=/usr/bin/linkproof"));
+        for command in commands {
+            assert!(command.ends_with(&format!("${variable}")), "{unit}: {command}");
+        }
+        assert!(defaults.contains(&format!("#{variable}=\"")), "{variable} is not in packaging/default");
+    }
 }
 
 #[test]
