@@ -57,6 +57,7 @@ mod soak;
 mod state;
 mod states;
 mod structure;
+mod terraform;
 mod textfile;
 mod truth;
 mod units;

@@ -47,47 +47,62 @@ fn cloud_init_finds_the_user_data_valid() {
 /// The AWS CLI's part: it fetches the package, and keeps what it was told.
 const AWS: &str = "#!/bin/sh\n\
     echo \"$@\" >> /root/told\n\
-    case \"$*\" in *' s3 cp '*) cp /root/package.deb \"$6\" ;; esac\n";
+    case \"$*\" in *' s3 cp s3:'*) cp /root/package.deb \"$6\" ;; esac\n";
+
+const VERIFY: &str = "PATH=/usr/local/bin:$PATH verify-subnet";
 
 #[test]
-fn the_user_data_signals_success_and_failure() {
+fn the_user_data_completes_the_hook_or_keeps_the_evidence() {
     let machine = Machine::boot();
     let package = machine.bring(&package("_amd64.deb"));
     machine.say(&format!("mv {package} /root/package.deb"));
     let script = user_script().replace("LINKPROOF_X86_64", "linkproof.deb");
-    machine.write("/usr/local/sbin/prove-subnet", &script);
+    machine.write("/usr/local/sbin/verify-subnet", &script);
     machine.write("/usr/local/bin/aws", AWS);
     machine.write("/var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n");
-    machine.say("chmod +x /usr/local/bin/aws /usr/local/sbin/prove-subnet");
-    let told = |result| {
-        format!(
-            "--region REGION autoscaling complete-lifecycle-action --auto-scaling-group-name GROUP \
-             --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result {result}"
-        )
-    };
-    machine.say("PATH=/usr/local/bin:$PATH prove-subnet");
-    assert_eq!(machine.say("tail -n 1 /root/told"), told("CONTINUE"));
+    machine.say("mkdir -p /etc/linkproof && chmod +x /usr/local/bin/aws /usr/local/sbin/verify-subnet");
+    // cloud-init writes the configuration before the package is installed.
+    let config = user_config().replace("proof = \"aws:SourceVpce\"\n", "");
+    let config = config.split("[[endpoint]]\nservice = \"autoscaling\"").next().unwrap().to_owned();
+    machine.write("/etc/linkproof/linkproof.toml", &config);
+    machine.say(VERIFY);
+    let completed = "--region REGION autoscaling complete-lifecycle-action --auto-scaling-group-name GROUP \
+         --lifecycle-hook-name HOOK --instance-id i-0123456789abcdef0 --lifecycle-action-result CONTINUE";
+    assert_eq!(machine.say("tail -n 1 /root/told"), completed);
+    assert_eq!(machine.say("cat /etc/linkproof/linkproof.toml"), config.trim_end(), "the package keeps it");
 
     machine.lab().inject(Fault::NatOpen);
-    assert!(!machine.run("PATH=/usr/local/bin:$PATH prove-subnet").status.success());
-    assert_eq!(machine.say("tail -n 1 /root/told"), told("ABANDON"));
+    assert!(!machine.run(VERIFY).status.success());
+    let kept = "--region REGION s3 cp /run/linkproof-report.json s3://EVIDENCE/i-0123456789abcdef0.json";
+    assert_eq!(machine.say("tail -n 1 /root/told"), kept);
+    assert!(machine.say("cat /run/linkproof-report.json").contains("internet_route_open"));
+    assert_eq!(machine.say("grep -c complete-lifecycle-action /root/told"), "1", "the hook stays open");
 
     machine.lab().clear(Fault::NatOpen);
     machine.say("rm /root/package.deb");
-    assert!(!machine.run("PATH=/usr/local/bin:$PATH prove-subnet").status.success());
-    assert_eq!(machine.say("tail -n 1 /root/told"), told("ABANDON"), "without a package there is no proof");
+    assert!(!machine.run(VERIFY).status.success());
+    assert_eq!(machine.say("grep -c complete-lifecycle-action /root/told"), "1", "nothing was verified");
 }
 
-/// The script that cloud-init would write.
-fn user_script() -> String {
+/// The file that cloud-init would write, by its path.
+fn written_file(path: &str) -> String {
     let data = fs::read_to_string(example("cloud-init.yaml")).unwrap();
-    let block = data.split("content: |\n").nth(1).unwrap().split("\nruncmd:").next().unwrap();
+    let file = data.split("  - path: ").find(|file| file.starts_with(path)).unwrap();
+    let block = file.split("content: |\n").nth(1).unwrap().split("\nruncmd:").next().unwrap();
     block.lines().map(|line| format!("{}\n", line.strip_prefix("      ").unwrap_or(line))).collect()
+}
+
+fn user_script() -> String {
+    written_file("/usr/local/sbin/verify-subnet")
+}
+
+fn user_config() -> String {
+    written_file("/etc/linkproof/linkproof.toml")
 }
 
 #[test]
 fn the_scripts_are_clean() {
-    let user_data = std::env::temp_dir().join(format!("prove-subnet-{}", std::process::id()));
+    let user_data = std::env::temp_dir().join(format!("verify-subnet-{}", std::process::id()));
     fs::write(&user_data, user_script()).unwrap();
     for script in [example("install.sh"), example("distributor.sh"), user_data.clone()] {
         accepts("shellcheck", &[script.to_str().unwrap()]);
@@ -111,7 +126,7 @@ fn the_terraform_module_parses_and_fills_in_every_word_of_the_user_data() {
     }
     let module = fs::read_to_string(example("terraform/main.tf")).unwrap();
     let script = user_script();
-    for word in ["REGION", "GROUP", "HOOK", "BUCKET", "LINKPROOF_X86_64", "LINKPROOF_ARM64"] {
+    for word in ["REGION", "GROUP", "HOOK", "BUCKET", "EVIDENCE", "LINKPROOF_X86_64", "LINKPROOF_ARM64"] {
         assert!(script.contains(word) && module.contains(&format!("\"{word}\", ")), "{word}");
     }
 }

@@ -4,7 +4,7 @@ output "endpoints" {
 }
 
 output "instance_security_group_id" {
-  description = "Security group of the instances. Allow TCP 10042 from Prometheus in it."
+  description = "Security group of the instances."
   value       = aws_security_group.instance.id
 }
 

@@ -33,9 +33,33 @@ variable "packages" {
   }
 }
 
-variable "image_id" {
-  description = "An image with cloud-init and the AWS CLI, such as Amazon Linux 2023."
+variable "evidence_bucket" {
+  description = "A bucket in the same region that receives the report of an instance on which linkproof failed. Without one, the report goes only to the console log."
   type        = string
+  default     = null
+}
+
+variable "hold_seconds" {
+  description = "How long an instance on which linkproof failed waits before it is terminated, so that you can look at it. At least 420."
+  type        = number
+  default     = 1800
+
+  validation {
+    condition     = var.hold_seconds >= 420 && var.hold_seconds <= 7200
+    error_message = "hold_seconds must be between 420 and 7200."
+  }
+}
+
+variable "prometheus_security_group_id" {
+  description = "The security group of Prometheus, which may then reach TCP 10042 on the instances."
+  type        = string
+  default     = null
+}
+
+variable "image_id" {
+  description = "An image with cloud-init and the AWS CLI, for the architecture of instance_type. Default: the newest Amazon Linux 2023."
+  type        = string
+  default     = null
 }
 
 variable "instance_type" {
