@@ -39,6 +39,7 @@ fn filled_in(query: &str) -> String {
         ("$instance", DAEMON.to_string().as_str()),
         ("$vpc", "vpc-0abcdef1234567890"),
         ("$zone", ".*"),
+        ("$kind", ".+"),
         ("$__rate_interval", "10s"),
     ]
     .iter()
@@ -53,7 +54,7 @@ fn every_query_returns_data_from_an_instance_with_two_faults() {
     let _daemon = daemon(&lab, &scratch, HASTY);
     lab.set([Fault::NatOpen, Fault::EndpointBSilent]);
     let jobs = format!(
-        "- {{job_name: linkproof, static_configs: [{{targets: ['{DAEMON}'], labels: {{vpc: vpc-0abcdef1234567890, zone: use1-az1}}}}]}}\n"
+        "- {{job_name: linkproof, static_configs: [{{targets: ['{DAEMON}'], labels: {{vpc: vpc-0abcdef1234567890, zone: use1-az1, address: '{DAEMON}'}}}}]}}\n"
     );
     let prometheus = Prometheus::start(&lab, &scratch, &jobs, &format!("rule_files: {}", rules(&scratch)));
     prometheus.until(r#"ALERTS{alertname="LinkproofEgressOpen",alertstate="firing"}"#);
@@ -96,4 +97,31 @@ fn it_can_be_imported_with_any_data_source() {
         }
     }
     assert_eq!(rows, 2, "one row for the fleet, one for an instance");
+}
+
+/// An axis has one unit: seconds and counts do not share a panel.
+#[test]
+fn no_panel_mixes_units() {
+    let unit = |query: &str| {
+        let mut names = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let name = names.find(|name| name.starts_with("linkproof_")).unwrap_or_default();
+        ["_seconds", "_bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or("none")
+    };
+    assert_eq!(
+        (unit("max(linkproof_dns_ttl_seconds{a=\"b\"})"), unit("linkproof_dns_addresses")),
+        ("_seconds", "none")
+    );
+    for panel in list(&dashboard(), "/panels").iter().filter(|panel| panel["type"] == "timeseries") {
+        let units: BTreeSet<&str> =
+            list(panel, "/targets").iter().map(|target| unit(target["expr"].as_str().unwrap())).collect();
+        assert_eq!(units.len(), 1, "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn links_lead_to_pages_that_linkproof_serves() {
+    let text = dashboard().to_string();
+    let paths: BTreeSet<&str> =
+        text.split("http://${address}").skip(1).map(|rest| rest.split(['"', '#']).next().unwrap()).collect();
+    assert_eq!(paths, BTreeSet::from(["/", "/report", "/runbook"]));
 }
