@@ -230,6 +230,10 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/linkproof/linkproof.toml", "The configuration. It shows every key with its default."),
+    (
+        "/etc/default/linkproof",
+        "Options for the units: LINKPROOF_OPTS for linkproof.service, LINKPROOF_ONCE_OPTS for linkproof-once.service.",
+    ),
     ("/usr/share/linkproof/report.schema.json", "The JSON Schema of the JSON report."),
     (
         "/usr/share/doc/linkproof/runbook.md",
@@ -239,6 +243,7 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
+    ("linkproof status", "Print the report of the running daemon."),
     ("linkproof --once", "Run every check once and print the report."),
     (
         "linkproof --once --wait 5m --format json --output /run/linkproof.json",

@@ -1,5 +1,6 @@
 //! The wiring: clients, tasks, signals, readiness. Nothing here knows about connectivity.
 
+mod check_config;
 mod daemon;
 mod import;
 mod live_probes;
@@ -7,6 +8,7 @@ mod log;
 mod output;
 mod server;
 mod services;
+mod status;
 mod textfile;
 
 use std::env;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::termios::tcgetwinsize;
 use tokio::runtime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,7 +30,7 @@ use crate::access::{Access, WebError};
 use crate::attempt::Runner;
 use crate::catalogue::listing::ListingError;
 use crate::cli::{self, Args, Command, ReportFormat};
-use crate::config::{Config, ConfigError, WebConfig};
+use crate::config::{Config, ConfigError, LogConfig, LogFormat, LogLevel, WebConfig};
 use crate::estate::ImportError;
 use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
@@ -37,6 +40,7 @@ use crate::probe::lookup;
 use crate::report::{self, Report, text};
 use crate::wire::trust::TrustError;
 use live_probes::LiveProbes;
+use status::StatusError;
 
 const DEFAULT_CONFIG: &str = "/etc/linkproof/linkproof.toml";
 
@@ -68,7 +72,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if usage.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    log::start(args.log_level, args.log_format);
     match run_command(&args) {
         Ok(code) => code.into(),
         Err(error) => {
@@ -82,17 +85,18 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
     match &args.command {
         Some(Command::Import(args)) => return import::run(args),
         Some(Command::Explain { word }) => return explain(word.as_deref()),
+        Some(Command::Status(args)) => return status::run(args, status::Ask::Report),
+        Some(Command::Check(args)) => return status::run(args, status::Ask::CheckNow),
         Some(Command::Services { word, region, format }) => {
             return services::run(word.as_deref(), region.as_deref(), *format);
         }
         None => {}
     }
-    let config = load_config(args)?;
     if args.check_config {
-        access(&config.web)?;
-        output::print("ok\n").map_err(StartError::Output)?;
-        return Ok(0);
+        return check_config::run(args);
     }
+    let config = load_config(args)?;
+    log::start(log_config(args, config.log));
     raise_file_limit();
     let mut runtime = runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().max_blocking_threads(POOL).build().map_err(StartError::Runtime)?;
@@ -106,7 +110,7 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
 }
 
 fn explain(word: Option<&str>) -> Result<u8, StartError> {
-    let page = explain::explain(word, text::Style { color: color() }).map_err(StartError::UnknownWord)?;
+    let page = explain::explain(word, style()).map_err(StartError::UnknownWord)?;
     output::print(&page).map(|()| 0).map_err(StartError::Output)
 }
 
@@ -125,14 +129,7 @@ fn raise_file_limit() {
 
 /// A file that was named must be there; the one at the default path may be absent.
 fn load_config(args: &Args) -> Result<Config, StartError> {
-    let config = match &args.config {
-        Some(path) => Config::load(path),
-        None => match Config::load(Path::new(DEFAULT_CONFIG)) {
-            Err(error) if error.is_missing() => Ok(Config::default()),
-            other => other,
-        },
-    };
-    let mut config = config.map_err(StartError::Config)?;
+    let mut config = read_config(args.config.as_deref()).map_err(StartError::Config)?;
     if !args.listen.is_empty() {
         config.web.listen.clone_from(&args.listen);
     }
@@ -143,6 +140,31 @@ fn load_config(args: &Args) -> Result<Config, StartError> {
     Ok(config)
 }
 
+fn read_config(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let Some(path) = file else {
+        return match Config::load(Path::new(DEFAULT_CONFIG)) {
+            Err(error) if error.is_missing() => Ok(Config::default()),
+            other => other,
+        };
+    };
+    Config::load(path)
+}
+
+/// Options go first.
+fn log_config(args: &Args, config: LogConfig) -> LogConfig {
+    let level = args.log_level.map(|level| match level {
+        cli::Level::Debug => LogLevel::Debug,
+        cli::Level::Info => LogLevel::Info,
+        cli::Level::Warn => LogLevel::Warn,
+        cli::Level::Error => LogLevel::Error,
+    });
+    let format = args.log_format.map(|format| match format {
+        cli::LogFormat::Text => LogFormat::Text,
+        cli::LogFormat::Json => LogFormat::Json,
+    });
+    LogConfig { level: level.unwrap_or(config.level), format: format.unwrap_or(config.format) }
+}
+
 fn access(web: &WebConfig) -> Result<Access, StartError> {
     Access::open(web.config_file.clone(), web.open_health).map_err(StartError::Web)
 }
@@ -151,14 +173,16 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink));
     let run = Run { config, runner, observations, environment: environment() };
-    let Finished { report, region_missing } =
+    let Finished { report, is_region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
     if io::stderr().is_terminal() {
         // What is left of the progress line must not stand beside the report.
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
     let page = match args.format {
-        ReportFormat::Text => text::render(&report, text::Style { color: args.output.is_none() && color() }),
+        ReportFormat::Text => {
+            text::render(&report, if args.output.is_some() { text::Style::PLAIN } else { style() })
+        }
         ReportFormat::Json => report::json::render(&report).map_err(StartError::Json)?,
         ReportFormat::Junit => report::junit::render(&report),
         ReportFormat::Prometheus => Metrics::of(&report).textfile(&report),
@@ -167,8 +191,9 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
         Some(path) => output::write(path, &page),
         None => output::print(&page),
     };
-    if region_missing {
-        return Err(StartError::NoRegion);
+    if is_region_missing {
+        // The report has an outcome, and the exit code follows it.
+        let _ = writeln!(io::stderr(), "linkproof: {NO_REGION}");
     }
     let code = report::exit_code(report.state());
     match written.map_err(StartError::Output) {
@@ -190,6 +215,16 @@ fn show_progress(report: &Report, deadline: Instant) {
     } else {
         tracing::info!(seconds_left = left, "{}", report.headline());
     }
+}
+
+const NO_REGION: &str =
+    "cannot determine the AWS region from instance metadata; set region in the configuration";
+
+/// For standard output.
+fn style() -> text::Style {
+    let stdout = io::stdout();
+    let size = stdout.is_terminal().then(|| tcgetwinsize(&stdout).ok()).flatten();
+    text::Style { color: color(), terminal: size.map(|size| usize::from(size.ws_col)) }
 }
 
 /// By the convention of no-color.org: any value but the empty one turns color off.
@@ -233,13 +268,13 @@ pub enum StartError {
     Web(WebError),
     Trust(TrustError),
     UnknownWord(UnknownWord),
-    NoRegion,
     Listen { address: std::net::SocketAddr, error: io::Error },
     Thread(io::Error),
     Runtime(io::Error),
     Json(serde_json::Error),
     Output(io::Error),
     Input(io::Error),
+    Status(StatusError),
     Import(ImportError),
     Ended(&'static str),
     Slow(Duration),
@@ -248,7 +283,7 @@ pub enum StartError {
 impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::NoRegion => cli::CONFIGURATION,
+            Self::Config(_) | Self::Web(_) | Self::Trust(_) => cli::CONFIGURATION,
             Self::UnknownWord(_) => cli::USAGE,
             // 1 says that a check failed. Without a report nothing is known.
             Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Ended(_) | Self::Slow(_) => {
@@ -256,7 +291,7 @@ impl StartError {
             }
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
-            Self::Output(_) | Self::Json(_) => cli::IO_ERROR,
+            Self::Output(_) | Self::Json(_) | Self::Status(_) => cli::IO_ERROR,
             Self::Input(_) => cli::NO_INPUT,
             Self::Import(error) => {
                 if error.is_usage() {
@@ -278,9 +313,6 @@ impl fmt::Display for StartError {
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
             Self::UnknownWord(error) => write!(f, "linkproof: {error}"),
-            Self::NoRegion => f.write_str(
-                "linkproof: no region is known: instance metadata did not tell one; give `region = \"..\"` in the configuration",
-            ),
             Self::Listen { address, error } => write!(
                 f,
                 "linkproof: cannot listen on {address}: {error}; choose another address with [web] listen or --web.listen-address"
@@ -290,9 +322,14 @@ impl fmt::Display for StartError {
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
             Self::Input(error) => write!(f, "linkproof: {error}"),
+            Self::Status(error) => write!(f, "linkproof: {error}"),
             Self::Import(error) => write!(f, "linkproof: {error}"),
             Self::Slow(limit) => {
-                write!(f, "linkproof: the files were not read within {} s; check for a file system that hangs", limit.as_secs())
+                write!(
+                    f,
+                    "linkproof: the files were not read within {} s; check for a file system that hangs",
+                    limit.as_secs()
+                )
             }
             Self::Ended(task) => write!(f, "linkproof: {task} ended; nothing can be checked without it"),
         }
@@ -307,7 +344,6 @@ mod tests {
 
     #[test]
     fn what_ended_without_a_report_has_no_code_of_a_pass() {
-        assert_eq!(StartError::NoRegion.exit_code(), 78);
         assert_eq!(StartError::Ended("a task").exit_code(), 2);
         assert_eq!(StartError::Thread(io::Error::other("EAGAIN")).exit_code(), 2);
         assert_eq!(StartError::Runtime(io::Error::other("EMFILE")).exit_code(), 2);

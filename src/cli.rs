@@ -20,12 +20,13 @@ The egress check sends, from every global address of this host: ping, TCP 80 and
 and 123 (NTP), to public hosts of several operators and to two addresses that cannot exist, for 3 s
 every minute. [egress] in the configuration changes all of it.
 
-Exit codes of --once:
+Exit codes of --once, status and check:
   0   every check passed
   1   at least one check failed
-  2   none failed, but not everything was proven
+  2   no check failed, but some could not be verified
   64  the command line is wrong
-  78  the configuration is wrong, or no region could be had";
+  74  the report could not be written, or the daemon did not answer
+  78  the configuration is wrong";
 
 /// Proves from inside a private subnet that AWS service names resolve to interface endpoints,
 /// that CloudWatch answers over every one of them, and that nothing gets out to the internet.
@@ -77,17 +78,17 @@ pub struct Args {
     #[arg(id = "open_health", long = "web.open-health", conflicts_with = "once")]
     pub open_health: bool,
 
-    /// Let POST /-/reload reload the configuration, as SIGHUP does.
+    /// Let POST /-/reload reload the configuration, as SIGHUP does, and POST /-/check run every check.
     #[arg(id = "lifecycle", long = "web.enable-lifecycle", conflicts_with = "once")]
     pub lifecycle: bool,
 
-    /// Least severity that is logged.
-    #[arg(id = "level", long = "log.level", value_enum, default_value_t = Level::Info, value_name = "LEVEL")]
-    pub log_level: Level,
+    /// Minimum log level. Default: level of [log] in the configuration, or info.
+    #[arg(id = "level", long = "log.level", value_enum, value_name = "LEVEL")]
+    pub log_level: Option<Level>,
 
-    /// How the log is written, to standard error.
-    #[arg(id = "log_format", long = "log.format", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    pub log_format: LogFormat,
+    /// Format of the log on standard error. Default: format of [log] in the configuration, or text.
+    #[arg(id = "log_format", long = "log.format", value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 const IMPORT_EXIT_CODES: &str = "\
@@ -102,6 +103,14 @@ Exit codes:
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Import(ImportArgs),
+
+    /// Print the report of the running daemon, and exit with its outcome.
+    Status(StatusArgs),
+
+    /// Have the running daemon run every check now, and print its report.
+    ///
+    /// The daemon must run with --web.enable-lifecycle.
+    Check(StatusArgs),
 
     /// Explain a cause or a reason that a report names; without a word, list them all.
     Explain {
@@ -126,6 +135,29 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = ListFormat::Text)]
         format: ListFormat,
     },
+}
+
+#[derive(Clone, Debug, Parser)]
+pub struct StatusArgs {
+    /// The daemon's address. Default: the first of [web] listen in the configuration.
+    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
+    pub address: Option<SocketAddr>,
+
+    /// Configuration file of the daemon. Without it /etc/linkproof/linkproof.toml is read if there is one.
+    #[arg(long, value_name = "FILE", conflicts_with = "address")]
+    pub config: Option<PathBuf>,
+
+    /// Report format.
+    #[arg(long, value_enum, default_value_t = StatusFormat::Text)]
+    pub format: StatusFormat,
+}
+
+/// What the daemon can render.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum StatusFormat {
+    Text,
+    Json,
+    Junit,
 }
 
 /// Write a configuration from the output of AWS's or Terraform's tools.

@@ -38,6 +38,7 @@ pub struct Config {
     /// `None` where there is no metadata to be had.
     pub instance: Option<InstanceConfig>,
     pub credentials: CredentialsConfig,
+    pub log: LogConfig,
     pub web: WebConfig,
 }
 
@@ -132,6 +133,29 @@ pub struct InstanceConfig {
 pub struct CredentialsConfig {
     pub interval: Duration,
     pub timeout: Duration,
+}
+
+/// Options of the command line go first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct LogConfig {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogLevel {
+    Debug,
+    #[default]
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

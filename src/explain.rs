@@ -10,7 +10,8 @@ use crate::observation::Reason;
 use crate::report::text::Style;
 use crate::suggestion::did_you_mean;
 
-const RUNBOOK: &str = include_str!("../packaging/runbook.md");
+/// For the daemon, which serves it.
+pub const RUNBOOK: &str = include_str!("../packaging/runbook.md");
 
 /// Sections that are not about a cause: the word to ask with, and the heading.
 const TOPICS: &[(&str, &str)] = &[("proof_policy", "The proof policy")];
@@ -111,7 +112,7 @@ fn section(heading: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const PLAIN: Style = Style { color: false };
+    const PLAIN: Style = Style::PLAIN;
 
     fn page(word: &str) -> String {
         explain(Some(word), PLAIN).unwrap()

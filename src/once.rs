@@ -95,7 +95,7 @@ impl<P: Probes> Run<'_, P> {
         while let Ok(observation) = self.observations.try_recv() {
             state.fold(observation, Instant::now(), |_| ());
         }
-        let finished = Finished { report: state.report(now()), region_missing: needs_region(&plan) };
+        let finished = Finished { report: state.report(now()), is_region_missing: needs_region(&plan) };
         if whole { Round::Whole(finished) } else { Round::Cut(finished) }
     }
 
@@ -126,7 +126,7 @@ enum Round {
 #[derive(Debug)]
 pub struct Finished {
     pub report: Report,
-    pub region_missing: bool,
+    pub is_region_missing: bool,
 }
 
 fn needs_region(plan: &Plan) -> bool {
@@ -187,7 +187,7 @@ mod tests {
     async fn a_round_that_passes_is_the_last() {
         let (finished, told) = rounds(WITHOUT_METADATA, resolving_to("10.0.1.57")).await;
         assert_eq!((exit_code(finished.report.state()), told), (0, vec![]));
-        assert!(!finished.region_missing);
+        assert!(!finished.is_region_missing);
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,7 +246,7 @@ mod tests {
     async fn metadata_is_asked_first_and_the_rest_is_made_of_it() {
         let instance = fixture::healthy().instance;
         let (finished, _) = rounds("", Scripted { instance, ..resolving_to("10.0.1.57") }).await;
-        assert!(!finished.region_missing);
+        assert!(!finished.is_region_missing);
         let passed: Vec<String> = finished
             .report
             .checks
@@ -265,7 +265,7 @@ mod tests {
             "[[endpoint]]\nservice = \"monitoring\"\nhost = \"a.example\"\ncall = \"list-metrics\"\n";
         for (config, missing) in [("", true), (signed, true), (named, false)] {
             let (finished, _) = rounds(config, resolving_to("10.0.1.57")).await;
-            assert_eq!(finished.region_missing, missing, "{config}");
+            assert_eq!(finished.is_region_missing, missing, "{config}");
         }
     }
 }

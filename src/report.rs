@@ -139,9 +139,24 @@ impl Report {
             Status::Pass => {
                 format!("{passed} of {} passed, skipped: {}", checks(total), ids(Status::Skipped))
             }
-            Status::Inconclusive | Status::Skipped => self.undecided(),
+            Status::Inconclusive | Status::Skipped => {
+                if let Some(detail) = self.starting() {
+                    return Headline { status, is_starting: true, detail };
+                }
+                self.undecided()
+            }
         };
-        Headline { status, detail }
+        Headline { status, is_starting: false, detail }
+    }
+
+    /// While the first run of some checks is under way, and not overdue.
+    fn starting(&self) -> Option<String> {
+        let has_run = |check: &CheckReport| check.last.is_some();
+        let done = self.checks.iter().filter(|check| has_run(check)).count();
+        let overdue = |check: &CheckReport| check.silent_for(self.started_at, self.finished_at).is_some();
+        let is_overdue = self.checks.iter().any(|check| !has_run(check) && overdue(check));
+        let is_starting = done < self.checks.len() && !is_overdue;
+        is_starting.then(|| format!("{done} of {} done", checks(self.checks.len())))
     }
 
     fn undecided(&self) -> String {
@@ -160,12 +175,15 @@ impl Report {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Headline {
     pub status: Status,
+    /// No check has failed, and some have not run yet.
+    pub is_starting: bool,
     pub detail: String,
 }
 
 impl Headline {
     pub fn word(&self) -> &'static str {
         match self.status {
+            _ if self.is_starting => "STARTING",
             Status::Pass => "PASS",
             Status::Fail => "FAIL",
             Status::Inconclusive | Status::Skipped => "INCONCLUSIVE",
@@ -313,6 +331,21 @@ mod tests {
             report.headline().to_string(),
             "INCONCLUSIVE: 1 of 7 checks could not be verified: monitoring/call"
         );
+    }
+
+    #[test]
+    fn the_first_round_is_starting_until_a_check_fails_or_is_overdue() {
+        let mut report = fixture::healthy();
+        report.started_at = report.finished_at;
+        for check in &mut report.checks[..2] {
+            check.last = None;
+        }
+        assert_eq!(report.headline().to_string(), "STARTING: 5 of 7 checks done");
+        let mut failed = report.clone();
+        failed.checks[3].last.as_mut().unwrap().outcome = Outcome::Fail(Reason::ConnectTimeout);
+        assert_eq!(failed.headline().word(), "FAIL");
+        report.finished_at = report.started_at + report.checks[0].patience() + Duration::from_secs(1);
+        assert_eq!(report.headline().word(), "INCONCLUSIVE");
     }
 
     #[test]

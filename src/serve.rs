@@ -2,11 +2,14 @@
 //! and is bounded in everything that a client could make grow.
 
 mod answer;
+mod check_now;
 mod connection;
 mod origin;
 mod page;
 mod places;
 mod render;
+mod report;
+mod runbook;
 
 use std::fmt;
 use std::io;
@@ -22,6 +25,7 @@ use tracing::warn;
 
 use crate::access::{self, Access, Client, Turns};
 use crate::report::Report;
+pub use check_now::CheckNow;
 use places::Places;
 use render::Rendered;
 
@@ -39,6 +43,12 @@ pub struct AppState {
     pub healthy: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Whether the checks are scheduled.
     pub ready: watch::Receiver<bool>,
+    /// Runs every check now. `None` where that is off over HTTP.
+    pub check_now: Option<CheckNow>,
+    /// What the operator should know about the configuration in use.
+    pub notes: watch::Receiver<Vec<String>>,
+    /// Markdown.
+    pub runbook: &'static str,
     /// `None` where reloading over HTTP is turned off.
     pub reload: Option<mpsc::Sender<Reload>>,
     /// What this host calls itself.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls::server::VerifierBuilderError;
 
@@ -59,6 +59,23 @@ pub enum HeaderProblem {
     Unknown { name: String, known: Vec<&'static str> },
     Value { name: String, allowed: &'static [&'static str], value: String },
     Characters { name: String },
+}
+
+/// Where systemd keeps the credentials of a running unit (systemd.exec(5)).
+const CREDENTIALS: &str = "/run/credentials";
+
+impl WebError {
+    /// A credential of a unit, which does not exist outside that unit.
+    pub fn missing_credential(&self) -> Option<&Path> {
+        match &self.problem {
+            WebProblem::Tls(TlsProblem::UnreadableFile { path, source, .. })
+                if source.kind() == io::ErrorKind::NotFound && path.starts_with(CREDENTIALS) =>
+            {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for WebError {

@@ -22,12 +22,14 @@ use crate::attempt::{Runner, now};
 use crate::cli::Args;
 use crate::config::Config;
 use crate::engine::{self, Observer, Published, Store};
+use crate::explain::RUNBOOK;
 use crate::metrics::{self, Metrics};
 use crate::observation::{Instance, Observation};
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::serve::{AppState, Reload, ReloadFailed};
+use crate::serve::{AppState, CheckNow, Reload, ReloadFailed};
 use crate::wire::trust::Trust;
+use crate::wording::{clock_time, list};
 use crate::{notify, schedule};
 
 /// The engine shows a heartbeat every second. Ten missed in a row are not bad luck.
@@ -60,11 +62,14 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let (asked, mut reloads) = mpsc::channel(RELOADS);
     let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
     let reload = args.lifecycle.then_some(asked);
-    let state_of_app =
+    let check_now = watch::Sender::new(0);
+    let notes = watch::Sender::new(Vec::new());
+    let mut state_of_app =
         app_state(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
+    state_of_app.check_now = args.lifecycle.then(|| CheckNow::new(check_now.clone()));
+    state_of_app.notes = notes.subscribe();
     let served = server::start(listeners, state_of_app, stopped(stop.subscribe()))?;
 
-    let check_now = watch::Sender::new(0);
     let mut tasks = JoinSet::new();
     let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
     let engine =
@@ -79,12 +84,13 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
         let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
         tasks.spawn(named("the textfile", written));
     }
-    let mut daemon = Daemon { args, config, access, runner, plan, instance: instance.subscribe(), metrics };
+    let mut daemon =
+        Daemon { args, config, access, runner, plan, instance: instance.subscribe(), metrics, notes };
     ready.send_replace(true);
     notify::ready();
     info!(listen = %written(&daemon.config.web.listen), version = env!("CARGO_PKG_VERSION"), "Ready.");
 
-    let mut report = report.subscribe();
+    let (mut report, mut notes) = (report.subscribe(), daemon.notes.subscribe());
     let mut reloading = None;
     loop {
         tokio::select! {
@@ -99,7 +105,8 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
                 daemon.reloaded(loaded, answer);
             }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
-            Ok(()) = report.changed() => notify::status(&report.borrow_and_update().headline().to_string()),
+            Ok(()) = report.changed() => notify::status(&status_line(&report.borrow_and_update(), &notes.borrow())),
+            Ok(()) = notes.changed() => notify::status(&status_line(&report.borrow(), &notes.borrow_and_update())),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
         }
     }
@@ -109,6 +116,10 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     // The first to end is the server; the others have nothing to put in order.
     let _ = timeout(GRACE, tasks.join_next()).await;
     Ok(())
+}
+
+fn status_line(report: &Report, notes: &[String]) -> String {
+    [&[report.headline().to_string()], notes].concat().join(". ")
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
@@ -183,6 +194,9 @@ fn app_state(
             }
         }),
         ready,
+        check_now: None,
+        notes: watch::channel(Vec::new()).1,
+        runbook: RUNBOOK,
         reload,
         host_name: host_name(),
     }
@@ -212,6 +226,7 @@ struct Daemon<'a> {
     plan: watch::Sender<Arc<Plan>>,
     instance: watch::Receiver<Option<Instance>>,
     metrics: Arc<Metrics>,
+    notes: watch::Sender<Vec<String>>,
 }
 
 /// Everything that a reload reads.
@@ -266,6 +281,10 @@ impl Daemon<'_> {
             }
             Err(problem) => {
                 error!("Reload failed; keeping the previous configuration:\n{problem}");
+                self.notes.send_replace(vec![format!(
+                    "The reload at {} failed, and the previous configuration is in use. The log says why",
+                    clock_time(now())
+                )]);
                 Err(ReloadFailed)
             }
         };
@@ -276,12 +295,19 @@ impl Daemon<'_> {
     }
 
     fn adopt(&mut self, config: Config) {
-        if config.web != self.config.web {
-            warn!("[web] has changed; restart linkproof to apply it.");
-        }
-        self.config = config;
+        // What the process started with stays until it restarts.
+        let (web, log) = (self.config.web.clone(), self.config.log);
+        let waiting = waiting_for_restart(&self.config, &config);
+        self.config = Config { log, web, ..config };
         self.replan();
-        info!("Configuration reloaded.");
+        if waiting.is_empty() {
+            info!("Configuration reloaded.");
+            self.notes.send_replace(Vec::new());
+        } else {
+            let note = format!("Restart linkproof to apply the changes of {}", list(&waiting));
+            warn!("Configuration reloaded. {note}.");
+            self.notes.send_replace(vec![note]);
+        }
     }
 
     fn replan(&mut self) {
@@ -294,6 +320,18 @@ impl Daemon<'_> {
             news
         });
     }
+}
+
+fn waiting_for_restart(current: &Config, new: &Config) -> Vec<&'static str> {
+    let (old, web) = (&current.web, &new.web);
+    let changes = [
+        (old.listen != web.listen, "[web] listen"),
+        (old.config_file != web.config_file, "[web] config_file"),
+        (old.open_health != web.open_health, "[web] open_health"),
+        (old.textfile != web.textfile, "[web] textfile"),
+        (current.log != new.log, "[log]"),
+    ];
+    changes.into_iter().filter(|(has_changed, _)| *has_changed).map(|(_, key)| key).collect()
 }
 
 struct Signals {

@@ -15,20 +15,20 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::{Level, LogFormat};
+use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Only our own lines: what libraries say of an expected failure is in the evidence.
-pub fn start(level: Level, format: LogFormat) {
-    let level = match level {
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
+pub fn start(config: LogConfig) {
+    let level = match config.level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
     };
     let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
     let registry = tracing_subscriber::registry().with(ours);
     let layer = log::layer().with_writer(io::stderr).with_target(false);
-    match (format, goes_to_journal()) {
+    match (config.format, goes_to_journal()) {
         (LogFormat::Json, _) => registry.with(layer.json().flatten_event(true)).init(),
         (LogFormat::Text, true) => registry.with(layer.event_format(Journal::new())).init(),
         (LogFormat::Text, false) => registry.with(layer.with_ansi(false)).init(),

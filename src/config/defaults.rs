@@ -8,7 +8,7 @@ use crate::observation::{self, EgressSettings};
 
 use super::{
     CallConfig, Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig,
-    Protocol, WebConfig,
+    LogConfig, Protocol, WebConfig,
 };
 
 /// A lost endpoint is seen within a minute, by two rounds.
@@ -99,6 +99,7 @@ impl Default for Config {
             egress: Some(EgressConfig::default()),
             instance: Some(InstanceConfig { interval: INSTANCE_INTERVAL, timeout: INSTANCE_TIMEOUT }),
             credentials: CredentialsConfig { interval: CREDENTIALS_INTERVAL, timeout: CREDENTIALS_TIMEOUT },
+            log: LogConfig::default(),
             web: WebConfig { listen: vec![LISTEN], config_file: None, open_health: false, textfile: None },
         }
     }

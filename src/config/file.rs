@@ -11,8 +11,8 @@ use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
 use super::value::{absolute_path, cidr, listen, region, textfile};
 use super::{
-    Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, WebConfig, defaults,
-    egress,
+    Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, LogConfig,
+    LogFormat, LogLevel, WebConfig, defaults, egress,
 };
 
 pub static KEYS: Keys = Keys {
@@ -27,6 +27,7 @@ pub static KEYS: Keys = Keys {
         "egress",
         "instance",
         "credentials",
+        "log",
         "web",
     ],
 };
@@ -34,6 +35,17 @@ pub static KEYS: Keys = Keys {
 pub static INSTANCE_KEYS: Keys = Keys { table: "[instance]", known: &["metadata", "interval", "timeout"] };
 
 pub static CREDENTIALS_KEYS: Keys = Keys { table: "[credentials]", known: &["interval", "timeout"] };
+
+pub static LOG_KEYS: Keys = Keys { table: "[log]", known: &["level", "format"] };
+
+const LOG_LEVELS: [(&str, LogLevel); 4] = [
+    ("debug", LogLevel::Debug),
+    ("info", LogLevel::Info),
+    ("warn", LogLevel::Warn),
+    ("error", LogLevel::Error),
+];
+
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 pub static WEB_KEYS: Keys =
     Keys { table: "[web]", known: &["listen", "config_file", "open_health", "textfile"] };
@@ -58,6 +70,7 @@ pub fn config(root: &Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Optio
     let default = Config::default();
     let instance = table.read("instance", Some(default.instance), problems, instance);
     let credentials = table.read("credentials", Some(default.credentials), problems, credentials);
+    let log = table.read("log", Some(default.log), problems, log);
     let web = table.read("web", Some(default.web), problems, web);
     let config = Config {
         region: region?,
@@ -67,6 +80,7 @@ pub fn config(root: &Spanned<DeTable<'_>>, problems: &mut Problems<'_>) -> Optio
         egress: egress?,
         instance: instance?,
         credentials: credentials?,
+        log: log?,
         web: web?,
     };
     check_whole(&config, &table, problems);
@@ -120,6 +134,32 @@ fn credentials(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Credent
     let inherited = Timing::of(defaults::CREDENTIALS_INTERVAL, defaults::CREDENTIALS_TIMEOUT);
     let (interval, timeout) = timing(&table, inherited, problems).both()?;
     Some(CredentialsConfig { interval, timeout })
+}
+
+fn log(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<LogConfig> {
+    let table = value.table(&LOG_KEYS, problems)?;
+    let default = LogConfig::default();
+    let level = table.read("level", Some(default.level), problems, |value, problems| {
+        one_of(value, &LOG_LEVELS, "\"debug\", \"info\", \"warn\" or \"error\"", problems)
+    });
+    let format = table.read("format", Some(default.format), problems, |value, problems| {
+        one_of(value, &LOG_FORMATS, "\"text\" or \"json\"", problems)
+    });
+    Some(LogConfig { level: level?, format: format? })
+}
+
+fn one_of<T: Copy>(
+    value: &Value<'_>,
+    choices: &[(&str, T)],
+    expected: &str,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
+    let text = value.text(expected, problems)?;
+    let found = choices.iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        problems.add(&value.span, format!("{} must be {expected}", value.key));
+    }
+    found.map(|(_, choice)| *choice)
 }
 
 fn web(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<WebConfig> {

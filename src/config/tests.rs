@@ -95,10 +95,11 @@ fn the_sample_shows_every_key() {
     }
     shown.sort();
     shown.dedup();
-    let tables: [&Keys; 7] = [
+    let tables: [&Keys; 8] = [
         &file::KEYS,
         &file::INSTANCE_KEYS,
         &file::CREDENTIALS_KEYS,
+        &file::LOG_KEYS,
         &file::WEB_KEYS,
         &egress::KEYS,
         &egress::TARGET_KEYS,
@@ -181,6 +182,9 @@ fn every_key_reaches_the_configuration() {
         interval = "3m"
         timeout = "5s"
 
+        [log]
+        level = "warn"
+        format = "json"
         [web]
         listen = ["127.0.0.1:9999", "[::]:9998"]
         config_file = "/etc/linkproof/web.yml"
@@ -261,6 +265,7 @@ fn every_key_reaches_the_configuration() {
         }),
         instance: Some(InstanceConfig { interval: seconds(120), timeout: seconds(1) }),
         credentials: CredentialsConfig { interval: seconds(180), timeout: seconds(5) },
+        log: LogConfig { level: LogLevel::Warn, format: LogFormat::Json },
         web: WebConfig {
             listen: ["127.0.0.1:9999", "[::]:9998"].map(|address| address.parse().unwrap()).to_vec(),
             config_file: Some("/etc/linkproof/web.yml".into()),

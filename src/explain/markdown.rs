@@ -64,12 +64,12 @@ mod tests {
                         - an item\n\n```sh\ndig  `hostname`   # two  blanks\n```\n\nReservations[].Instances[] stays.";
         let expected = "Title.\n\nSee the `policy` (linkproof explain proof_policy), x (linkproof explain clock_wrong) or y\n\
                         (https://y.example/).\n\n- an item\n\n    dig  `hostname`   # two  blanks\n\nReservations[].Instances[] stays.\n";
-        assert_eq!(render(markdown, Style { color: false }), expected);
+        assert_eq!(render(markdown, Style::PLAIN), expected);
     }
 
     #[test]
     fn only_the_title_is_bold() {
-        let text = render("**Title.**\n\nSome **bold** words.", Style { color: true });
+        let text = render("**Title.**\n\nSome **bold** words.", Style { color: true, ..Style::PLAIN });
         assert_eq!(text, "\u{1b}[1mTitle.\u{1b}[0m\n\nSome bold words.\n");
     }
 }

@@ -1,5 +1,6 @@
 //! The report for a person at a terminal: a table of all checks, then what is wrong and what
-//! to do, the verdict last, where the eye is. Nothing is wider than [`WIDTH`].
+//! to do, the verdict last, where the eye is. On a terminal nothing is wider than the terminal; in
+//! a pipe or a file the last column of the table is never cut.
 
 use super::{CheckReport, Report};
 use crate::diagnosis::{Cause, Diagnosis};
@@ -12,23 +13,48 @@ const WIDEST_ID: usize = 32;
 const OUTCOME_WIDTH: usize = "inconclusive".len();
 const TIME_WIDTH: usize = "999 ms".len();
 
+/// A terminal narrower than this wraps the lines itself.
+const NARROWEST: usize = 72;
+
+/// Wider lines are hard to read.
+const WIDEST: usize = 160;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
     pub color: bool,
+    /// Columns of the terminal. `None`: the text goes elsewhere.
+    pub terminal: Option<usize>,
+}
+
+impl Style {
+    pub const PLAIN: Self = Self { color: false, terminal: None };
+
+    fn width(self) -> usize {
+        self.terminal.map_or(WIDTH, |columns| columns.clamp(NARROWEST, WIDEST))
+    }
+
+    fn wrapped(self, text: &str, first: &str, rest: &str) -> String {
+        wrap(self.width(), text, first, rest)
+    }
 }
 
 pub fn render(report: &Report, style: Style) -> String {
-    let mut blocks = vec![wrapped(&header(report), "", ""), table(report, style)];
+    let mut blocks = vec![style.wrapped(&header(report), "", ""), table(report, style)];
     let (causes, warnings): (Vec<&Diagnosis>, Vec<&Diagnosis>) =
         report.diagnoses.iter().partition(|diagnosis| !diagnosis.explains.is_empty());
     blocks.extend(causes.iter().map(|diagnosis| explanation(diagnosis, "", style)));
     blocks.extend(
-        report.checks.iter().filter(|check| wants_detail(check, report)).map(|check| evidence(check, style)),
+        report
+            .checks
+            .iter()
+            .filter(|check| wants_detail(check, report, style))
+            .map(|check| evidence(check, style)),
     );
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
-    blocks.extend(proxy_warning(report));
+    blocks.extend(proxy_warning(report, style));
     blocks.push(
-        style.paint(report.state(), wrapped(&report.headline().to_string(), "", "  ").trim_end()) + "\n",
+        style.paint(report.state(), style.wrapped(&report.headline().to_string(), "", "  ").trim_end())
+            + "\n",
     );
     blocks.join("\n")
 }
@@ -50,11 +76,14 @@ fn table(report: &Report, style: Style) -> String {
         let id = clean(&check.id.to_string());
         let short = id.chars().count() <= id_width;
         if !short {
-            text += &wrapped(&id, "", "");
+            text += &style.wrapped(&id, "", "");
         }
         let took = check.last.as_ref().map(|last| duration(last.took)).unwrap_or_default();
         let outcome = style.paint(check.state(), &pad(outcome(check), OUTCOME_WIDTH));
-        let evidence = shorten(&check.headline(), seen_width(id_width));
+        let evidence = match style.terminal {
+            Some(_) => shorten(&check.headline(), seen_width(id_width, style)),
+            None => clean(&check.headline()),
+        };
         text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &evidence);
     }
     text
@@ -74,8 +103,8 @@ fn outcome(check: &CheckReport) -> &'static str {
     }
 }
 
-fn seen_width(id_width: usize) -> usize {
-    WIDTH - (id_width + 2 + OUTCOME_WIDTH + 2 + TIME_WIDTH + 2)
+fn seen_width(id_width: usize, style: Style) -> usize {
+    style.width() - (id_width + 2 + OUTCOME_WIDTH + 2 + TIME_WIDTH + 2)
 }
 
 fn row(id_width: usize, id: &str, outcome: &str, took: &str, evidence: &str) -> String {
@@ -90,43 +119,43 @@ fn pad(text: &str, width: usize) -> String {
 fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
     let cause = diagnosis.cause;
     let mut text = style.bold(&format!("{prefix}{}", cause.title())) + "\n";
-    text += &wrapped(&diagnosis.evidence, "  Evidence  ", "            ");
-    text += &wrapped(&diagnosis.remedy, "  Remedy    ", "            ");
+    text += &style.wrapped(&diagnosis.evidence, "  Evidence  ", "            ");
+    text += &style.wrapped(&diagnosis.remedy, "  Remedy    ", "            ");
     if !diagnosis.explains.is_empty() {
-        text += &wrapped(&list(&diagnosis.explains), "  Explains  ", "            ");
+        text += &style.wrapped(&list(&diagnosis.explains), "  Explains  ", "            ");
     }
     let more = format!("linkproof explain {}", cause.code());
-    text + &wrapped(&more, "  More      ", "            ")
+    text + &style.wrapped(&more, "  More      ", "            ")
 }
 
-/// Whatever no known cause explains, and what the table had to cut short.
-fn wants_detail(check: &CheckReport, report: &Report) -> bool {
+/// Whatever no known cause explains, and what is long: on a terminal, the table cuts it.
+fn wants_detail(check: &CheckReport, report: &Report, style: Style) -> bool {
     let mut known = report.diagnoses.iter().filter(|diagnosis| diagnosis.cause != Cause::Unexplained);
     let explained = known.any(|diagnosis| diagnosis.explains.contains(&check.id));
     let waited = check.last.as_ref().is_some_and(|last| matches!(last.evidence, Evidence::NotAttempted(_)));
     if explained && waited {
         return false;
     }
-    let cut = check.headline().chars().count() > seen_width(id_width(report));
+    let is_long = check.headline().chars().count() > seen_width(id_width(report), style);
     match check.last.as_ref().map(|last| last.outcome) {
         None | Some(Outcome::Pass) => false,
-        Some(Outcome::Fail(_) | Outcome::Inconclusive(_)) => cut || !explained,
-        Some(Outcome::Skipped(_)) => cut,
+        Some(Outcome::Fail(_) | Outcome::Inconclusive(_)) => is_long || !explained,
+        Some(Outcome::Skipped(_)) => is_long,
     }
 }
 
 fn evidence(check: &CheckReport, style: Style) -> String {
     let reason = check.last.as_ref().and_then(|last| last.outcome.reason());
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let title = wrapped(&format!("{}: {}{reason}", check.id, outcome(check)), "", "  ");
-    let mut text = style.bold(title.trim_end()) + "\n" + &wrapped(&check.summary(), "  ", "  ");
+    let title = style.wrapped(&format!("{}: {}{reason}", check.id, outcome(check)), "", "  ");
+    let mut text = style.bold(title.trim_end()) + "\n" + &style.wrapped(&check.summary(), "  ", "  ");
     for line in check.last.as_ref().map(wording::detail).unwrap_or_default() {
-        text += &wrapped(&line, "    ", "      ");
+        text += &style.wrapped(&line, "    ", "      ");
     }
     text
 }
 
-fn proxy_warning(report: &Report) -> Option<String> {
+fn proxy_warning(report: &Report, style: Style) -> Option<String> {
     let told = report.diagnoses.iter().any(|diagnosis| diagnosis.cause == Cause::ProxyConfigured);
     if told || report.proxy_variables.is_empty() {
         return None;
@@ -136,11 +165,15 @@ fn proxy_warning(report: &Report) -> Option<String> {
         "Warning: {names} set. Nothing here goes through a proxy, but applications may, and then they do not take \
          the path that was proven."
     );
-    Some(wrapped(&text, "", "  "))
+    Some(style.wrapped(&text, "", "  "))
 }
 
 /// Breaks at spaces, and inside a word only where it is wider than a line.
 pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
+    wrap(WIDTH, text, first, rest)
+}
+
+fn wrap(width: usize, text: &str, first: &str, rest: &str) -> String {
     let text = clean(text);
     let mut lines = String::new();
     let mut line = first.to_owned();
@@ -148,15 +181,15 @@ pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
         let used = line.chars().count() + usize::from(!empty);
-        if !empty && used + word.len() > WIDTH {
+        if !empty && used + word.len() > width {
             lines += &(line + "\n");
             (line, empty) = (rest.to_owned(), true);
         }
         if !empty {
             line.push(' ');
         }
-        while line.chars().count() + word.len() > WIDTH {
-            let fits = WIDTH - line.chars().count();
+        while line.chars().count() + word.len() > width {
+            let fits = width - line.chars().count();
             line.extend(word.drain(..fits));
             lines += &(line + "\n");
             line = String::from(rest);
@@ -193,7 +226,8 @@ mod tests {
     use crate::check::{CheckId, Step};
     use crate::report::fixture;
 
-    const PLAIN: Style = Style { color: false };
+    const PLAIN: Style = Style::PLAIN;
+    const TERMINAL: Style = Style { color: false, terminal: Some(100) };
 
     #[test]
     fn reports_read_well() {
@@ -217,18 +251,32 @@ mod tests {
         for (name, mut report) in fixture::all() {
             report.checks[0].id = CheckId::Endpoint("a".repeat(250), Step::Dns);
             report.proxy_variables = vec!["X".repeat(300)];
-            for line in render(&report, PLAIN).lines() {
-                assert!(line.chars().count() <= WIDTH, "{name}: {line}");
-                assert!(!line.contains(char::is_control), "{name}: {line:?}");
+            for columns in [20, 72, 80, 100, 200] {
+                let style = Style { color: false, terminal: Some(columns) };
+                for line in render(&report, style).lines() {
+                    assert!(line.chars().count() <= columns.clamp(NARROWEST, WIDEST), "{name}: {line}");
+                    assert!(!line.contains(char::is_control), "{name}: {line:?}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_pipe_gets_every_word_and_a_wider_terminal_more_of_them() {
+        let report = fixture::named("leak");
+        let longest = report.checks.iter().map(CheckReport::headline).max_by_key(String::len).unwrap();
+        assert!(render(&report, PLAIN).contains(&longest), "{longest}");
+        let narrow = render(&report, TERMINAL);
+        assert!(narrow.contains('\u{2026}') && !narrow.lines().any(|line| line.ends_with(&longest)));
+        let wide = render(&report, Style { color: false, terminal: Some(WIDEST) });
+        assert!(wide.matches('\u{2026}').count() < narrow.matches('\u{2026}').count());
     }
 
     #[test]
     fn color_adds_color_and_nothing_else() {
         for (name, report) in fixture::all() {
             let plain = render(&report, PLAIN);
-            let colored = render(&report, Style { color: true });
+            let colored = render(&report, Style { color: true, ..PLAIN });
             assert_ne!(plain, colored);
             let mut stripped = colored;
             for code in ["0", "1", "2", "32", "33", "1;31"] {

@@ -13,10 +13,12 @@ use hyper::{Method, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time;
 
+use super::check_now::INTERVAL;
 use super::origin::{self, Foreign};
 use super::render::Kind;
-use super::{ReloadFailed, Shared, page};
+use super::{ReloadFailed, Shared, page, report, runbook};
 use crate::access::{Client, Rate, Refusal, Rules, Shown};
+use crate::wording::rfc3339;
 
 const READ: HeaderValue = HeaderValue::from_static("GET, HEAD");
 const POST: HeaderValue = HeaderValue::from_static("POST");
@@ -78,9 +80,15 @@ async fn admit<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> R
 async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
     let state = &shared.state;
     match (request.uri().path(), request.method()) {
-        ("/" | "/metrics" | "/-/healthy" | "/-/ready", method) if !reads(method) => wrong_method(READ),
+        ("/" | "/metrics" | "/report" | "/runbook" | "/-/healthy" | "/-/ready", method) if !reads(method) => {
+            wrong_method(READ)
+        }
         ("/", _) => landing(shared, request.uri().query()),
         ("/metrics", _) => metrics(shared, request.headers()),
+        ("/report", _) => report::answer(&state.report.borrow(), request.uri().query()),
+        ("/runbook", _) => html(runbook::render(state.runbook).into()),
+        ("/-/check", &Method::POST) => check_now(shared),
+        ("/-/check", _) => wrong_method(POST),
         ("/-/healthy", _) => match (state.healthy)() {
             Ok(()) => text(StatusCode::OK, "healthy"),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, &why),
@@ -89,7 +97,10 @@ async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
         ("/-/ready", _) => text(StatusCode::SERVICE_UNAVAILABLE, "the checks are not scheduled yet"),
         ("/-/reload", &Method::POST) => reload(shared).await,
         ("/-/reload", _) => wrong_method(POST),
-        _ => text(StatusCode::NOT_FOUND, "not found; see /, /metrics, /-/healthy and /-/ready"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "not found; see /, /metrics, /report, /runbook, /-/healthy and /-/ready",
+        ),
     }
 }
 
@@ -118,7 +129,7 @@ fn landing(shared: &Shared, query: Option<&str>) -> Answer {
     let report = Arc::clone(&shared.state.report.borrow());
     let reloads = query != Some("still");
     let kind = Kind { content_type: "text/html; charset=utf-8", is_gzip: false, reloads };
-    let render = || page::render(&report, (shared.state.now)(), reloads).into();
+    let render = || page::render(&report, (shared.state.now)(), reloads, &shared.state.notes.borrow()).into();
     let mut answer = content(StatusCode::OK, kind.content_type, shared.rendered.get(&report, kind, render));
     if reloads {
         answer.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("30"));
@@ -169,6 +180,24 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     compressed
 }
 
+/// The answer is the time of the request, as the report writes times.
+fn check_now(shared: &Shared) -> Answer {
+    let Some(check_now) = &shared.state.check_now else {
+        let why = "checks over HTTP are off; start with --web.enable-lifecycle";
+        return text(StatusCode::FORBIDDEN, why);
+    };
+    let requested = rfc3339((shared.state.now)());
+    if !check_now.request() {
+        let why = format!("too many requests; try again in {} s", INTERVAL.as_secs());
+        return text(StatusCode::TOO_MANY_REQUESTS, &why);
+    }
+    text(StatusCode::ACCEPTED, &requested)
+}
+
+fn html(body: Bytes) -> Answer {
+    content(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
 async fn reload(shared: &Shared) -> Answer {
     let Some(requests) = &shared.state.reload else {
         let why = "reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP";
@@ -202,11 +231,11 @@ fn wrong_method(allowed: HeaderValue) -> Answer {
     answer
 }
 
-fn text(status: StatusCode, text: &str) -> Answer {
+pub fn text(status: StatusCode, text: &str) -> Answer {
     content(status, "text/plain; charset=utf-8", format!("{}\n", text.trim_end()).into())
 }
 
-fn content(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+pub fn content(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

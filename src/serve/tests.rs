@@ -34,6 +34,9 @@ async fn started(timeouts: Timeouts, change: impl FnOnce(&mut AppState)) -> Serv
         metrics: Box::new(metrics),
         healthy: Box::new(|| Ok(())),
         ready,
+        check_now: None,
+        notes: watch::channel(Vec::new()).1,
+        runbook: "## clock_wrong\n\nText.",
         reload: None,
         host_name: "web-1.corp.example".to_owned(),
     };
@@ -78,6 +81,14 @@ async fn every_address_answers_as_documented() {
         ("GET", "/?x=1", 200, "<strong>FAIL</strong> 1 of 7"),
         ("GET", "/?still", 200, "Auto-refresh is off."),
         ("GET", "/metrics", 200, "checks 7\n"),
+        ("GET", "/report", 200, "\"schema\": 1"),
+        ("GET", "/report?format=text", 200, "FAIL: 1 of 7 checks failed"),
+        ("GET", "/report?format=junit", 200, "<testsuite"),
+        ("GET", "/report?format=toml", 400, "use json, text or junit"),
+        ("POST", "/report", 405, "method not allowed here"),
+        ("GET", "/runbook", 200, "<h2 id=\"clock_wrong\">"),
+        ("GET", "/-/check", 405, "method not allowed here"),
+        ("POST", "/-/check", 403, "checks over HTTP are off"),
         ("GET", "/-/healthy", 200, "healthy\n"),
         ("GET", "/-/ready", 200, "ready\n"),
         ("GET", "/nothing", 404, "not found; see /"),
@@ -91,6 +102,35 @@ async fn every_address_answers_as_documented() {
         assert_eq!(evidence, status, "{method} {path}");
         assert!(text.contains(body), "{method} {path}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_report_comes_with_its_outcome() {
+    let server = started(Timeouts::DEFAULT, |_| {}).await;
+    for format in ["json", "text", "junit"] {
+        let (_, head, _) = server.ask("GET", &format!("/report?format={format}")).await;
+        assert!(head.contains("linkproof-outcome: fail"), "{head}");
+    }
+    let (_, _, narrow) = server.ask("GET", "/report?format=text&color=1&columns=80").await;
+    assert!(narrow.contains("\u{1b}[1;31m") && narrow.contains('\u{2026}'), "{narrow}");
+}
+
+#[tokio::test]
+async fn checks_are_requested_with_the_time_of_the_request() {
+    let (check_now, mut requested) = watch::channel(0);
+    let server = started(Timeouts::DEFAULT, |state| state.check_now = Some(CheckNow::new(check_now))).await;
+    let (status, _, body) = server.ask("POST", "/-/check").await;
+    assert_eq!((status, body.trim()), (202, crate::wording::rfc3339(fixture::at(4)).as_str()));
+    assert_eq!(*requested.borrow_and_update(), 1);
+    assert_eq!(server.ask("POST", "/-/check").await.0, 429);
+}
+
+#[tokio::test]
+async fn the_page_shows_notes_about_the_configuration() {
+    let (_sender, notes) = watch::channel(vec!["Reload <failed>.".to_owned()]);
+    let server = started(Timeouts::DEFAULT, |state| state.notes = notes).await;
+    let (_, _, page) = server.ask("GET", "/").await;
+    assert!(page.contains("<p class=\"warning\">Reload &lt;failed&gt;.</p>"), "{page}");
 }
 
 #[tokio::test]

@@ -101,6 +101,25 @@ fn the_cases_notice_an_alert_that_never_fires_always_fires_or_does_not_wait() {
     }
 }
 
+/// Each link of an alert leads to a section of the runbook, which the daemon serves with anchors.
+#[test]
+fn the_runbook_has_a_section_for_every_alert() {
+    let runbook = fs::read_to_string(packaged("runbook.md")).unwrap();
+    let file = shipped("alerts.yml");
+    for rule in rules(&file).iter().filter(|rule| rule.name != "LinkproofAbsent") {
+        let anchor = rule.name.to_lowercase();
+        assert!(
+            rule.text.contains(&format!("#{anchor}"))
+                || rule.text.contains(&format!("else }}}}{anchor}{{{{ end")),
+            "{}",
+            rule.name
+        );
+    }
+    for rule in rules(&file) {
+        assert!(runbook.contains(&format!("\n### {}\n", rule.name)), "the runbook lacks ### {}", rule.name);
+    }
+}
+
 #[test]
 fn every_alert_has_a_severity_and_words() {
     let file = shipped("alerts.yml");

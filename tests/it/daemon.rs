@@ -66,14 +66,45 @@ fn a_reload_is_read_as_a_whole_or_not_at_all() {
     }
     assert_eq!(daemon.series(reloaded), Some(0.0));
     assert!(daemon.passes("monitoring/connect"), "the old configuration stays in force");
+    let page = || daemon.get("/").unwrap().body;
+    assert!(page().contains("<p class=\"warning\">The reload at "), "{}", page());
 
     daemon.rewrite(&format!("{FAST}[[endpoint]]\nservice = \"ssm\"\n"));
     daemon.child.signal(Signal::SIGHUP);
     daemon.until("the new endpoint is looked at", |daemon| daemon.passes("ssm/connect"));
     assert_eq!(daemon.series(reloaded), Some(1.0));
+    assert!(!page().contains("The reload at "));
     let page = daemon.get("/metrics").unwrap().body;
     assert!(!page.contains("monitoring/"), "the series of what is gone are gone");
     assert_eq!(daemon.request("GET", "/-/reload").unwrap().status, 405);
+}
+
+#[test]
+fn changes_that_wait_for_a_restart_are_named() {
+    let lab = own_lab();
+    let daemon = Daemon::start(&lab, FAST);
+    daemon.rewrite(&format!("{FAST}[log]\nlevel = \"warn\"\n[web]\nopen_health = true\n"));
+    assert_eq!(daemon.request("POST", "/-/reload").unwrap().status, 200);
+    let note = "Restart linkproof to apply the changes of [web] open_health, [log]";
+    daemon.until("the page says so", |daemon| daemon.get("/").unwrap().body.contains(note));
+    // The whole reload is one line of the log.
+    assert_eq!(daemon.log_lines(&["Configuration reloaded. ", note]), 1);
+    daemon.rewrite(FAST);
+    assert_eq!(daemon.request("POST", "/-/reload").unwrap().status, 200);
+    assert!(!daemon.get("/").unwrap().body.contains("Restart linkproof"));
+}
+
+#[test]
+fn the_log_table_sets_level_and_format_and_options_go_first() {
+    let lab = own_lab();
+    let config = format!("{FAST}[log]\nformat = \"json\"\n");
+    let daemon = Daemon::start(&lab, &config);
+    daemon.until("it logs", |daemon| daemon.log_lines(&["\"message\":\"Ready.\""]) == 1);
+    drop(daemon);
+    let daemon =
+        Daemon::start_with(&lab, &config, |run| run.args(["--log.format", "text", "--log.level", "error"]));
+    daemon.until("it runs", |daemon| daemon.passes("monitoring/connect"));
+    assert_eq!(daemon.child.stderr(), "");
 }
 
 #[test]

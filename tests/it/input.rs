@@ -84,8 +84,34 @@ fn a_file_that_cannot_be_read_is_named() {
 fn a_good_file_is_said_to_be() {
     let file = agent::file("toml", "[[endpoint]]\nservice = 'monitoring'\n");
     let output = linkproof(&["--check-config", "--config", file.to_str().unwrap()]);
-    assert_eq!((output.status.code(), said(&output.stdout)), (Some(0), "ok\n".to_owned()));
+    let valid = format!("{}: valid\n", file.display());
+    assert_eq!((output.status.code(), said(&output.stdout)), (Some(0), valid));
     assert_eq!(said(&output.stderr), "");
+}
+
+#[test]
+fn check_config_reads_the_files_that_the_configuration_names() {
+    let (code, message) = checked("ca_file = '/no/such/ca.pem'\n");
+    assert_eq!(code, Some(CONFIGURATION), "{message}");
+    assert!(message.contains("/no/such/ca.pem"), "{message}");
+    let output = linkproof(&["--check-config"]);
+    assert!(said(&output.stdout).contains("/etc/linkproof/linkproof.toml"), "{output:?}");
+    let (code, message) = checked("[log]\nlevel = 'loud'\n");
+    assert_eq!(code, Some(CONFIGURATION), "{message}");
+    assert!(message.contains("FILE:2:9") && message.contains("\"debug\""), "{message}");
+}
+
+#[test]
+fn a_credential_of_the_unit_is_a_warning_outside_it() {
+    let key = "/run/credentials/linkproof.service/web.key";
+    let web = agent::file("yml", &format!("tls_server_config:\n  cert_file: {key}\n  key_file: {key}\n"));
+    let config = agent::file("toml", &format!("[web]\nconfig_file = '{}'\n", web.display()));
+    let arguments = ["--check-config", "--config", config.to_str().unwrap()];
+    let output = linkproof(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(said(&output.stderr).contains(&format!("warning: {key} exists only while")), "{output:?}");
+    let inside = Command::new(BINARY).args(arguments).env_clear().env("CREDENTIALS_DIRECTORY", "/x").output();
+    assert_eq!(inside.unwrap().status.code(), Some(CONFIGURATION));
 }
 
 #[test]

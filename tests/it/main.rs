@@ -56,6 +56,7 @@ mod served;
 mod soak;
 mod state;
 mod states;
+mod status;
 mod structure;
 mod terraform;
 mod textfile;

@@ -221,6 +221,11 @@ fn open_nat_alert_fires_and_resolves() {
     let description = alert["annotations"]["description"].as_str().unwrap();
     // The window in which it opened may have heard only a part.
     assert!(description.contains("Reason: ") && description.contains("Cause: "), "{description}");
+    let link = alert["annotations"]["runbook_url"].as_str().unwrap();
+    let (page, anchor) = link.split_once('#').unwrap();
+    assert_eq!(page, format!("http://{DAEMON}/runbook"));
+    let runbook = http::get(&lab, DAEMON, "/runbook", "").unwrap();
+    assert!(runbook.status == 200 && runbook.text().contains(&format!(" id=\"{anchor}\"")), "{link}");
     prometheus.until(r#"linkproof_diagnosis{cause="internet_route_open"} == 1"#);
     prometheus.until("instance:linkproof_passing:bool == 0");
     prometheus.until(r#"vpc_zone_check:linkproof_passing:ratio{check="egress/ipv4"} == 0"#);
@@ -235,4 +240,20 @@ fn open_nat_alert_fires_and_resolves() {
         resolved.as_secs_f64()
     );
     assert!(fired < Duration::from_secs(10), "{fired:?}");
+}
+
+/// The target answers, and Prometheus takes nothing of it.
+#[test]
+fn a_sample_limit_that_is_too_low_is_not_a_dead_agent() {
+    let (lab, scratch) = (own_lab(), Scratch::new("refused"));
+    let _daemon = daemon(&lab, &scratch, HASTY);
+    let jobs = format!(
+        "- {{job_name: linkproof, sample_limit: 10, static_configs: [{{targets: ['{DAEMON}', '127.0.0.1:1']}}]}}\n"
+    );
+    let prometheus = Prometheus::start(&lab, &scratch, &jobs, &format!("rule_files: {}", rules(&scratch)));
+    let instance = |(labels, _): &(Value, f64)| labels["instance"].as_str().unwrap().to_owned();
+    let refused = prometheus.until(r#"ALERTS{alertname="LinkproofScrapeRefused"}"#);
+    assert_eq!(refused.iter().map(instance).collect::<Vec<_>>(), [DAEMON.to_string()]);
+    let down = prometheus.until(r#"ALERTS{alertname="LinkproofDown"}"#);
+    assert_eq!(down.iter().map(instance).collect::<Vec<_>>(), ["127.0.0.1:1"]);
 }

@@ -41,7 +41,7 @@ fn example() -> String {
 #[derive(Debug)]
 struct Block {
     header: Vec<String>,
-    entries: Vec<(String, Option<Block>)>,
+    entries: Vec<(String, Option<Self>)>,
 }
 
 /// The style of `terraform fmt`: an argument or a block begins on a line of its own.

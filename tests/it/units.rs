@@ -155,9 +155,9 @@ fn options_come_from_the_defaults_file() {
         // Without a value, systemd would log a warning at each start.
         let own = text.lines().find(|line| line.starts_with("Environment=")).unwrap();
         assert!(own.contains(&format!("{variable}=")), "{unit}");
-        let commands = text.lines().filter(|line| line.contains("=/usr/bin/linkproof"));
+        let commands = text.lines().filter(|line| line.contains("/usr/bin/linkproof "));
         for command in commands {
-            assert!(command.ends_with(&format!("${variable}")), "{unit}: {command}");
+            assert!(command.contains(&format!(" ${variable}")), "{unit}: {command}");
         }
         assert!(defaults.contains(&format!("#{variable}=\"")), "{variable} is not in packaging/default");
     }

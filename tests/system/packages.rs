@@ -231,7 +231,10 @@ fn the_sample_configuration_is_valid_as_it_is_packaged() {
     let folder = unpacked("_amd64.deb");
     let config = folder.path().join("etc/linkproof/linkproof.toml");
     let binary = folder.path().join("usr/bin/linkproof");
-    assert_eq!(output(path(&binary), &["--config", path(&config), "--check-config"]), "ok\n");
+    assert_eq!(
+        output(path(&binary), &["--config", path(&config), "--check-config"]),
+        format!("{}: valid\n", path(&config))
+    );
 }
 
 /// Removed when dropped.

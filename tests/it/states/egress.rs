@@ -131,7 +131,7 @@ states! {
         .skips(IPV4, "family_unavailable")
         .skips(IPV6, "family_unavailable")
         .because("metadata_unavailable", &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL])
-        .exits(78);
+        .exits(1);
     no_default_route: state([NoDefaultRoute]);
     route_unreachable: state([RouteUnreachable]);
     route_blackhole: state([RouteBlackhole]);

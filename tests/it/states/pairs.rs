@@ -44,7 +44,7 @@ states! {
         .fails(IPV4, "icmp_reply")
         .because("metadata_unavailable", &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL])
         .because("internet_route_open", &[IPV4])
-        .exits(78)
+        .exits(1)
         .takes(5.0);
     no_ipv6_and_nat_open: state([InstanceIpv6Absent, NatOpen])
         .fails(IPV4, "icmp_reply")
