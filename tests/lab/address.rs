@@ -24,6 +24,8 @@ pub const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x1234, 1, 0, 0, 0,
 
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 pub const RESOLVER_LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The instance's own in a subnet without IPv4: for metadata and the resolver only.
+pub const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 10, 23);
 pub const RESOLVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
 
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);

@@ -3,8 +3,9 @@
 //! stops at once, on open connections too.
 
 use super::address::{
-    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, METADATA,
-    METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
+    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, LINK_LOCAL,
+    METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, SECOND_INTERFACE, SECONDARY,
+    VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -26,7 +27,7 @@ pub fn router(faults: &Faults) -> String {
     format!(
         "{MEMORY}{broken}{egress}\
          chain spoofed {{\n\
-         iifname instance ip saddr != {{ {INSTANCE}, {SECONDARY} }} drop\n\
+         iifname instance ip saddr != {{ {INSTANCE}, {SECONDARY}, {LINK_LOCAL} }} drop\n\
          iifname instance-1 ip saddr != {SECOND_INTERFACE} drop\n\
          }}\n\
          chain input {{\n\

@@ -5,8 +5,9 @@
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
     ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6, INTERNET,
-    INTERNET_V6, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A,
-    ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6, VPC_CIDRS,
+    INTERNET_V6, LINK_LOCAL, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL,
+    RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
+    VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -15,9 +16,6 @@ use super::host::{Host, Hosts, sysctl, thread_id, tool};
 /// answer with many addresses leads to something that works.
 const ENDPOINT_A_BLOCK: &str = "10.0.1.56/29";
 const ENDPOINT_B_BLOCK: &str = "10.0.2.112/29";
-
-/// The address that an instance without IPv4 has for metadata.
-const LINK_LOCAL: &str = "169.254.10.23";
 
 /// The router's end of the instance's second cable.
 const SECOND_CABLE: &str = "instance-1";

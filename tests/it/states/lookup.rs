@@ -160,11 +160,13 @@ states! {
         .waits(&[CALL])
         .because("search_list_answers", ALL)
         .takes(3.0);
-    vpc_resolver_behind_a_firewall: unresolved(
-        names().resolv_conf("nameserver 169.254.169.253\n").link_local_blocked(),
-        "resolver_unreachable",
-        "resolver_blocked",
-    );
+    vpc_resolver_behind_a_firewall: state(
+            names().resolv_conf("nameserver 169.254.169.253\n").link_local_blocked(),
+        )
+        .fails(DNS, "resolver_unreachable")
+        .waits(&[CONNECT, CALL])
+        .inconclusive(IPV4, "control_failed")
+        .because("resolver_blocked", &[DNS, CONNECT, CALL, IPV4]);
     nss_module_hangs: module("hosts: files labhangs dns")
         .fails(DNS, "lookup_timeout")
         .waits(&[CONNECT])
