@@ -17,8 +17,8 @@ pub const CONFIGURATION: u8 = 78;
 
 const AFTER_HELP: &str = "\
 The egress check sends, from every global address of this host: ping, TCP 80 and 443, UDP 53 (DNS)
-and 123 (NTP), to public hosts of several operators and to two addresses that cannot exist, for 3 s
-every minute. [egress] in the configuration changes all of it.
+and 123 (NTP), to public hosts of several operators and to two addresses where no host exists, for
+3 s every minute. [egress] in the configuration changes all of it.
 
 Exit codes of --once, status and check:
   0   every check passed
@@ -28,10 +28,10 @@ Exit codes of --once, status and check:
   74  the report could not be written, or the daemon did not answer
   78  the configuration is wrong";
 
-/// Proves from inside a private subnet that AWS service names resolve to interface endpoints,
-/// that CloudWatch answers over every one of them, and that nothing gets out to the internet.
+/// Checks from inside a private subnet that AWS service names resolve to interface endpoints,
+/// that CloudWatch answers over every one of them, and that the internet is not reachable.
 ///
-/// Without --once it is the daemon, which checks on its own schedule and serves the findings to
+/// Without --once it runs as a daemon, which checks on its own schedule and exports the results to
 /// Prometheus.
 #[derive(Clone, Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
@@ -45,27 +45,27 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Do one round of every check, print the report, and exit by its verdict.
+    /// Run every check once, print the report, and exit with its outcome.
     #[arg(long)]
     pub once: bool,
 
-    /// Repeat until one complete round passes, for at most this long: 90s, 5m.
+    /// Repeat until every check passes, for at most this long: 90s, 5m.
     #[arg(long, value_name = "DURATION", requires = "once", value_parser = duration)]
     pub wait: Option<Duration>,
 
-    /// How the report is written.
+    /// Report format.
     #[arg(long, value_enum, default_value_t = ReportFormat::Text, requires = "once")]
     pub format: ReportFormat,
 
-    /// Write the report to this file, which is replaced as a whole, instead of standard output.
+    /// Write the report to this file instead of standard output.
     #[arg(long, value_name = "FILE", requires = "once")]
     pub output: Option<PathBuf>,
 
-    /// Read the configuration, tell every mistake in it, and exit.
+    /// Check the configuration, print every mistake in it, and exit.
     #[arg(long, conflicts_with = "once")]
     pub check_config: bool,
 
-    /// Where /metrics and the status page are served, as 127.0.0.1:10042 or :10042. May be repeated.
+    /// Address of /metrics and the status page, such as 127.0.0.1:10042 or :10042. May be repeated.
     #[arg(id = "listen", long = "web.listen-address", value_name = "ADDRESS", conflicts_with = "once", value_parser = listen_address)]
     pub listen: Vec<SocketAddr>,
 
@@ -74,11 +74,11 @@ pub struct Args {
     #[arg(id = "web_config", long = "web.config.file", value_name = "FILE", conflicts_with = "once")]
     pub web_config: Option<PathBuf>,
 
-    /// Answer /-/healthy and /-/ready to those too who show no credentials.
+    /// Serve /-/healthy and /-/ready without authentication.
     #[arg(id = "open_health", long = "web.open-health", conflicts_with = "once")]
     pub open_health: bool,
 
-    /// Let POST /-/reload reload the configuration, as SIGHUP does, and POST /-/check run every check.
+    /// Accept POST /-/reload (reload the configuration, like SIGHUP) and POST /-/check (run every check).
     #[arg(id = "lifecycle", long = "web.enable-lifecycle", conflicts_with = "once")]
     pub lifecycle: bool,
 
@@ -99,7 +99,7 @@ Exit codes:
   66  a file cannot be read
   74  the configuration cannot be written";
 
-/// What is done instead of checking.
+/// Commands that run no check on their own.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Import(ImportArgs),
@@ -107,7 +107,7 @@ pub enum Command {
     /// Print the report of the running daemon, and exit with its outcome.
     Status(StatusArgs),
 
-    /// Have the running daemon run every check now, and print its report.
+    /// Make the running daemon run every check now, and print its report.
     ///
     /// The daemon must run with --web.enable-lifecycle.
     Check(StatusArgs),
@@ -121,13 +121,13 @@ pub enum Command {
 
     /// List AWS's endpoint services and their DNS names.
     ///
-    /// With a word, show every name of the services that match it: by service, by what the SDKs
-    /// call it, or by part of a DNS name.
+    /// With a word, show every name of the services that match it: by service, by SDK name, or by
+    /// part of a DNS name.
     Services {
         /// What to search for, such as ecr, cloudwatch or kms-fips.
         word: Option<String>,
 
-        /// Region of the names. Without it REGION stands in its place.
+        /// Region of the names. Without it they contain REGION.
         #[arg(long, value_name = "REGION")]
         region: Option<String>,
 
@@ -162,8 +162,8 @@ pub enum StatusFormat {
 
 /// Write a configuration from the output of AWS's or Terraform's tools.
 ///
-/// FILE is what one of these printed: `aws ec2 describe-vpc-endpoints`, `terraform show -json`.
-/// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be given beside them.
+/// FILE is the output of `aws ec2 describe-vpc-endpoints` or `terraform show -json`. Output of
+/// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be added.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = IMPORT_EXIT_CODES)]
 pub struct ImportArgs {
@@ -171,19 +171,19 @@ pub struct ImportArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// The VPC whose endpoints are meant, where the files have several.
+    /// VPC of the endpoints. Required if the files contain several.
     #[arg(long, value_name = "VPC")]
     pub vpc: Option<String>,
 
-    /// The region of the VPC, where the files do not say it.
+    /// Region of the VPC. Required if the files do not contain it.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 
-    /// The label in front of a service's wildcard name: execute-api=a1b2c3. May be repeated.
+    /// Label for a service's wildcard name, such as execute-api=a1b2c3. May be repeated.
     #[arg(id = "label", long, value_name = "SERVICE=NAME", value_parser = label)]
     pub labels: Vec<(String, String)>,
 
-    /// Write the configuration to this file, which is replaced as a whole, instead of standard output.
+    /// Write the configuration to this file instead of standard output.
     #[arg(id = "import_output", long = "output", value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -218,7 +218,7 @@ pub enum LogFormat {
 }
 
 impl Args {
-    /// Help and version are `Err` too; clap knows where each is printed.
+    /// `Err` includes --help and --version; clap prints each to the right stream.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let args = Self::try_parse_from(arguments)?;
         if args.command.is_some() && (args.once || args.check_config) {

@@ -35,7 +35,7 @@ pub struct Config {
     pub endpoints: Vec<EndpointConfig>,
     /// `None` where the subnet has a way out on purpose.
     pub egress: Option<EgressConfig>,
-    /// `None` where there is no metadata to be had.
+    /// `None` if instance metadata is not used.
     pub instance: Option<InstanceConfig>,
     pub credentials: CredentialsConfig,
     pub log: LogConfig,

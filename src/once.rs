@@ -1,4 +1,4 @@
-//! `--once`: one round of everything, or with `--wait` rounds until one passes as a whole.
+//! `--once`: every check once, or with `--wait` again and again until all pass in one round.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::observation::{Environment, Instance, Observation, Status};
 use crate::plan::{Item, Plan};
 use crate::report::Report;
 
-/// Between rounds: what is waited for takes seconds to minutes (DNS, a role, an endpoint).
+/// Pause between rounds. DNS, a role or an endpoint takes seconds to minutes to become ready.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -30,11 +30,12 @@ pub struct Run<'a, P> {
 }
 
 impl<P: Probes> Run<'_, P> {
-    /// Until one complete round passes together, or `wait` is over. An open way out is final:
-    /// a lossy one would look closed sooner or later. `progress` hears of each round.
+    /// Repeats until all checks pass in one round, or `wait` is over. Internet egress ends it at
+    /// once, because a lossy route would look closed sooner or later. `progress` is called after
+    /// each round.
     ///
-    /// A round that has begun may take one step longer than `wait`, and is cut off then: what it
-    /// did not get to has not been looked at.
+    /// A round that has started may take one step longer than `wait` and is then cut off. Checks
+    /// that it did not reach have no result.
     pub async fn rounds(mut self, wait: Duration, progress: impl Fn(&Report, Instant)) -> Finished {
         let deadline = Instant::now() + wait;
         let cut = (!wait.is_zero()).then(|| deadline + self.longest_step());

@@ -35,7 +35,7 @@ pub enum ImportError {
     },
     /// Every endpoint was left out, for these reasons.
     NothingToCheck(Vec<String>),
-    /// A mistake of ours: what was written is no configuration.
+    /// A bug in linkproof: what it wrote is not a valid configuration.
     Unusable(ConfigError),
 }
 

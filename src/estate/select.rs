@@ -71,7 +71,7 @@ fn certain_regions(endpoint: &Endpoint, estate: &Estate) -> Vec<String> {
     if is_gateway(endpoint) {
         regions.extend(service_region(endpoint));
     }
-    // What is no region has no place in the configuration.
+    // An invalid region must not get into the configuration.
     regions.retain(|region| crate::network::is_region(region));
     regions
 }

@@ -119,7 +119,7 @@ pub struct CredentialsEvidence {
     pub error: Option<ProbeError>,
 }
 
-/// A reason with the words of whoever reported it, for a person to read.
+/// A reason, with the message of the program that reported it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct ProbeError {
     pub reason: Reason,
@@ -130,7 +130,7 @@ pub struct ProbeError {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DnsEvidence {
     pub host: String,
-    /// What applications on this host are told. It decides; the rest explains.
+    /// What applications on this host get. It decides; the rest explains.
     pub lookup: Lookup,
     pub queries: Vec<Query>,
     pub files: HostFiles,
@@ -330,7 +330,7 @@ pub struct AwsError {
 }
 
 impl AwsError {
-    /// AWS's longest messages name two ARNs. What is cut off is told.
+    /// AWS's longest messages name two ARNs. The report says how much was cut off.
     const LONGEST_CODE: usize = 128;
     const LONGEST_MESSAGE: usize = 1024;
 
@@ -345,7 +345,7 @@ impl AwsError {
     }
 }
 
-/// What one waiting window heard from the internet, and from the controls beside it.
+/// What one window received from the internet and from the controls.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EgressEvidence {
     pub family: Family,
@@ -399,7 +399,7 @@ pub enum SourceJudgment {
     OverLimit,
 }
 
-/// The ICMP socket that could be had: which one decides what an error can tell.
+/// The kind of ICMP socket that the kernel allowed. It decides which ICMP errors are visible.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IcmpSocket {
@@ -449,7 +449,7 @@ pub enum ProbeJudgment {
     Leak,
     /// The decoy got the same reply, so something on this host or on the way answers for every address.
     Intercepted,
-    /// No reply, and a control shows that one would have been heard.
+    /// No reply, and a control shows that one would have been received.
     Silent,
     /// No reply, from a source without a control.
     NotClaimed,
@@ -512,7 +512,7 @@ pub enum ProbeResult {
 pub enum SendError {
     /// The kernel knows no route: a lookup, which sends nothing.
     NoRoute,
-    /// No socket to send from could be had.
+    /// No socket to send from could be opened.
     NotPermitted,
     /// The host's own packet filter refused it (EPERM, ..).
     Blocked { errno: String },
@@ -520,7 +520,7 @@ pub enum SendError {
     NoResources { errno: String },
 }
 
-/// What shows that the probes could have heard an answer, had there been one.
+/// Shows that an answer to a probe would have been received.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Control {
     pub control: ControlKind,
@@ -535,7 +535,7 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlKind {
-    /// The ICMP socket sent to loopback and heard itself.
+    /// The ICMP socket received the answer to its own ping over loopback.
     Loopback,
     /// An endpoint's address accepted a connection: strong.
     Endpoint,

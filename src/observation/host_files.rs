@@ -20,7 +20,7 @@ pub struct HostFiles {
     /// For one try at one server, in seconds.
     pub timeout: u32,
     pub attempts: u32,
-    /// The services of the `hosts` line of nsswitch.conf; empty where there is no such line.
+    /// The services of the `hosts` line of nsswitch.conf; empty if there is no such line.
     pub sources: Vec<String>,
     /// The line goes on to the next service after one that has found the name.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

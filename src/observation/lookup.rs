@@ -1,4 +1,4 @@
-//! What the C library of this host returns for a name: what applications are told.
+//! What the C library of this host returns for a name, which is what applications get.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! How far somebody else's clock is from ours.
+//! How far the clock of a server is from ours.
 
 use std::time::SystemTime;
 

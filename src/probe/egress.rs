@@ -1,5 +1,5 @@
 //! One waiting window in which everything is tried at once that could get out, from every global
-//! address of the host, beside the controls that show that a reply would have been heard.
+//! address of the host, beside the controls that show that a reply would have been received.
 
 mod controls;
 mod icmp;

@@ -1,4 +1,4 @@
-//! What applications on this host are told for a name: `getaddrinfo`, in a process of its own.
+//! What applications on this host get for a name: `getaddrinfo`, in a process of its own.
 //!
 //! The process is this binary, started again. It is replaced when the files that the C library
 //! remembers have changed, when a lookup overruns its time, when all its threads are busy, and

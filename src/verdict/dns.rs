@@ -1,4 +1,4 @@
-//! `<endpoint>/dns`: every address that applications are told lies where an endpoint can be.
+//! `<endpoint>/dns`: every address that applications get is one that an endpoint can have.
 //! The lookup decides; what the name servers say explains a lookup that failed, and counts itself
 //! only where each lookup may start at another of them.
 
@@ -29,7 +29,7 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
         })
         .collect();
     let outcome = if evidence.files.unreadable().next().is_some() {
-        // Applications that may read the file are told something else, or nothing.
+        // Applications that may read the file get another answer, or none.
         Outcome::Inconclusive(Reason::LookupFailed)
     } else {
         let of_lookup = match &evidence.lookup.result {

@@ -1,4 +1,4 @@
-//! `egress/*`: no probe got a reply, and a reply would have been heard. First match wins.
+//! `egress/*`: no probe got a reply, and a reply would have been received. First match wins.
 
 mod judge;
 

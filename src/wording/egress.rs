@@ -241,7 +241,7 @@ fn from(evidence: &EgressEvidence, probe: &EgressProbe) -> String {
     if evidence.sources.iter().any(is_other) { format!(", from {}", probe.source) } else { String::new() }
 }
 
-/// For a person who reads on: controls, what is special, then who was silent to whom.
+/// Details: the controls, what is special, then which source got no reply from which target.
 pub fn lines(evidence: &EgressEvidence) -> Vec<String> {
     let controls = evidence.controls.iter().map(control);
     let is_quiet = |probe: &&EgressProbe| {

@@ -126,7 +126,7 @@ fn a_port_that_is_taken_is_said_with_what_to_do() {
     let lab = own_lab();
     let first = Daemon::start(&lab, FAST);
     let second = lab.run(&crate::lab::Run::new(BINARY).arg("--config").arg(&first.config));
-    assert_eq!(second.status.code(), Some(1));
+    assert_eq!(second.status.code(), Some(2));
     for words in ["cannot listen on [::]:10042", "--web.listen-address"] {
         assert!(second.stderr.contains(words), "{}", second.stderr);
     }

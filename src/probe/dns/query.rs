@@ -190,7 +190,7 @@ fn read(response: &DnsResponse, host: &str, query_type: QueryType) -> QueryResul
         return QueryResult::Truncated { detail: "even over TCP".to_owned() };
     }
     let Ok(mut owner) = Name::from_str_relaxed(host) else {
-        return QueryResult::Invalid { detail: format!("{host} is no name") };
+        return QueryResult::Invalid { detail: format!("{host} is not a DNS name") };
     };
     owner.set_fqdn(true);
     let mut aliases = Vec::new();
