@@ -11,7 +11,7 @@ mod lateness;
 #[cfg(test)]
 mod properties;
 
-pub use call::{call, proof};
+pub use call::{call, not_called, proof};
 pub use connect::connect;
 pub use dns::dns;
 pub use egress::egress;

@@ -103,7 +103,7 @@ impl<P: Probes> Runner<P> {
             return self.not_called(clock, endpoint, connected, NotAttempted::NoVerifiedAddress).await;
         }
         let Some(region) = call.region.clone() else {
-            return self.not_known(clock, endpoint, connected, NotAttempted::NoRegion).await;
+            return self.not_called(clock, endpoint, connected, NotAttempted::NoRegion).await;
         };
         let mut calls = Vec::new();
         for address in verified {
@@ -120,7 +120,7 @@ impl<P: Probes> Runner<P> {
                 return self.not_called(clock, endpoint, connected, NotAttempted::NoCredentials).await;
             }
             Err(NotSigned::CredentialsPending) => {
-                return self.not_known(clock, endpoint, connected, NotAttempted::CredentialsPending).await;
+                return self.not_called(clock, endpoint, connected, NotAttempted::CredentialsPending).await;
             }
         };
         let judgment = verdict::call(&connected, &calls);
@@ -137,36 +137,10 @@ impl<P: Probes> Runner<P> {
         connected: Vec<Address>,
         because: NotAttempted,
     ) -> CallStep {
-        let outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
-        self.no_call(clock, endpoint, connected, outcome, because).await;
+        let judgment = verdict::not_called(connected, because);
+        let evidence = Evidence::NotAttempted(because);
+        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], evidence).await;
         CallStep::Skipped
-    }
-
-    async fn not_known(
-        &self,
-        clock: Clock,
-        endpoint: &Endpoint,
-        connected: Vec<Address>,
-        because: NotAttempted,
-    ) -> CallStep {
-        let outcome = Outcome::Inconclusive(Reason::PrerequisiteFailed);
-        self.no_call(clock, endpoint, connected, outcome, because).await;
-        CallStep::Skipped
-    }
-
-    async fn no_call(
-        &self,
-        clock: Clock,
-        endpoint: &Endpoint,
-        connected: Vec<Address>,
-        outcome: Outcome,
-        because: NotAttempted,
-    ) {
-        let addresses =
-            connected.into_iter().map(|address| Address { outcome, phases: vec![], ..address }).collect();
-        let judgment = Judgment { outcome, addresses };
-        self.publish(clock, id(endpoint, Step::Call), judgment, vec![], Evidence::NotAttempted(because))
-            .await;
     }
 
     async fn without_region(&self, endpoint: &Endpoint, with_call: bool) {

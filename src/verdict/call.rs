@@ -5,7 +5,9 @@
 
 use super::Judgment;
 use crate::network::{Network, Scope};
-use crate::observation::{Address, AwsError, CallEvidence, Outcome, Proof, ProofEvidence, Reason};
+use crate::observation::{
+    Address, AwsError, CallEvidence, NotAttempted, Outcome, Proof, ProofEvidence, Reason,
+};
 
 pub fn call(connected: &[Address], calls: &[CallEvidence]) -> Judgment {
     let addresses: Vec<Address> = connected
@@ -26,6 +28,22 @@ pub fn call(connected: &[Address], calls: &[CallEvidence]) -> Judgment {
         .collect();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome))
         .unwrap_or(Outcome::Skipped(Reason::PrerequisiteFailed));
+    Judgment { outcome, addresses }
+}
+
+/// No call was made. Without a region, or with credentials still on their way, a call might have
+/// worked: the check is inconclusive.
+pub fn not_called(connected: Vec<Address>, because: NotAttempted) -> Judgment {
+    let outcome = match because {
+        NotAttempted::NoRegion | NotAttempted::CredentialsPending | NotAttempted::Overdue { .. } => {
+            Outcome::Inconclusive(Reason::PrerequisiteFailed)
+        }
+        NotAttempted::NoAddress | NotAttempted::NoVerifiedAddress | NotAttempted::NoCredentials => {
+            Outcome::Skipped(Reason::PrerequisiteFailed)
+        }
+    };
+    let addresses =
+        connected.into_iter().map(|address| Address { outcome, phases: vec![], ..address }).collect();
     Judgment { outcome, addresses }
 }
 

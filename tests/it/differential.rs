@@ -1,6 +1,6 @@
 //! The outcome of `dns` against what an independent program is told at that moment, under random
-//! files and name servers. `LINKPROOF_NAMES` says how many cases, `LINKPROOF_NAMES_SEED` which, and
-//! `LINKPROOF_NAMES_CASE` runs one alone and shows it.
+//! files and name servers. `LINKPROOF_NAMES` sets the number of cases and `LINKPROOF_NAMES_SEED` which
+//! ones; `LINKPROOF_NAMES_CASE` runs one alone and shows it.
 
 mod case;
 
@@ -18,6 +18,10 @@ use crate::report::Report;
 use crate::state::DNS;
 use crate::{harness, lookups, truth};
 use case::Case;
+
+/// The cases of every run, so that a change of the code alone can make it fail. Others are looked
+/// for with another seed.
+const SEED: u64 = 77;
 
 /// Cases in one run of the tests.
 const SAMPLE: u64 = 300;
@@ -43,7 +47,7 @@ timeout = '1s'
 #[test]
 fn dns_says_what_applications_are_told() {
     let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seed = number("LINKPROOF_NAMES_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let seed = number("LINKPROOF_NAMES_SEED").unwrap_or(SEED);
     if let Some(index) = number("LINKPROOF_NAMES_CASE") {
         println!("{:#?}", Case::random(seed, index));
         let wrong = judge(&harness::lab(), seed, index);

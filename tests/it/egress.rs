@@ -148,7 +148,7 @@ fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
     assert_eq!(outcome(&lab, &agent.once("json"), IPV6), "pass");
     let text = lab.run(&agent.once("text")).stdout;
     // Three literals and a website, on two ports; the decoy does not count.
-    assert!(text.contains("connected; 8 of 17 got out"), "{text}");
+    assert!(text.contains("connected; 8 of 17 probes reached the internet"), "{text}");
     let evidence = text.split("Evidence").nth(1).and_then(|rest| rest.split("Remedy").next()).unwrap();
     assert!(!evidence.contains("10.200.0.1"), "{evidence}");
     let metrics = lab.run(&agent.once("prometheus")).stdout;
