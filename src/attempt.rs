@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 use crate::check::CheckId;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, Evidence, InstanceEvidence, Lateness, Observation, Outcome, Phases, Reason,
+    EgressRequest, EndpointProtocol, Evidence, InstanceEvidence, Lateness, Observation, Outcome, Phases,
+    Reason,
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
@@ -48,6 +49,7 @@ pub trait Probes: Send + Sync + 'static {
         &self,
         host: &str,
         peer: SocketAddr,
+        protocol: EndpointProtocol,
         limit: Duration,
     ) -> impl Future<Output = Connection> + Send;
 

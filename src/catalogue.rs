@@ -11,9 +11,10 @@ mod row;
 mod wrong_name;
 
 pub use name::{Coverage, Kind, Name};
-pub use row::{PrivateDns, Protocol};
+pub use row::PrivateDns;
 pub use wrong_name::suggestions;
 
+use crate::observation::EndpointProtocol;
 use partition::{Partition, is_region};
 use row::Row;
 
@@ -134,7 +135,7 @@ impl Entry {
         self.row.port
     }
 
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> EndpointProtocol {
         self.row.protocol
     }
 

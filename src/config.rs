@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::catalogue::Protocol;
 use crate::network::Cidr;
+use crate::observation::EndpointProtocol;
 use crate::observation::{EgressSettings, Proof};
 pub use name::host_name;
 use problem::Problems;
@@ -88,7 +88,7 @@ pub struct EndpointConfig {
     /// The endpoint's own DNS names, the regional one first: `vpce-...vpce.amazonaws.com`.
     pub vpce_hosts: Vec<String>,
     pub port: u16,
-    pub protocol: Protocol,
+    pub protocol: EndpointProtocol,
     pub gateway: bool,
     /// Where the negative control of a gateway is sent. `None`: a region is chosen.
     pub control_region: Option<String>,

@@ -12,9 +12,9 @@ mod request;
 
 pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
-    EgressEvidence, EgressProbe, EgressSource, Evidence, IcmpSocket, Instance, InstanceEvidence,
-    MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof, ProofEvidence, Protocol,
-    Query, QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
+    EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Evidence, IcmpSocket, Instance,
+    InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof,
+    ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
 };
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};

@@ -7,7 +7,7 @@ use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
 use crate::network::{Network, Scope};
-use crate::observation::{EgressSettings, Instance, Proof};
+use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
@@ -72,6 +72,7 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         host,
         port: config.port,
         gateway: config.gateway,
+        protocol: config.protocol,
         require_agreement: config.require_agreement,
         call,
         network,
@@ -146,6 +147,7 @@ pub struct Endpoint {
     pub host: Option<String>,
     pub port: u16,
     pub gateway: bool,
+    pub protocol: EndpointProtocol,
     pub require_agreement: bool,
     pub call: Option<Call>,
     /// What addresses are judged by: part of the item, so that a new CIDR is a new item.
@@ -212,6 +214,7 @@ mod tests {
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
             gateway: false,
+            protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: Some(Call {
                 region: Some("us-east-1".into()),
@@ -315,6 +318,7 @@ mod tests {
             host: Some(host.into()),
             port: 443,
             gateway: false,
+            protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: None,
             network: network.clone(),

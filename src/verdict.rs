@@ -39,6 +39,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::network::Network;
+    use crate::observation::EndpointProtocol;
     use crate::plan::{Endpoint, Timing};
 
     pub(super) fn network() -> Network {
@@ -56,6 +57,7 @@ mod tests {
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
             gateway: false,
+            protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: None,
             network: network(),

@@ -14,7 +14,7 @@ use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, InstanceEvidence,
+    EgressRequest, EndpointProtocol, InstanceEvidence,
 };
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
@@ -92,8 +92,14 @@ impl Probes for LiveProbes {
         DnsEvidence { host: host.to_owned(), lookup, queries, files }
     }
 
-    async fn connect(&self, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
-        connect::connect(&self.trust(), host, peer, limit).await
+    async fn connect(
+        &self,
+        host: &str,
+        peer: SocketAddr,
+        protocol: EndpointProtocol,
+        limit: Duration,
+    ) -> Connection {
+        connect::connect(&self.trust(), host, peer, protocol, limit).await
     }
 
     async fn call(&self, call: CallRequest, limit: Duration) -> Result<CallEvidence, NotSigned> {

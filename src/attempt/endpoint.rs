@@ -80,7 +80,7 @@ impl<P: Probes> Runner<P> {
                 address.scope != Scope::Special && !missing_families.contains(&Family::of(address.ip));
             if tried && connections.len() < MOST_CONNECTIONS {
                 let peer = SocketAddr::new(address.ip, endpoint.port);
-                connections.push(self.probes.connect(host, peer, endpoint.timing.timeout));
+                connections.push(self.probes.connect(host, peer, endpoint.protocol, endpoint.timing.timeout));
             }
         }
         let connections: Vec<Connection> = clock.watch(join_all(connections)).await;

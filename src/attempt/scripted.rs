@@ -11,8 +11,8 @@ use tokio::time::sleep;
 use super::{CallRequest, NotSigned, Probes};
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe,
-    EgressRequest, IcmpSocket, Instance, InstanceEvidence, Query, QueryResult, QueryType, Resolver,
-    Transport,
+    EgressRequest, EndpointProtocol, IcmpSocket, Instance, InstanceEvidence, Query, QueryResult, QueryType,
+    Resolver, Transport,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -70,11 +70,18 @@ impl Probes for Scripted {
         DnsEvidence::of(host, queries)
     }
 
-    async fn connect(&self, _: &str, peer: SocketAddr, _: Duration) -> Connection {
+    async fn connect(
+        &self,
+        _: &str,
+        peer: SocketAddr,
+        protocol: EndpointProtocol,
+        _: Duration,
+    ) -> Connection {
         sleep(self.takes).await;
         Connection {
             ip: peer.ip(),
             peer: Some(peer),
+            protocol,
             phases: vec![],
             certificate: None,
             http_status: Some(403),

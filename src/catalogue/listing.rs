@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::name::{Coverage, Kind, Name};
 use super::partition::is_region;
-use super::row::{PrivateDns, Protocol};
+use super::row::PrivateDns;
 use super::{Entry, Host, entries, suggestions};
+use crate::observation::EndpointProtocol;
 use crate::suggestion;
 
 const SCHEMA: u32 = 1;
@@ -227,11 +228,11 @@ const fn private_dns_word(private_dns: PrivateDns) -> &'static str {
     }
 }
 
-const fn protocol_word(protocol: Protocol) -> &'static str {
+const fn protocol_word(protocol: EndpointProtocol) -> &'static str {
     match protocol {
-        Protocol::Https => "https",
-        Protocol::Tls => "tls",
-        Protocol::Tcp => "tcp",
+        EndpointProtocol::Https => "https",
+        EndpointProtocol::Tls => "tls",
+        EndpointProtocol::Tcp => "tcp",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::name::{self, Kind};
 use super::partition::{PARTITIONS, Partition};
+use crate::observation::EndpointProtocol;
 
 /// Columns that are searched before a line is parsed, from 0.
 pub const SERVICE: usize = 0;
@@ -20,15 +21,6 @@ pub enum PrivateDns {
     None,
 }
 
-/// How far a check of the default port can go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Protocol {
-    Https,
-    /// TLS, then a protocol other than HTTP.
-    Tls,
-    Tcp,
-}
-
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Row {
     pub service: &'static str,
@@ -36,7 +28,7 @@ pub struct Row {
     pub interface: bool,
     pub gateway: bool,
     pub port: u16,
-    pub protocol: Protocol,
+    pub protocol: EndpointProtocol,
     /// Ids of partitions, `*` for all, `?` where it is unknown.
     partitions: &'static str,
     /// The endpoint service of its own that has the FIPS names.
@@ -128,13 +120,13 @@ fn endpoint_types(text: &str) -> Result<(bool, bool), String> {
     }
 }
 
-fn port_and_protocol(text: &str) -> Result<(u16, Protocol), String> {
+fn port_and_protocol(text: &str) -> Result<(u16, EndpointProtocol), String> {
     let invalid = || format!("invalid port {text:?}");
     let (port, protocol) = text.split_once('/').ok_or_else(invalid)?;
     let protocol = match protocol {
-        "https" => Protocol::Https,
-        "tls" => Protocol::Tls,
-        "tcp" => Protocol::Tcp,
+        "https" => EndpointProtocol::Https,
+        "tls" => EndpointProtocol::Tls,
+        "tcp" => EndpointProtocol::Tcp,
         _ => return Err(invalid()),
     };
     let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(invalid)?;
@@ -159,7 +151,7 @@ mod tests {
     #[test]
     fn a_line_becomes_a_row() {
         let row = Row::parse(LINE).unwrap();
-        assert_eq!((row.service, row.port, row.protocol), ("kms", 443, Protocol::Https));
+        assert_eq!((row.service, row.port, row.protocol), ("kms", 443, EndpointProtocol::Https));
         assert_eq!((row.private_dns, row.interface, row.gateway), (PrivateDns::Documented, true, false));
         assert_eq!(row.also_called().collect::<Vec<_>>(), ["key-management"]);
         assert_eq!((row.fips_service, row.note), (Some("kms-fips"), None));

@@ -34,7 +34,7 @@ fn every_class_has_its_services() {
     let gateways: Vec<&str> = entries().filter(Entry::has_gateway).map(|entry| entry.service()).collect();
     assert_eq!(gateways, ["dynamodb", "s3", "s3express"]);
     let other: Vec<&str> =
-        rows().filter(|row| row.protocol != Protocol::Https).map(|row| row.service).collect();
+        rows().filter(|row| row.protocol != EndpointProtocol::Https).map(|row| row.service).collect();
     assert_eq!(
         other,
         [

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::check::Family;
-use crate::observation::{self, EgressSettings};
+use crate::observation::{self, EgressSettings, EndpointProtocol};
 
 use super::{
     CallConfig, Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig,
-    LogConfig, Protocol, WebConfig,
+    LogConfig, WebConfig,
 };
 
 /// A lost endpoint is seen within a minute, by two rounds.
@@ -112,7 +112,7 @@ pub fn monitoring(interval: Duration, timeout: Duration) -> EndpointConfig {
         host: HostConfig::OfService("monitoring".to_owned()),
         vpce_hosts: Vec::new(),
         port: HTTPS_PORT,
-        protocol: Protocol::Https,
+        protocol: EndpointProtocol::Https,
         gateway: false,
         control_region: None,
         expected_cidrs: Vec::new(),

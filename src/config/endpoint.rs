@@ -9,8 +9,9 @@ use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
 use super::value::{cidr, host, interval, is_service, label, namespace, proof, region, written};
 use super::{CallConfig, EndpointConfig, HostConfig};
-use crate::catalogue::{self, Host, Protocol};
+use crate::catalogue::{self, Host};
 use crate::network::Cidr;
+use crate::observation::EndpointProtocol;
 use crate::suggestion;
 
 pub static KEYS: Keys = Keys {
@@ -81,7 +82,7 @@ fn endpoint(
     problems: &mut Problems<'_>,
 ) -> Option<Vec<EndpointConfig>> {
     let entry = table.value("service").and_then(|value| catalogue::lookup(value.as_text()?));
-    let usual = entry.map_or(Protocol::Https, |entry| entry.protocol());
+    let usual = entry.map_or(EndpointProtocol::Https, |entry| entry.protocol());
     let protocol = table.read("protocol", Some(usual), problems, protocol);
     let subject = subject(table, lines, problems);
     let port = port(table, protocol, entry, problems);
@@ -219,11 +220,11 @@ fn service(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn protocol(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Protocol> {
+fn protocol(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<EndpointProtocol> {
     match value.text("\"https\", \"tls\" or \"tcp\"", problems)? {
-        "https" => Some(Protocol::Https),
-        "tls" => Some(Protocol::Tls),
-        "tcp" => Some(Protocol::Tcp),
+        "https" => Some(EndpointProtocol::Https),
+        "tls" => Some(EndpointProtocol::Tls),
+        "tcp" => Some(EndpointProtocol::Tcp),
         other => {
             let message = format!("invalid protocol {other:?}; it must be \"https\", \"tls\" or \"tcp\"");
             problems.add(&value.span, message);
@@ -235,12 +236,13 @@ fn protocol(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Protocol> 
 /// HTTPS has a usual port, and so has a service of the catalogue.
 fn port(
     table: &Table<'_>,
-    protocol: Option<Protocol>,
+    protocol: Option<EndpointProtocol>,
     entry: Option<catalogue::Entry>,
     problems: &mut Problems<'_>,
 ) -> Option<u16> {
     let of_service = entry.filter(|entry| Some(entry.protocol()) == protocol).map(|entry| entry.port());
-    let usual = of_service.or(protocol.filter(|of| *of == Protocol::Https).map(|_| defaults::HTTPS_PORT));
+    let usual =
+        of_service.or(protocol.filter(|of| *of == EndpointProtocol::Https).map(|_| defaults::HTTPS_PORT));
     if usual.is_none()
         && protocol.is_some()
         && table.value("port").is_none()
@@ -389,13 +391,13 @@ fn check_call(
     table: &Table<'_>,
     subject: Option<&Subject>,
     gateway: Option<bool>,
-    protocol: Option<Protocol>,
+    protocol: Option<EndpointProtocol>,
     problems: &mut Problems<'_>,
 ) {
     let Some(call) = table.value("call") else { return };
     if gateway == Some(true) {
         problems.add(&call.span, "call needs an interface endpoint, and this is a gateway");
-    } else if matches!(protocol, Some(Protocol::Tls | Protocol::Tcp)) {
+    } else if matches!(protocol, Some(EndpointProtocol::Tls | EndpointProtocol::Tcp)) {
         problems.add(&call.span, "call needs protocol = \"https\"");
     } else if let Some(entry) = subject.and_then(Subject::entry)
         && entry.service() != "monitoring"

@@ -3,7 +3,7 @@
 use super::table::Keys;
 use super::*;
 use crate::check::Family;
-use crate::observation::{OwnTarget, Protocol as ProbeProtocol, TargetHost};
+use crate::observation::{EndpointProtocol, OwnTarget, Protocol, TargetHost};
 use crate::report::fixture;
 
 fn parse(source: &str) -> Config {
@@ -217,7 +217,7 @@ fn every_key_reaches_the_configuration() {
             "vpce-0a-1.cassandra.eu-central-1.vpce.amazonaws.com".into(),
             "vpce-0a-1-eu-central-1a.cassandra.eu-central-1.vpce.amazonaws.com".into(),
         ],
-        protocol: Protocol::Tls,
+        protocol: EndpointProtocol::Tls,
         port: 9142,
         expected_cidrs: vec!["10.60.0.0/16".parse().unwrap()],
         interval: seconds(20),
@@ -236,7 +236,7 @@ fn every_key_reaches_the_configuration() {
         egress: Some(EgressConfig {
             settings: EgressSettings {
                 families: vec![Family::Ipv4],
-                protocols: vec![ProbeProtocol::Icmp, ProbeProtocol::Tcp],
+                protocols: vec![Protocol::Icmp, Protocol::Tcp],
                 hosts: vec![],
                 addresses: ["1.0.0.1", "8.8.4.4"].map(|ip| ip.parse().unwrap()).to_vec(),
                 time_servers: defaults::EGRESS_TIME_SERVERS.to_vec(),

@@ -17,6 +17,7 @@
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
 
+use crate::observation::EndpointProtocol;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -380,6 +381,7 @@ fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
     Connection {
         ip,
         peer: None,
+        protocol: EndpointProtocol::Https,
         phases: tcp.then_some((Phase::Tcp, Duration::from_micros(800))).into_iter().collect(),
         certificate: handshaken.then(|| certificate(words)),
         http_status: passed.then_some(404),

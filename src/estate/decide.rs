@@ -8,8 +8,9 @@ use super::name::{EndpointName, Form, ServiceName, is_dual_stack, is_fips};
 use super::place;
 use super::quote::printable;
 use super::select::is_gateway;
-use crate::catalogue::{self, Host, Protocol};
+use crate::catalogue::{self, Host};
 use crate::config::is_service;
+use crate::observation::EndpointProtocol;
 
 /// What a decision rests on beside the endpoint itself.
 #[derive(Clone, Copy, Debug)]
@@ -459,10 +460,10 @@ impl<'a> Interface<'a> {
     fn protocol(&self) -> Option<(&'static str, u16)> {
         let entry = catalogue::lookup(&self.service.service).filter(|_| !self.service.is_partner)?;
         match (entry.protocol(), entry.port()) {
-            (Protocol::Https, HTTPS_PORT) => None,
-            (Protocol::Https, port) => Some(("https", port)),
-            (Protocol::Tls, port) => Some(("tls", port)),
-            (Protocol::Tcp, port) => Some(("tcp", port)),
+            (EndpointProtocol::Https, HTTPS_PORT) => None,
+            (EndpointProtocol::Https, port) => Some(("https", port)),
+            (EndpointProtocol::Tls, port) => Some(("tls", port)),
+            (EndpointProtocol::Tcp, port) => Some(("tcp", port)),
         }
     }
 

@@ -248,6 +248,8 @@ pub struct Connection {
     pub ip: IpAddr,
     /// The other end of the socket, as the kernel knows it.
     pub peer: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "EndpointProtocol::is_https")]
+    pub protocol: EndpointProtocol,
     #[serde(skip)]
     pub phases: Phases,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,6 +262,24 @@ pub struct Connection {
     pub trust_store: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
+}
+
+/// What an endpoint speaks, and so how far the connect check goes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointProtocol {
+    #[default]
+    Https,
+    /// TLS, then a protocol other than HTTP.
+    Tls,
+    Tcp,
+}
+
+impl EndpointProtocol {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_https(&self) -> bool {
+        *self == Self::Https
+    }
 }
 
 /// The leaf certificate that the peer showed, whether or not it was accepted.

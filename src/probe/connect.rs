@@ -11,18 +11,52 @@ use tokio::time::{Instant, timeout};
 use tower::util::MapResponseLayer;
 
 use super::clock::skew;
-use crate::observation::{Connection, Phase, Phases, ProbeError, Reason};
+use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason};
 use crate::wire::failure::{Stage, trouble};
+use crate::wire::http::open;
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
 
-pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
+/// As far as the protocol goes. What is not HTTPS is neither sent to nor read from.
+pub async fn connect(
+    trust: &Trust,
+    host: &str,
+    peer: SocketAddr,
+    protocol: EndpointProtocol,
+    limit: Duration,
+) -> Connection {
+    let evidence = match protocol {
+        EndpointProtocol::Https => over_https(trust, host, peer, limit).await,
+        EndpointProtocol::Tls | EndpointProtocol::Tcp => {
+            let with_tls = protocol == EndpointProtocol::Tls;
+            let trace = open(trust, host, peer, with_tls, limit).await;
+            Connection {
+                ip: peer.ip(),
+                peer: trace.peer,
+                protocol,
+                phases: trace.phases,
+                certificate: trace.certificate,
+                http_status: None,
+                clock_skew: None,
+                trust_store: None,
+                error: trace.error,
+            }
+        }
+    };
+    let is_untrusted =
+        evidence.error.as_ref().is_some_and(|error| error.reason == Reason::CertificateUntrusted);
+    let trust_store = trust.problem().filter(|_| is_untrusted).map(str::to_owned);
+    Connection { trust_store, ..evidence }
+}
+
+async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
     let marks = Marks::new();
     let attempt = timeout(limit, request(trust, host, peer, &marks)).await;
     let mut evidence = Connection {
         ip: peer.ip(),
         peer: None,
+        protocol: EndpointProtocol::Https,
         phases: marks.phases(),
         certificate: marks.record.certificate(),
         http_status: None,
@@ -47,9 +81,6 @@ pub async fn connect(trust: &Trust, host: &str, peer: SocketAddr, limit: Duratio
             let detail = format!("no answer within {}", humantime::format_duration(limit));
             evidence.error = Some(ProbeError { reason: marks.stage().timeout(), detail });
         }
-    }
-    if evidence.error.as_ref().is_some_and(|error| error.reason == Reason::CertificateUntrusted) {
-        evidence.trust_store = trust.problem().map(str::to_owned);
     }
     evidence
 }

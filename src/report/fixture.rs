@@ -11,10 +11,10 @@ use crate::diagnosis::diagnose;
 use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
-    DnsEvidence, EgressEvidence, EgressProbe, EgressSource, Environment, Evidence, IcmpSocket, Instance,
-    InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, Phase, Phases, ProbeError, ProbeJudgment,
-    ProbeResult, Protocol, Provider, Query, QueryResult, QueryType, Reason, Resolver, SendError,
-    SourceJudgment, Transport,
+    DnsEvidence, EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Environment, Evidence,
+    IcmpSocket, Instance, InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, Phase, Phases,
+    ProbeError, ProbeJudgment, ProbeResult, Protocol, Provider, Query, QueryResult, QueryType, Reason,
+    Resolver, SendError, SourceJudgment, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -239,6 +239,7 @@ pub fn answered(ip_text: &str) -> (Address, Connection) {
     let connection = Connection {
         ip: ip(ip_text),
         peer: Some((ip(ip_text), 443).into()),
+        protocol: EndpointProtocol::Https,
         phases: phases.clone(),
         certificate: Some(certificate("CN=Amazon RSA 2048 M02, O=Amazon, C=US")),
         http_status: Some(404),
@@ -262,7 +263,7 @@ pub fn broken(ip_text: &str, reason: Reason, phases: Phases, detail: &str) -> (A
     (address, connection)
 }
 
-fn certificate(issuer: &str) -> Certificate {
+pub fn certificate(issuer: &str) -> Certificate {
     Certificate {
         issuer: issuer.into(),
         subject: format!("CN={HOST}"),

@@ -3,7 +3,7 @@
 use super::Judgment;
 use crate::check::Family;
 use crate::network::Scope;
-use crate::observation::{Address, Connection, Outcome, Reason};
+use crate::observation::{Address, Connection, EndpointProtocol, Outcome, Phase, Reason};
 
 /// `resolved` is what the `dns` step judged; `missing_families` the families the instance has no
 /// address of, so that nobody on it can be harmed by an address of them.
@@ -38,7 +38,7 @@ fn of_address(address: &Address, connection: Option<&Connection>, missing_famili
         None if evidence.peer.is_none_or(|peer| peer.ip() != evidence.ip) => {
             Outcome::Fail(Reason::AddressOutsideVpc)
         }
-        None if evidence.http_status.is_none() => Outcome::Fail(Reason::ResponseInvalid),
+        None if !is_complete(evidence) => Outcome::Fail(Reason::ResponseInvalid),
         None => Outcome::Pass,
     };
     match address.outcome {
@@ -49,6 +49,16 @@ fn of_address(address: &Address, connection: Option<&Connection>, missing_famili
             Outcome::Pass => Outcome::Inconclusive(reason),
             Outcome::Fail(_) | Outcome::Inconclusive(_) | Outcome::Skipped(_) => reached,
         },
+    }
+}
+
+/// Whether the connection got as far as its protocol goes.
+fn is_complete(evidence: &Connection) -> bool {
+    let reached = |wanted: Phase| evidence.phases.iter().any(|(phase, _)| *phase == wanted);
+    match evidence.protocol {
+        EndpointProtocol::Https => evidence.http_status.is_some(),
+        EndpointProtocol::Tls => reached(Phase::Tls) && evidence.certificate.is_some(),
+        EndpointProtocol::Tcp => reached(Phase::Tcp),
     }
 }
 
@@ -69,7 +79,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observation::{Phase, ProbeError};
+    use crate::observation::ProbeError;
     use crate::verdict::tests::endpoint;
 
     fn resolved(ip: &str, outcome: Outcome) -> Address {
@@ -82,6 +92,7 @@ mod tests {
         Connection {
             ip,
             peer: Some(SocketAddr::new(ip, 443)),
+            protocol: EndpointProtocol::Https,
             phases: vec![],
             certificate: None,
             http_status: Some(403),
@@ -151,6 +162,27 @@ mod tests {
         let evidence = Connection { phases: phases.clone(), ..answered(INSIDE) };
         let judgment = connect(&[resolved(INSIDE, Outcome::Pass)], &[evidence], &[]);
         assert_eq!(judgment.addresses[0].phases, phases);
+    }
+
+    #[test]
+    fn a_connection_must_get_as_far_as_its_protocol_goes() {
+        use EndpointProtocol::{Https, Tcp, Tls};
+        let certificate = crate::report::fixture::certificate("CN=Amazon");
+        let took = |phase| (phase, Duration::from_millis(1));
+        let (tcp, tls) = (vec![took(Phase::Tcp)], vec![took(Phase::Tcp), took(Phase::Tls)]);
+        let invalid = Outcome::Fail(Reason::ResponseInvalid);
+        for (protocol, phases, certificate, http_status, outcome) in [
+            (Tcp, vec![], None, None, invalid),
+            (Tcp, tcp.clone(), None, None, Outcome::Pass),
+            (Tls, tcp, None, None, invalid),
+            (Tls, tls.clone(), None, None, invalid),
+            (Tls, tls.clone(), Some(certificate.clone()), None, Outcome::Pass),
+            (Https, tls, Some(certificate), None, invalid),
+        ] {
+            let evidence = Connection { protocol, phases, certificate, http_status, ..answered(INSIDE) };
+            let judgment = connect(&[resolved(INSIDE, Outcome::Pass)], &[evidence], &[]);
+            assert_eq!(judgment.outcome, outcome, "{protocol:?}");
+        }
     }
 
     #[test]

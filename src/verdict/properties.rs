@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::network::{Network, Scope, operator};
 use crate::observation::{
     Address, AwsError, CallEvidence, Connection, Control, ControlKind, DnsEvidence, EgressEvidence,
-    EgressProbe, EgressSettings, EgressSource, IcmpSocket, LookupResult, Outcome, ProbeError, ProbeResult,
-    Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError, SourceJudgment, Transport,
+    EgressProbe, EgressSettings, EgressSource, EndpointProtocol, IcmpSocket, LookupResult, Outcome,
+    ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError,
+    SourceJudgment, Transport,
 };
 use crate::plan::{Egress, Endpoint};
 
@@ -115,6 +116,7 @@ fn connection() -> impl Strategy<Value = Connection> {
         |(ip, other, same, http_status, error)| Connection {
             ip,
             peer: if same { Some(SocketAddr::new(ip, 443)) } else { other },
+            protocol: EndpointProtocol::Https,
             phases: vec![],
             certificate: None,
             http_status,

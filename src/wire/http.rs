@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
@@ -15,8 +16,9 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
 use super::trust::{HandshakeRecord, Trust};
@@ -95,6 +97,52 @@ pub async fn exchange(
     (result, trace)
 }
 
+/// Opens a connection, with TLS where asked, and closes it: nothing is sent over it.
+pub async fn open(trust: &Trust, host: &str, peer: SocketAddr, with_tls: bool, limit: Duration) -> Trace {
+    let mut trace = Trace { host: host.to_owned(), ..Trace::default() };
+    let mut stage = Stage::Tcp;
+    let record = Arc::new(HandshakeRecord::default());
+    let opened = async {
+        let tcp = dial(peer, &mut trace).await?;
+        if with_tls {
+            stage = Stage::Tls;
+            handshake(trust, host, tcp, &record, &mut trace).await?;
+        }
+        Ok::<(), BoxError>(())
+    };
+    let error = match timeout(limit, opened).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(trouble(stage, error.as_ref(), &record)),
+        Err(_) => Some(ProbeError { reason: stage.timeout(), detail: stage.silence().to_owned() }),
+    };
+    trace.certificate = record.certificate();
+    trace.error = error;
+    trace
+}
+
+async fn dial(peer: SocketAddr, trace: &mut Trace) -> Result<TcpStream, BoxError> {
+    let clock = Instant::now();
+    let tcp = TcpStream::connect(peer).await?;
+    trace.peer = Some(tcp.peer_addr()?);
+    trace.phases.push((Phase::Tcp, clock.elapsed()));
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
+async fn handshake(
+    trust: &Trust,
+    host: &str,
+    tcp: TcpStream,
+    record: &Arc<HandshakeRecord>,
+    trace: &mut Trace,
+) -> Result<TlsStream<TcpStream>, BoxError> {
+    let clock = Instant::now();
+    let connector = TlsConnector::from(Arc::new(trust.client(record)?));
+    let tls = connector.connect(ServerName::try_from(host.to_owned())?, tcp).await?;
+    trace.phases.push((Phase::Tls, clock.elapsed()));
+    Ok(tls)
+}
+
 async fn carry(
     route: Route<'_>,
     request: Request<Bytes>,
@@ -108,19 +156,12 @@ async fn carry(
         Some(peer) => peer,
         None => target.look_up().await?,
     };
-    let clock = Instant::now();
-    let tcp = TcpStream::connect(peer).await?;
-    trace.peer = Some(tcp.peer_addr()?);
-    trace.phases.push((Phase::Tcp, clock.elapsed()));
-    tcp.set_nodelay(true)?;
+    let tcp = dial(peer, trace).await?;
     if !target.tls {
         return send(tcp, request, target, route.body_limit, trace, stage).await;
     }
     *stage = Stage::Tls;
-    let clock = Instant::now();
-    let connector = TlsConnector::from(Arc::new(route.trust.client(record)?));
-    let tls = connector.connect(ServerName::try_from(target.host.clone())?, tcp).await?;
-    trace.phases.push((Phase::Tls, clock.elapsed()));
+    let tls = handshake(route.trust, &target.host, tcp, record, trace).await?;
     send(tls, request, target, route.body_limit, trace, stage).await
 }
 

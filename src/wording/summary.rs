@@ -13,9 +13,9 @@ use super::text::{clean, clock_time, duration, list, shorten};
 use crate::check::CheckId;
 use crate::network::Scope;
 use crate::observation::{
-    Address, CallEvidence, Connection, CredentialsEvidence, DnsEvidence, Evidence, InstanceEvidence,
-    LookupResult, NotAttempted, Observation, Outcome, Phases, ProofEvidence, Query, QueryResult, Reason,
-    Resolver, Status,
+    Address, CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EndpointProtocol, Evidence,
+    InstanceEvidence, LookupResult, NotAttempted, Observation, Outcome, Phases, ProofEvidence, Query,
+    QueryResult, Reason, Resolver, Status,
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -231,14 +231,23 @@ fn connect(observation: &Observation, connections: &[Connection], length: Length
 
 fn connection_result(address: &Address, connection: Option<&Connection>) -> String {
     let error = connection.and_then(|connection| connection.error.as_ref());
-    let answered = connection.is_some_and(|connection| connection.http_status.is_some());
+    let protocol = connection.map(|connection| connection.protocol).unwrap_or_default();
+    let answered = connection.is_some_and(|connection| match protocol {
+        EndpointProtocol::Https => connection.http_status.is_some(),
+        EndpointProtocol::Tls | EndpointProtocol::Tcp => connection.error.is_none(),
+    });
+    let what = match protocol {
+        EndpointProtocol::Https => "TLS and HTTP answered",
+        EndpointProtocol::Tls => "TLS answered",
+        EndpointProtocol::Tcp => "TCP connected",
+    };
     match (address.outcome.reason(), error) {
-        (None, _) => "TLS and HTTP answered".to_owned(),
+        (None, _) => what.to_owned(),
         (Some(reason), Some(error)) if reason == error.reason => {
             with_detail(reason, &address.phases, &error.detail)
         }
         (Some(reason), Some(error)) => format!("{}, {}", reason.words(), error.reason.words()),
-        (Some(reason), None) if answered => format!("{}, although TLS and HTTP answered", reason.words()),
+        (Some(reason), None) if answered => format!("{}, although {what}", reason.words()),
         (Some(Reason::FamilyUnavailable), None) => family_unavailable(address.ip),
         (Some(reason), None) => reason.words().to_owned(),
     }

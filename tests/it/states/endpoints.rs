@@ -1,8 +1,9 @@
 //! More than one endpoint, and a gateway among them.
 
 use crate::lab::Fault::{
-    self, DnsOutsideVpc, DnsStale, EndpointASilent, GatewayMissing, InstanceEgressBlocked, NatOpen,
-    PingForbidden, PrivateDnsOff, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverStale,
+    self, CertificateWrongName, ClientCertificateRequired, DnsOutsideVpc, DnsStale, EndpointASilent,
+    EndpointSgSilent, GatewayMissing, InstanceEgressBlocked, NatOpen, PingForbidden, PrivateDnsOff,
+    ResponseGarbage, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverStale, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
@@ -52,6 +53,15 @@ const GATEWAY: &str = "
 
 fn gateway(faults: impl IntoIterator<Item = Fault>) -> State {
     state(faults).config(GATEWAY).checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6])
+}
+
+/// An endpoint that does not speak HTTP is checked as far as its protocol goes.
+fn speaking(protocol: &str, fault: Fault) -> State {
+    let config = format!(
+        "[[endpoint]]\nhost = 'monitoring.us-east-1.amazonaws.com'\nname = 'monitoring'\n\
+         protocol = '{protocol}'\nport = 443\n"
+    );
+    state([fault]).config(&config).checks([INSTANCE, DNS, CONNECT, IPV4, IPV6])
 }
 
 const PATH: &[&str] = &[DNS, CONNECT, CALL];
@@ -136,4 +146,18 @@ states! {
         .fails(S3_DNS, "public_address")
         .fails(S3, "address_outside_vpc")
         .because("private_dns_off", &[S3_DNS, S3]);
+    tls_endpoint_that_speaks_no_http: speaking("tls", ResponseGarbage).as_configured();
+    tls_endpoint_that_wants_a_client_certificate: speaking("tls", ClientCertificateRequired).as_configured();
+    tls_endpoint_with_a_certificate_for_another_name: speaking("tls", CertificateWrongName)
+        .fails(CONNECT, "certificate_name_mismatch")
+        .because("certificate_invalid", &[CONNECT]);
+    tls_endpoint_that_is_silent: speaking("tls", TlsSilent)
+        .fails(CONNECT, "tls_timeout")
+        .because("mtu_black_hole", &[CONNECT])
+        .takes(3.0);
+    tcp_endpoint_that_says_nothing: speaking("tcp", TlsSilent).as_configured();
+    tcp_endpoint_behind_a_security_group: speaking("tcp", EndpointSgSilent)
+        .fails(CONNECT, "connect_timeout")
+        .because("endpoint_security_group", &[CONNECT])
+        .takes(3.0);
 }
