@@ -117,8 +117,8 @@ fn the_journal_knows_the_severity_of_each_line() {
     };
     assert_eq!(severity("Ready."), BTreeSet::from(["6"]));
     assert_eq!(severity("outcome=\"fail\""), BTreeSet::from(["4"]));
-    // A message of two lines.
-    assert_eq!(severity("not reloaded"), BTreeSet::from(["3"]));
+    // The message has two lines.
+    assert_eq!(severity("Reload failed"), BTreeSet::from(["3"]));
     assert_eq!(severity("linkproof.toml:2:1: "), BTreeSet::from(["3"]));
     assert_eq!(severity("<"), BTreeSet::new(), "the journal takes the severity off: {entries:?}");
     let warnings = machine.say("journalctl --no-pager -u linkproof -p warning -o cat");
@@ -344,5 +344,5 @@ fn its_own_port_is_encrypted_with_a_key_that_only_root_can_read() {
     assert!(scraped.stdout.contains("linkproof_build_info{"), "{scraped:?}\n{}", machine.journal());
     let anonymous = ask("-u prometheus:proof-of-links");
     assert!(!anonymous.status.success(), "without a certificate there is no handshake: {anonymous:?}");
-    assert!(ask("--cert root/client.pem").stdout.contains("needs a user"));
+    assert!(ask("--cert root/client.pem").stdout.contains("a user name and password are required"));
 }
