@@ -82,11 +82,11 @@ pub struct Args {
     #[arg(id = "lifecycle", long = "web.enable-lifecycle", conflicts_with = "once")]
     pub lifecycle: bool,
 
-    /// Minimum log level. Default: level of [log] in the configuration, or info.
+    /// Minimum log level. Default: log.level of the configuration, or info.
     #[arg(id = "level", long = "log.level", value_enum, value_name = "LEVEL")]
     pub log_level: Option<Level>,
 
-    /// Format of the log on standard error. Default: format of [log] in the configuration, or text.
+    /// Format of the log on standard error. Default: log.format of the configuration, or text.
     #[arg(id = "log_format", long = "log.format", value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
@@ -139,7 +139,7 @@ pub enum Command {
 
 #[derive(Clone, Debug, Parser)]
 pub struct StatusArgs {
-    /// The daemon's address. Default: the first of [web] listen in the configuration.
+    /// The daemon's address. Default: the first of web.listen in the configuration.
     #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
     pub address: Option<SocketAddr>,
 

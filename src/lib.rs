@@ -28,7 +28,7 @@
 //!
 //! | layer | modules | may use |
 //! |---|---|---|
-//! | words | [`check`], [`network`], [`observation`], [`suggestion`], [`file`], [`wording`] | data, how it is written, and the one way to read a file |
+//! | words | [`check`], [`network`], [`observation`], [`suggestion`], [`mod@file`], [`wording`] | data, how it is written, and the one way to read a file |
 //! | decisions | [`catalogue`], [`config`], [`estate`], [`plan`], [`verdict`], [`diagnosis`], [`report`], [`explain`] | words; no clock, socket or client |
 //! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
