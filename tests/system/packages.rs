@@ -211,19 +211,35 @@ fn versions(text: &str) -> BTreeSet<(u32, u32)> {
     text.split("GLIBC_").skip(1).filter_map(version).collect()
 }
 
+const LOOK_UP: &str = r#"
+import json, socket, struct, subprocess, sys
+ours, theirs = socket.socketpair()
+process = subprocess.Popen(sys.argv[1:] + ["--lookup-helper"], stdin=theirs)
+theirs.close()
+request = json.dumps({"id": 7, "host": "monitoring.us-east-1.amazonaws.com"}).encode()
+ours.settimeout(20)
+ours.sendall(struct.pack(">I", len(request)) + request)
+reply = ours.makefile("rb")
+print(reply.read(struct.unpack(">I", reply.read(4))[0]).decode())
+process.kill()
+"#;
+
 #[test]
 fn the_binary_for_graviton_runs() {
     let folder = unpacked("_arm64.deb");
     let library = built("rust-arm64/arm64", ".ci/rust-arm64");
     let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
     let binary = folder.path().join("usr/bin/linkproof");
-    let seen =
-        lab.run(&Run::new("qemu-aarch64-static").args(["-L", path(&library), path(&binary), "--once"]));
-    // The emulator has no C library for the process that looks names up: dns alone cannot pass.
+    let emulated = ["qemu-aarch64-static", "-L", path(&library), path(&binary)];
+    let seen = lab.run(&Run::new(emulated[0]).args(&emulated[1..]).arg("--once"));
+    // This kernel cannot execute the arm64 binary itself, which is how linkproof starts the process
+    // that looks names up. That process is started in the emulator below.
     assert_eq!(seen.status.code(), Some(1), "{seen:?}");
     for passed in ["valid until", "egress/ipv4         pass", "egress/ipv6         pass"] {
         assert!(seen.stdout.contains(passed), "{seen:?}");
     }
+    let looked_up = lab.run(&Run::new("python3").args(["-c", LOOK_UP]).args(emulated));
+    assert!(looked_up.stdout.contains(r#"{"Addresses":["10.0."#), "{looked_up:?}");
 }
 
 #[test]
