@@ -1,7 +1,31 @@
 //! What systemd is told: readiness, a line on the state, and that the engine turns.
+//!
+//! A thread of its own sends it, because a service manager that does not read makes the sender
+//! wait, and checks must go on.
+
+use std::env;
+use std::io;
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 
 use sd_notify::NotifyState;
 use tracing::warn;
+
+/// Messages kept for a manager that does not read. Later ones are lost.
+const WAITING: usize = 16;
+
+static QUEUE: LazyLock<Option<SyncSender<String>>> = LazyLock::new(|| {
+    env::var_os("NOTIFY_SOCKET")?;
+    let (queue, messages) = mpsc::sync_channel(WAITING);
+    match thread::Builder::new().name("notify".to_owned()).spawn(move || deliver(&messages)) {
+        Ok(_) => Some(queue),
+        Err(error) => {
+            not_told(&error);
+            None
+        }
+    }
+});
 
 pub fn ready() {
     send(&[NotifyState::Ready]);
@@ -24,12 +48,25 @@ pub fn alive() {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(since) => send(&[NotifyState::Reloading, since]),
-        Err(error) => warn!(%error, "systemd could not be told of the reload"),
+        Err(error) => not_told(&error),
     }
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "systemd could not be told");
+    let Some(queue) = &*QUEUE else { return };
+    let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
+    // A full queue holds a newer sign of life than the manager has read.
+    let _ = queue.try_send(lines.join("\n"));
+}
+
+fn deliver(messages: &Receiver<String>) {
+    for message in messages {
+        if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+            not_told(&error);
+        }
     }
+}
+
+fn not_told(error: &io::Error) {
+    warn!(%error, "systemd could not be told");
 }

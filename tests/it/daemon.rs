@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -175,6 +176,24 @@ fn what_holds_the_engine_starves_the_watchdog() {
     }
     daemon.child.signal(Signal::SIGCONT);
     assert!(fed(Duration::from_secs(10)));
+}
+
+#[test]
+fn a_service_manager_that_does_not_read_holds_nothing() {
+    let lab = own_lab();
+    let path = agent::scratch("notify");
+    let bound = path.clone();
+    let unread = lab.on(Host::Instance, move || {
+        fs::write("/proc/sys/net/unix/max_dgram_qlen", "1").unwrap();
+        UnixDatagram::bind(bound).unwrap()
+    });
+    let daemon = Daemon::start_with(&lab, FAST, |run| run.env("NOTIFY_SOCKET", &path));
+    daemon.until("it works", |daemon| daemon.passes("monitoring/dns"));
+    // One message waits in the socket, the next holds its sender.
+    thread::sleep(Duration::from_secs(5));
+    lab.set([Fault::DnsServfail]);
+    daemon.until("checks go on", |daemon| !daemon.passes("monitoring/dns"));
+    drop(unread);
 }
 
 /// As on a network file system whose server is gone.

@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io;
+use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ pub struct Machine {
     nspawn: Option<Child>,
     power: Run,
     cgroups: Vec<PathBuf>,
-    notices: UnixDatagram,
+    notices: Notices,
     leader: String,
     lab: Lab,
 }
@@ -41,7 +43,7 @@ impl Machine {
         let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
         lab.on(Host::Instance, move || furnish(&lower)).expect("the machine's disk can be made");
         let notices = lab.on(Host::Instance, || UnixDatagram::bind(NOTIFY)).expect("a socket can be bound");
-        notices.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+        let notices = Notices::read(notices);
         let cgroups = cgroups();
         let enter: String =
             cgroups.iter().map(|path| format!("echo $$ > {}/cgroup.procs && ", path.display())).collect();
@@ -122,13 +124,11 @@ impl Machine {
 
     /// nspawn tells which process is the system's first, and then that all is started.
     fn wait_for_boot(&mut self) {
-        let mut notice = [0; 4096];
         loop {
-            let length = match self.notices.recv(&mut notice) {
-                Ok(length) => length,
+            let notice = match self.notices.received.recv_timeout(PATIENCE) {
+                Ok(notice) => notice,
                 Err(error) => panic!("the machine did not boot ({error}): {}", self.console()),
             };
-            let notice = String::from_utf8_lossy(&notice[..length]).into_owned();
             if let Some(leader) = notice.lines().find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID=")) {
                 leader.clone_into(&mut self.leader);
             }
@@ -194,4 +194,32 @@ fn cgroups() -> Vec<PathBuf> {
         fs::create_dir_all(cgroup).expect("a control group can be made: the tests need root");
     }
     cgroups
+}
+
+/// What nspawn and the system in it tell their caller. It is read all the time: the system's first
+/// process waits while nobody reads.
+struct Notices {
+    socket: UnixDatagram,
+    received: Receiver<String>,
+}
+
+impl Notices {
+    fn read(socket: UnixDatagram) -> Self {
+        let (sender, received) = mpsc::channel();
+        let reader = socket.try_clone().expect("a socket can be cloned");
+        thread::spawn(move || {
+            let mut notice = [0; 4096];
+            while let Ok(length @ 1..) = reader.recv(&mut notice) {
+                let _ = sender.send(String::from_utf8_lossy(&notice[..length]).into_owned());
+            }
+        });
+        Self { socket, received }
+    }
+}
+
+impl Drop for Notices {
+    /// Ends the thread.
+    fn drop(&mut self) {
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
 }

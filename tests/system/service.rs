@@ -283,7 +283,7 @@ const AFTER_THE_PROOF: &str = "[Unit]\nRequires=linkproof-once.service\nAfter=li
 fn a_unit_that_requires_the_proof_waits_for_it() {
     let machine = installed();
     machine.write("/etc/systemd/system/application.service", AFTER_THE_PROOF);
-    machine.lab().set([Fault::DnsServfail]);
+    machine.lab().set([Fault::DnsSilent]);
     machine.say("systemctl daemon-reload && systemctl start --no-block application");
     machine.until("a first round has failed", ROUNDS, || machine.journal().contains("seconds_left"));
     assert_eq!(machine.run("systemctl is-active application").stdout.trim(), "inactive");
