@@ -63,7 +63,7 @@ fn a_reload_is_read_as_a_whole_or_not_at_all() {
     assert_eq!(refused.status, 500);
     assert!(!refused.body.contains("intervall"), "{}", refused.body);
     for mistake in [":1:1:", "intervall", ":3:14:"] {
-        assert!(daemon.log_lines(&[mistake]) > 0, "{mistake}");
+        daemon.until(mistake, |daemon| daemon.log_lines(&[mistake]) > 0);
     }
     assert_eq!(daemon.series(reloaded), Some(0.0));
     assert!(daemon.passes("monitoring/connect"), "the old configuration stays in force");
