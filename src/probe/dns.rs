@@ -90,13 +90,24 @@ async fn ask_all(
     limit: Duration,
 ) -> Vec<Query> {
     let transport = if files.use_vc { Transport::Tcp } else { Transport::Udp };
-    let mut asked = Vec::new();
-    for &server in servers {
-        for query_type in [QueryType::A, QueryType::Aaaa] {
-            asked.push(ask(Question { server, resolver, host, is_searched, query_type, transport }, limit));
+    let pairs = servers.iter().map(|&server| {
+        let question = Question { server, resolver, host, is_searched, query_type: QueryType::A, transport };
+        ask_both(question, limit)
+    });
+    join_all(pairs).await.concat()
+}
+
+/// The two questions of a lookup. The C library repeats both over TCP once one answer is truncated.
+async fn ask_both(question: Question<'_>, limit: Duration) -> Vec<Query> {
+    let both = [QueryType::A, QueryType::Aaaa].map(|query_type| Question { query_type, ..question });
+    let mut answers = join_all(both.map(|question| ask(question, limit))).await;
+    let over_tcp = answers.iter().any(|answer| answer.transport == Transport::Tcp);
+    for (question, answer) in both.into_iter().zip(&mut answers) {
+        if over_tcp && answer.transport == Transport::Udp && answer.result == QueryResult::Timeout {
+            *answer = ask(Question { transport: Transport::Tcp, ..question }, limit).await;
         }
     }
-    join_all(asked).await
+    answers
 }
 
 /// The addresses that the name servers have for `host`, with no judgment; or why there are none.

@@ -11,7 +11,7 @@ use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
     Address, DnsEvidence, EaiCode, LookupError, LookupResult, Outcome, Phase, Query, QueryResult, QueryType,
-    Reason, Resolver,
+    Reason, Resolver, Transport,
 };
 use crate::plan::Endpoint;
 
@@ -206,7 +206,16 @@ fn answers_of(evidence: &DnsEvidence, server: SocketAddr) -> Vec<&Query> {
     let listed = || evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
     let of_name = |name: Option<&str>| -> Vec<&Query> {
         let of_server = listed().filter(|query| query.server == server && query.name.as_deref() == name);
-        of_server.filter(|query| query.result.is_conclusive()).collect()
+        let mut answers: Vec<&Query> = of_server.collect();
+        // Over TCP both questions share a connection: the library waits for both answers or takes none.
+        if answers
+            .iter()
+            .any(|query| query.transport == Transport::Tcp && query.result == QueryResult::Timeout)
+        {
+            answers.clear();
+        }
+        answers.retain(|query| query.result.is_conclusive());
+        answers
     };
     let searched = evidence.files.searched(&evidence.host);
     let mut names: Vec<Option<&str>> = searched.iter().map(|name| Some(name.as_str())).collect();
@@ -235,7 +244,7 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd, Transport};
+    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd};
     use crate::verdict::tests::endpoint;
 
     fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
@@ -459,6 +468,16 @@ mod tests {
         assert_eq!(judged(&evidence), Outcome::Pass);
         evidence.queries[2].alias_last = true;
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::LookupFailed));
+    }
+
+    #[test]
+    fn an_answer_over_tcp_counts_under_rotate_only_with_its_other_half() {
+        let mut evidence = two_servers(QueryResult::Timeout, told(&["2001:db8:ffff::20"]));
+        evidence.files.rotate = true;
+        evidence.queries[3].transport = Transport::Tcp;
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "it may have it over TCP");
+        evidence.queries[2].transport = Transport::Tcp;
+        assert_eq!(judged(&evidence), Outcome::Pass);
     }
 
     #[test]
