@@ -1,6 +1,7 @@
 //! One attempt of whatever has a schedule: probes look, verdicts judge, observations go out.
 //! `--once` and the daemon both come through here.
 
+mod budget;
 mod clock;
 mod egress;
 mod endpoint;
@@ -22,6 +23,7 @@ use crate::observation::{
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
+use budget::Budget;
 use clock::Clock;
 pub use clock::now;
 
@@ -107,11 +109,18 @@ pub struct Runner<P> {
     pub sink: mpsc::Sender<Observation>,
     /// Rounds in a row that our own lateness spoiled; a check that was judged has no entry.
     spoiled: Mutex<BTreeMap<CheckId, u32>>,
+    budget: Budget,
 }
 
 impl<P: Probes> Runner<P> {
     pub fn new(probes: P, sink: mpsc::Sender<Observation>) -> Self {
-        Self { probes, known: watch::Sender::default(), sink, spoiled: Mutex::default() }
+        Self {
+            probes,
+            known: watch::Sender::default(),
+            sink,
+            spoiled: Mutex::default(),
+            budget: Budget::new(),
+        }
     }
 
     /// `with_call` says whether the signed call is due.

@@ -24,6 +24,7 @@ mod lab_itself;
 
 mod agent;
 mod alerts;
+mod budget;
 mod catalogue;
 mod combinations;
 mod daemon;

@@ -1,0 +1,105 @@
+//! How many DNS packets a second leave this host. The VPC resolver drops what exceeds 1,024 a
+//! second from one network interface, of applications and of linkproof together
+//! (<https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html#vpc-dns-limits>).
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::observation::{DnsEvidence, LookupResult};
+
+const PACKETS_PER_SECOND: u32 = 400;
+
+/// One question for each family.
+const FAMILIES: u32 = 2;
+
+/// Of a lookup and the queries beside it, to one name server and the VPC resolver. What exceeds it
+/// is known only afterwards.
+const USUAL: u32 = 3 * FAMILIES;
+
+/// A timer that is late by less does not lower the rate.
+const LATE: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub struct Budget {
+    /// From then on the next packets may leave.
+    next: Mutex<Instant>,
+    /// Who waits, in the order of coming.
+    queue: tokio::sync::Mutex<()>,
+}
+
+impl Budget {
+    pub fn new() -> Self {
+        Self { next: Mutex::new(Instant::now()), queue: tokio::sync::Mutex::default() }
+    }
+
+    /// Waits until one name may be looked up.
+    pub async fn turn(&self) {
+        let _first = self.queue.lock().await;
+        let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        sleep_until(next).await;
+        self.charge(USUAL);
+    }
+
+    /// Counts what was sent beyond the usual: further servers, the search list, and repetitions.
+    pub fn settle(&self, evidence: &DnsEvidence) {
+        let searched = match evidence.lookup.result {
+            LookupResult::Addresses { .. } => 0,
+            _ => evidence.files.search.len(),
+        };
+        let again = evidence.queries.iter().filter(|query| query.retransmitted).count();
+        let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES);
+        let sent = count(evidence.queries.len() + again).saturating_add(looked_up);
+        self.charge(sent.saturating_sub(USUAL));
+    }
+
+    fn charge(&self, packets: u32) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = (*next).max(Instant::now() - LATE);
+        *next = from + Duration::from_secs(1) * packets / PACKETS_PER_SECOND;
+    }
+}
+
+fn count(packets: usize) -> u32 {
+    u32::try_from(packets).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn names_in_any_number_keep_to_the_rate() {
+        let budget = Budget::new();
+        let started = Instant::now();
+        let packets = 200 * USUAL;
+        for _ in 0..packets / USUAL {
+            budget.turn().await;
+        }
+        let least = Duration::from_secs(1) * (packets - USUAL) / PACKETS_PER_SECOND - LATE;
+        assert!(started.elapsed() >= least, "{:?}", started.elapsed());
+        assert!(started.elapsed() <= least + 2 * LATE, "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_beyond_the_usual_delays_the_next() {
+        let budget = Budget::new();
+        budget.turn().await;
+        budget.charge(PACKETS_PER_SECOND);
+        let waited = Instant::now();
+        budget.turn().await;
+        assert!(waited.elapsed() >= Duration::from_secs(1) - LATE, "{:?}", waited.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_not_saved_up() {
+        let budget = Budget::new();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let started = Instant::now();
+        for _ in 0..=PACKETS_PER_SECOND / USUAL {
+            budget.turn().await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
+    }
+}
