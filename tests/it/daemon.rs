@@ -117,7 +117,7 @@ fn sigterm_ends_it_within_a_second() {
     let begun = Instant::now();
     while daemon.child.is_running() {
         assert!(begun.elapsed() < Duration::from_secs(1), "{}", daemon.child.stderr());
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(daemon.log_lines(&["Stopping."]), 1);
 }
