@@ -250,6 +250,20 @@ fn raw_sockets_are_for_where_ping_sockets_are_closed() {
     machine.say("systemd-analyze security --no-pager --threshold=15 linkproof.service");
 }
 
+const WITHOUT_IPV6: &str =
+    "[Service]\nRestrictAddressFamilies=\nRestrictAddressFamilies=AF_INET AF_NETLINK AF_UNIX\n";
+
+#[test]
+fn a_sandbox_without_ipv6_sockets_does_not_pass_for_closed_egress() {
+    let machine = installed();
+    machine.write("/etc/systemd/system/linkproof.service.d/without-ipv6.conf", WITHOUT_IPV6);
+    machine.say("systemctl daemon-reload && systemctl restart linkproof");
+    let denied = "linkproof_check_reason{check=\"egress/ipv6\",target=\"ipv6\",reason=\"no_resources\"} 1";
+    machine.until("it says that it cannot look", ROUNDS, || scrape(&machine).contains(denied));
+    let report = machine.say("linkproof status || true");
+    assert!(report.contains("EAFNOSUPPORT") || report.contains("not supported"), "{report}");
+}
+
 /// Pings get out, and what comes back is an error from out there: no reply, and yet a way out.
 const REFUSED_OUTSIDE: &str = "add table inet refuse; \
      add chain inet refuse input { type filter hook input priority -10; }; \
