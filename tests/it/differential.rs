@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::lab::{CLOUDWATCH, Lab, Names};
+use crate::nscd::Nscd;
 use crate::report::Report;
 use crate::state::DNS;
 use crate::{harness, lookups, truth};
@@ -25,11 +26,16 @@ const SEED: u64 = 77;
 /// Cases in one run of the tests.
 const SAMPLE: u64 = 300;
 
+const WITH_NSCD: u64 = 30;
+
 /// Labs side by side: much of a case is waiting for a name server that is silent.
 const SIDE_BY_SIDE: u64 = 4;
 
 /// Times eight lookups more, where chance decides what each is told.
 const MORE: usize = 4;
+
+/// Each time all eight are told the same.
+const MORE_THROUGH_NSCD: usize = 12;
 
 const CONFIG: &str = "
 region = 'us-east-1'
@@ -49,7 +55,7 @@ fn dns_says_what_applications_are_told() {
     let seed = number("LINKPROOF_NAMES_SEED").unwrap_or(SEED);
     if let Some(index) = number("LINKPROOF_NAMES_CASE") {
         println!("{:#?}", Case::random(seed, index));
-        let wrong = judge(&harness::lab(), seed, index);
+        let wrong = judge(&harness::lab(), seed, index, false);
         assert!(wrong.outcome.is_ok(), "{wrong:?}");
         return;
     }
@@ -61,13 +67,20 @@ fn dns_says_what_applications_are_told() {
             scope.spawn(|| {
                 let lab = harness::lab();
                 while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < cases) {
-                    let found = judge(&lab, seed, index);
+                    let found = judge(&lab, seed, index, false);
                     judged.lock().unwrap().push(found);
                 }
             });
         }
     });
     report(seed, &judged.into_inner().unwrap());
+}
+
+/// A cache daemon of the C library's, started anew for each case, stands between.
+#[test]
+fn dns_says_what_applications_are_told_through_nscd() {
+    let lab = harness::lab();
+    report(SEED, &(0..WITH_NSCD).map(|index| judge(&lab, SEED, index, true)).collect::<Vec<_>>());
 }
 
 #[derive(Debug)]
@@ -90,9 +103,10 @@ fn report(seed: u64, judged: &[Judged]) {
     assert!(count("pass") >= least && count("fail") >= least, "too few of one kind (seed {seed})");
 }
 
-fn judge(lab: &Lab, seed: u64, index: u64) -> Judged {
+fn judge(lab: &Lab, seed: u64, index: u64, through_nscd: bool) -> Judged {
     let case = Case::random(seed, index);
     lab.names(&case.names);
+    let nscd = through_nscd.then(|| Nscd::start(lab));
     // Side by side, since both may wait for the same silent server.
     let mut told = lab.spawn(&lookups::program(CLOUDWATCH, &[]));
     let output = lab.run(&Agent::default().config(CONFIG).once("json"));
@@ -103,8 +117,14 @@ fn judge(lab: &Lab, seed: u64, index: u64) -> Judged {
     let mut told = lookups::read(&told.stdout, &told.stderr);
     if output.stdout.contains("\"rotate\": true") {
         // Eight lookups may all have started at the same of three servers.
-        told.extend((0..MORE).flat_map(|_| lookups::ask(lab, CLOUDWATCH, &[])));
+        let more = if nscd.is_some() { MORE_THROUGH_NSCD } else { MORE };
+        told.extend((0..more).flat_map(|_| {
+            // It keeps the first answer.
+            nscd.iter().for_each(Nscd::flush);
+            lookups::ask(lab, CLOUDWATCH, &[])
+        }));
     }
+    drop(nscd);
     lab.names(&Names::default());
     let outcome = match Report::read(&output.stdout) {
         Err(error) => Err(format!("{error}, {}", output.stderr)),
