@@ -17,6 +17,9 @@ pub struct HostFiles {
     pub ndots: u32,
     pub rotate: bool,
     pub use_vc: bool,
+    /// A and AAAA are asked one after the other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub single_request: bool,
     /// For one try at one server, in seconds.
     pub timeout: u32,
     pub attempts: u32,

@@ -2,8 +2,10 @@
 //! The lookup decides; what the name servers say explains a lookup that failed, and counts itself
 //! only where each lookup may start at another of them.
 
+mod rotation;
+
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Judgment;
@@ -11,7 +13,7 @@ use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
     Address, DnsEvidence, EaiCode, LookupError, LookupResult, Outcome, Phase, Query, QueryResult, QueryType,
-    Reason, Resolver, Transport,
+    Reason, Resolver,
 };
 use crate::plan::Endpoint;
 
@@ -38,8 +40,11 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
         };
         // Servers of two kinds first: which one this lookup met is chance. Then the addresses: a
         // public one says more than a resolver that differs.
-        let outcomes =
-            [of_rotation(evidence, judge), of_lookup, of_agreement(evidence, endpoint.require_agreement)];
+        let outcomes = [
+            rotation::outcome(evidence, judge),
+            of_lookup,
+            of_agreement(evidence, endpoint.require_agreement),
+        ];
         Outcome::worst(outcomes.into_iter().flatten()).unwrap_or(Outcome::Fail(Reason::NoAddress))
     };
     Judgment { outcome, addresses }
@@ -166,66 +171,6 @@ fn reason_of(result: &QueryResult) -> Option<Reason> {
     }
 }
 
-/// Under `rotate` each lookup starts at another server, so that one lookup has not seen what the
-/// next is told.
-fn of_rotation(
-    evidence: &DnsEvidence,
-    judge: impl Fn(&[IpAddr]) -> Vec<(IpAddr, Outcome)>,
-) -> Option<Outcome> {
-    if !evidence.files.rotates() || evidence.lookup.addresses().is_empty() {
-        return None;
-    }
-    let of_server = |server| {
-        let answers = answers_of(evidence, server);
-        // The library refuses an answer whose alias stands last.
-        let taken = answers.iter().filter(|query| !query.alias_last);
-        let ips: Vec<IpAddr> = taken.flat_map(|query| query.result.addresses()).copied().collect();
-        let refused = answers.iter().any(|query| query.alias_last).then_some(Reason::LookupFailed);
-        let negative = || refused.or_else(|| answers.iter().find_map(|query| reason_of(&query.result)));
-        // Both questions answered, and no address: a lookup that starts here fails.
-        let fails = || (answers.len() == 2).then(|| Outcome::Fail(negative().unwrap_or(Reason::NoAddress)));
-        of_addresses(&judge(&ips)).or_else(fails)
-    };
-    let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
-    let outcomes: Vec<Outcome> =
-        of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
-    let passes = outcomes.contains(&Outcome::Pass);
-    let worst = Outcome::worst(outcomes)?;
-    let is_of_addresses =
-        !matches!(worst.reason(), Some(Reason::NameNotFound | Reason::NoAddress | Reason::LookupFailed));
-    match worst {
-        Outcome::Fail(_) if passes && is_of_addresses => Some(Outcome::Fail(Reason::MixedAddresses)),
-        Outcome::Fail(_) if !passes => None,
-        worst => Some(worst),
-    }
-}
-
-/// What a lookup that starts at this server is told: the first name that has addresses there, of
-/// those that the library tries.
-fn answers_of(evidence: &DnsEvidence, server: SocketAddr) -> Vec<&Query> {
-    let listed = || evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
-    let of_name = |name: Option<&str>| -> Vec<&Query> {
-        let of_server = listed().filter(|query| query.server == server && query.name.as_deref() == name);
-        let mut answers: Vec<&Query> = of_server.collect();
-        // Over TCP both questions share a connection: the library waits for both answers or takes none.
-        if answers
-            .iter()
-            .any(|query| query.transport == Transport::Tcp && query.result == QueryResult::Timeout)
-        {
-            answers.clear();
-        }
-        answers.retain(|query| query.result.is_conclusive());
-        answers
-    };
-    let searched = evidence.files.searched(&evidence.host);
-    let mut names: Vec<Option<&str>> = searched.iter().map(|name| Some(name.as_str())).collect();
-    let place = if evidence.files.searches_first(&evidence.host) { names.len() } else { 0 };
-    names.insert(place, None);
-    let mut answers = names.into_iter().map(of_name);
-    let has_address = |answers: &Vec<&Query>| answers.iter().any(|q| !q.result.addresses().is_empty());
-    answers.find(has_address).unwrap_or_else(|| of_name(None))
-}
-
 fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
     if !required {
         return None;
@@ -242,12 +187,12 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd};
+    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd, Transport};
     use crate::verdict::tests::endpoint;
 
-    fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
+    pub fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
         Query {
             name: None,
             server: "10.0.0.2:53".parse().unwrap(),
@@ -262,22 +207,22 @@ mod tests {
         }
     }
 
-    fn told(ips: &[&str]) -> QueryResult {
+    pub fn told(ips: &[&str]) -> QueryResult {
         let addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
         QueryResult::Addresses { addresses, ttl: Some(60), aliases: vec![] }
     }
 
-    fn evidence(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
+    pub fn evidence(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
         let queries =
             vec![answer(Resolver::System, QueryType::A, a), answer(Resolver::System, QueryType::Aaaa, aaaa)];
         DnsEvidence::of("monitoring.us-east-1.amazonaws.com", queries)
     }
 
-    fn judged(evidence: &DnsEvidence) -> Outcome {
+    pub fn judged(evidence: &DnsEvidence) -> Outcome {
         dns(evidence, &[], &endpoint()).outcome
     }
 
-    const INSIDE: &[&str] = &["10.0.1.57", "10.0.2.113"];
+    pub const INSIDE: &[&str] = &["10.0.1.57", "10.0.2.113"];
 
     #[test]
     fn every_address_must_be_inside() {
@@ -404,39 +349,6 @@ mod tests {
     }
 
     /// Two servers of which the lookup met the first.
-    fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
-        let mut evidence = evidence(told(INSIDE), told(&[]));
-        let second: SocketAddr = "10.0.1.53:53".parse().unwrap();
-        for (query_type, result) in [(QueryType::A, a), (QueryType::Aaaa, aaaa)] {
-            evidence.queries.push(Query { server: second, ..answer(Resolver::System, query_type, result) });
-        }
-        evidence.files.servers.push(second);
-        evidence
-    }
-
-    #[test]
-    fn another_server_counts_only_where_lookups_start_there() {
-        let detail = String::new;
-        for (a, aaaa, reason) in [
-            (told(&["203.0.113.20"]), told(&[]), Some(Reason::MixedAddresses)),
-            (told(INSIDE), told(&["2001:db8:ffff::20"]), Some(Reason::MixedAddresses)),
-            (QueryResult::Nxdomain, QueryResult::Nxdomain, Some(Reason::NameNotFound)),
-            (told(&[]), told(&[]), Some(Reason::NoAddress)),
-            (told(&["10.0.1.57"]), told(&[]), None),
-            // The library goes on to the next.
-            (QueryResult::Timeout, QueryResult::Timeout, None),
-            (QueryResult::Servfail, QueryResult::Refused, None),
-            (QueryResult::Unreachable { detail: detail() }, QueryResult::NotRecursive, None),
-        ] {
-            let mut evidence = two_servers(a, aaaa);
-            assert_eq!(judged(&evidence), Outcome::Pass, "{evidence:?}");
-            evidence.files.rotate = true;
-            let outcome = reason.map_or(Outcome::Pass, Outcome::Fail);
-            assert_eq!(judged(&evidence), outcome, "{evidence:?}");
-            evidence.files.sources = vec!["files".into()];
-            assert_eq!(judged(&evidence), Outcome::Pass, "DNS is not asked");
-        }
-    }
 
     #[test]
     fn an_address_is_shown_with_the_time_of_the_answer_that_told_it() {
@@ -459,25 +371,6 @@ mod tests {
         }
         let outcome = dns(&evidence(told(&["127.0.0.1"]), told(&[])), &[], &blind).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
-    }
-
-    #[test]
-    fn a_server_whose_answers_the_library_refuses_fails_under_rotate() {
-        let mut evidence = two_servers(told(INSIDE), told(&[]));
-        evidence.files.rotate = true;
-        assert_eq!(judged(&evidence), Outcome::Pass);
-        evidence.queries[2].alias_last = true;
-        assert_eq!(judged(&evidence), Outcome::Fail(Reason::LookupFailed));
-    }
-
-    #[test]
-    fn an_answer_over_tcp_counts_under_rotate_only_with_its_other_half() {
-        let mut evidence = two_servers(QueryResult::Timeout, told(&["2001:db8:ffff::20"]));
-        evidence.files.rotate = true;
-        evidence.queries[3].transport = Transport::Tcp;
-        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "it may have it over TCP");
-        evidence.queries[2].transport = Transport::Tcp;
-        assert_eq!(judged(&evidence), Outcome::Pass);
     }
 
     #[test]

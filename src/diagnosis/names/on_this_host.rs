@@ -97,14 +97,17 @@ fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Optio
         let ips = query.result.addresses();
         query.alias_last || query.result == QueryResult::Nxdomain || ips.iter().any(|ip| !is_inside(*ip))
     };
-    let wrong = listed().filter(|query| query.server != right).find(is_wrong)?;
-    let said = match wrong.result.addresses() {
-        _ if wrong.alias_last => "an alias behind its address, which the C library refuses".to_owned(),
-        [] => "no such name (NXDOMAIN)".to_owned(),
-        ips => wording::names(ips),
+    let others = || listed().filter(|query| query.server != right);
+    let has_none =
+        |query: &&Query| !listed().any(|other| other.server == query.server && leads_inside(other));
+    let wrong = others().find(is_wrong).or_else(|| others().find(has_none))?;
+    let did = match wording::query_failure(wrong) {
+        _ if wrong.alias_last => "puts an alias behind its address, which the C library refuses".to_owned(),
+        Some(failure) => failure,
+        None => format!("returned {}", wording::names(wrong.result.addresses())),
     };
     let fact = format!(
-        "{}: resolver {} says {said}, and resolv.conf has options rotate: lookups start at each server in turn",
+        "{}: resolver {} {did}, and resolv.conf has options rotate: lookups start at each server in turn",
         evidence.host,
         wrong.server.ip()
     );

@@ -57,6 +57,7 @@ pub fn read(host: &str) -> HostFiles {
         ndots: conf.ndots,
         rotate: conf.rotate,
         use_vc: conf.use_vc,
+        single_request: conf.single_request,
         timeout: conf.timeout,
         attempts: conf.attempts,
         sources,

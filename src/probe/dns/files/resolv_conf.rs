@@ -19,6 +19,7 @@ pub struct ResolvConf {
     pub ndots: u32,
     pub rotate: bool,
     pub use_vc: bool,
+    pub single_request: bool,
     pub timeout: u32,
     pub attempts: u32,
     pub ignored: Vec<FileProblem>,
@@ -32,6 +33,7 @@ impl ResolvConf {
             ndots: 1,
             rotate: false,
             use_vc: false,
+            single_request: false,
             timeout: 5,
             attempts: 2,
             ignored: vec![],
@@ -92,6 +94,9 @@ impl ResolvConf {
             self.rotate = true;
         } else if option.starts_with(b"use-vc") {
             self.use_vc = true;
+        } else if option.starts_with(b"single-request") {
+            // The longer word is another option.
+            self.single_request |= !option.starts_with(b"single-request-reopen");
         }
     }
 }
@@ -102,13 +107,36 @@ fn words(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn server(word: &str) -> Option<SocketAddr> {
-    if let Ok(ip) = word.parse::<Ipv4Addr>() {
+    if let Some(ip) = ipv4(word) {
         return Some(SocketAddr::new(IpAddr::V4(ip), 53));
     }
     let (address, scope) = word.split_once('%').map_or((word, None), |(ip, scope)| (ip, Some(scope)));
     let ip: Ipv6Addr = address.parse().ok()?;
     let scope = scope.map_or(Some(0), |scope| interface(scope).or_else(|| scope.parse().ok()))?;
     Some(SocketAddr::V6(SocketAddrV6::new(ip, 53, 0, scope)))
+}
+
+/// As inet_aton(3): `10.2` is 10.0.0.2, and `010.0.0.2` begins with an octal number.
+fn ipv4(word: &str) -> Option<Ipv4Addr> {
+    let numbers: Vec<u32> = word.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = numbers.split_last()?;
+    if first.len() > 3 || first.iter().any(|number| *number > 0xff) {
+        return None;
+    }
+    let high = first.iter().zip([24, 16, 8]).fold(0, |ip, (number, shift)| ip | (number << shift));
+    let room = u32::MAX.checked_shr(8 * u32::try_from(first.len()).ok()?)?;
+    (*last <= room).then_some(Ipv4Addr::from(high | last))
+}
+
+/// In C's notation.
+fn number(digits: &str) -> Option<u32> {
+    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let (digits, radix) = match hex {
+        Some(hex) => (hex, 16),
+        None if digits.starts_with('0') => (digits, 8),
+        None => (digits, 10),
+    };
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, radix).ok())?
 }
 
 /// The number of an interface.
@@ -139,6 +167,34 @@ mod tests {
     }
 
     #[test]
+    fn ipv4_addresses_are_read_as_inet_aton_reads_them() {
+        for (word, server) in [
+            ("127.000.001.001", Some("127.0.1.1:53")),
+            ("10.2", Some("10.0.0.2:53")),
+            ("10.0.2", Some("10.0.0.2:53")),
+            ("167772162", Some("10.0.0.2:53")),
+            ("0xa.0.0.010", Some("10.0.0.8:53")),
+            ("0", Some("0.0.0.0:53")),
+            ("10.0.0.2#x", None),
+            ("10.0.0.08", None),
+            ("10.0.0.256", None),
+            ("10.256.2", None),
+            ("10.0.65536", None),
+            ("1.2.3.4.5", None),
+            ("+1.2.3.4", None),
+            ("0x.0.0.1", None),
+            ("10..2", None),
+            ("4294967296", None),
+        ] {
+            assert_eq!(
+                servers(&format!("nameserver {word}\n")),
+                server.into_iter().collect::<Vec<_>>(),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
     fn lines_that_the_library_ignores_are_told_with_their_number() {
         assert_eq!(
             ignored("search a\r\nnameserver 10.0.0.2\r\n nameserver 10.0.0.2\nnameserver 10.0.0.256\n"),
@@ -158,7 +214,7 @@ mod tests {
         );
         assert_eq!(conf.search, Some(vec!["(none)".to_owned(), "c.d".to_owned()]));
         assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, 30, 0));
-        assert!(conf.rotate && conf.use_vc);
+        assert!(conf.rotate && conf.use_vc && !conf.single_request);
         let plain = ResolvConf::parse(b"");
         assert_eq!((plain.search, plain.ndots, plain.timeout, plain.attempts), (None, 1, 5, 2));
     }

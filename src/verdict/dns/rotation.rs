@@ -1,0 +1,217 @@
+//! `options rotate` of resolv.conf: each lookup starts at another server, so that one lookup has
+//! not seen what the next is told. What is told where follows the GNU C library (res_send.c and
+//! nss_dns/dns-host.c).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{of_addresses, reason_of};
+use crate::observation::{DnsEvidence, Outcome, Query, QueryResult, QueryType, Reason, Resolver, Transport};
+
+/// The response code of a server that does not know the question's kind.
+const NOTIMP: u16 = 4;
+
+/// `None` where one lookup has seen everything.
+pub fn outcome(
+    evidence: &DnsEvidence,
+    judge: impl Fn(&[IpAddr]) -> Vec<(IpAddr, Outcome)>,
+) -> Option<Outcome> {
+    if !evidence.files.rotates() || evidence.lookup.addresses().is_empty() {
+        return None;
+    }
+    let of_server = |server| {
+        let told = told_by(evidence, server)?;
+        let of_addresses = || of_addresses(&judge(&told.addresses));
+        if told.is_broken { told.failure } else { of_addresses().or(told.failure) }
+    };
+    let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
+    let outcomes: Vec<Outcome> =
+        of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
+    let passes = outcomes.contains(&Outcome::Pass);
+    let worst = Outcome::worst(outcomes)?;
+    match worst {
+        Outcome::Fail(reason) if passes && is_of_addresses(reason) => {
+            Some(Outcome::Fail(Reason::MixedAddresses))
+        }
+        Outcome::Fail(_) if !passes => None,
+        worst => Some(worst),
+    }
+}
+
+fn is_of_addresses(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::PublicAddress | Reason::OutsideVpc | Reason::SpecialAddress | Reason::MixedAddresses
+    )
+}
+
+/// What a lookup that starts at a server is told there.
+struct Told {
+    addresses: Vec<IpAddr>,
+    /// Of a lookup that is told no address.
+    failure: Option<Outcome>,
+    /// The library cannot read the answer, and takes no other.
+    is_broken: bool,
+}
+
+/// By the first name that has addresses there, of those that the library tries. `None` where it
+/// goes on to the next server.
+fn told_by(evidence: &DnsEvidence, server: SocketAddr) -> Option<Told> {
+    let searched = evidence.files.searched(&evidence.host);
+    let mut names: Vec<Option<&str>> = searched.iter().map(|name| Some(name.as_str())).collect();
+    let place = if evidence.files.searches_first(&evidence.host) { names.len() } else { 0 };
+    names.insert(place, None);
+    let of_name = |name| of_answers(&asked(evidence, server, name), evidence.files.single_request);
+    let found = names.into_iter().filter_map(of_name).find(|told| !told.addresses.is_empty());
+    found.or_else(|| of_name(None))
+}
+
+fn asked<'a>(evidence: &'a DnsEvidence, server: SocketAddr, name: Option<&str>) -> Vec<&'a Query> {
+    let listed = evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
+    listed.filter(|query| query.server == server && query.name.as_deref() == name).collect()
+}
+
+fn of_answers(asked: &[&Query], single_request: bool) -> Option<Told> {
+    let of_type = |query_type| asked.iter().copied().find(|query| query.query_type == query_type);
+    let (a, aaaa) = (of_type(QueryType::A), of_type(QueryType::Aaaa));
+    let is_silent =
+        |query: &&Query| query.transport == Transport::Tcp && query.result == QueryResult::Timeout;
+    // Over TCP both questions share a connection: the library waits for both answers or takes none.
+    let holds = asked.iter().any(is_silent);
+    // With single-request it asks for AAAA only once A is answered.
+    let leaves = single_request && a.is_some_and(|a| asks_next(&a.result));
+    if holds || leaves {
+        return None;
+    }
+    let taken: Vec<&Query> = asked.iter().copied().filter(|query| !asks_next(&query.result)).collect();
+    // The library refuses an answer whose alias stands last.
+    let readable = taken.iter().filter(|query| !query.alias_last);
+    let addresses = readable.flat_map(|query| query.result.addresses()).copied().collect();
+    let refused = taken.iter().any(|query| query.alias_last).then_some(Reason::LookupFailed);
+    // The answer without addresses may come before the error that leads to the next server.
+    let is_final = taken.len() == 2 || [a, aaaa].into_iter().flatten().any(|query| is_error(&query.result));
+    let reason = || refused.or_else(|| taken.iter().find_map(|query| reason_of(&query.result)));
+    let failure = is_final.then(|| Outcome::Fail(reason().unwrap_or(Reason::NoAddress)));
+    let is_broken = a.is_some_and(|a| matches!(a.result, QueryResult::Invalid { .. }));
+    (!taken.is_empty()).then_some(Told { addresses, failure, is_broken })
+}
+
+/// The library goes on to the next server.
+fn asks_next(result: &QueryResult) -> bool {
+    match result {
+        QueryResult::Truncated { .. } | QueryResult::Timeout | QueryResult::Unreachable { .. } => true,
+        QueryResult::Addresses { .. }
+        | QueryResult::Nxdomain
+        | QueryResult::OtherCode { .. }
+        | QueryResult::Invalid { .. }
+        | QueryResult::Servfail
+        | QueryResult::Refused
+        | QueryResult::NotRecursive => is_error(result),
+    }
+}
+
+/// An answer that leads to the next server.
+fn is_error(result: &QueryResult) -> bool {
+    matches!(
+        result,
+        QueryResult::Servfail
+            | QueryResult::Refused
+            | QueryResult::NotRecursive
+            | QueryResult::OtherCode { rcode: NOTIMP }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::dns::tests::{INSIDE, answer, evidence, judged, told};
+
+    fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
+        let mut evidence = evidence(told(INSIDE), told(&[]));
+        let second: SocketAddr = "10.0.1.53:53".parse().unwrap();
+        for (query_type, result) in [(QueryType::A, a), (QueryType::Aaaa, aaaa)] {
+            evidence.queries.push(Query { server: second, ..answer(Resolver::System, query_type, result) });
+        }
+        evidence.files.servers.push(second);
+        evidence
+    }
+
+    #[test]
+    fn another_server_counts_only_where_lookups_start_there() {
+        let detail = String::new;
+        for (a, aaaa, reason) in [
+            (told(&["203.0.113.20"]), told(&[]), Some(Reason::MixedAddresses)),
+            (told(INSIDE), told(&["2001:db8:ffff::20"]), Some(Reason::MixedAddresses)),
+            (QueryResult::Nxdomain, QueryResult::Nxdomain, Some(Reason::NameNotFound)),
+            (told(&[]), told(&[]), Some(Reason::NoAddress)),
+            (told(&["10.0.1.57"]), told(&[]), None),
+            // The library goes on to the next.
+            (QueryResult::Timeout, QueryResult::Timeout, None),
+            (QueryResult::Servfail, QueryResult::Refused, None),
+            (QueryResult::Unreachable { detail: detail() }, QueryResult::NotRecursive, None),
+        ] {
+            let mut evidence = two_servers(a, aaaa);
+            assert_eq!(judged(&evidence), Outcome::Pass, "{evidence:?}");
+            evidence.files.rotate = true;
+            let outcome = reason.map_or(Outcome::Pass, Outcome::Fail);
+            assert_eq!(judged(&evidence), outcome, "{evidence:?}");
+            evidence.files.sources = vec!["files".into()];
+            assert_eq!(judged(&evidence), Outcome::Pass, "DNS is not asked");
+        }
+    }
+
+    #[test]
+    fn a_server_whose_answers_the_library_refuses_fails_under_rotate() {
+        let mut evidence = two_servers(told(INSIDE), told(&[]));
+        evidence.files.rotate = true;
+        assert_eq!(judged(&evidence), Outcome::Pass);
+        evidence.queries[2].alias_last = true;
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::LookupFailed));
+    }
+
+    #[test]
+    fn an_answer_over_tcp_counts_under_rotate_only_with_its_other_half() {
+        let mut evidence = two_servers(QueryResult::Timeout, told(&["2001:db8:ffff::20"]));
+        evidence.files.rotate = true;
+        evidence.queries[3].transport = Transport::Tcp;
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "it may have it over TCP");
+        evidence.queries[2].transport = Transport::Tcp;
+        assert_eq!(judged(&evidence), Outcome::Pass);
+    }
+
+    #[test]
+    fn an_answer_without_addresses_may_come_before_the_error_of_the_other() {
+        let refused = || QueryResult::OtherCode { rcode: NOTIMP };
+        for (a, aaaa, single_request, outcome) in [
+            (QueryResult::Refused, told(&[]), false, Outcome::Fail(Reason::NoAddress)),
+            (refused(), told(&[]), false, Outcome::Fail(Reason::NoAddress)),
+            (refused(), told(&[]), true, Outcome::Pass),
+            (told(&[]), refused(), true, Outcome::Fail(Reason::NoAddress)),
+            (
+                QueryResult::Servfail,
+                told(&["2001:db8:ffff::20"]),
+                false,
+                Outcome::Fail(Reason::MixedAddresses),
+            ),
+            (QueryResult::Servfail, told(&["2001:db8:ffff::20"]), true, Outcome::Pass),
+            (QueryResult::Timeout, told(&[]), false, Outcome::Pass),
+        ] {
+            let mut evidence = two_servers(a, aaaa);
+            evidence.files.rotate = true;
+            evidence.files.single_request = single_request;
+            assert_eq!(judged(&evidence), outcome, "{evidence:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_ends_the_lookup() {
+        let cut = || QueryResult::Invalid { detail: String::new() };
+        for aaaa in [told(&[]), told(&["2001:db8:1234:1::57"])] {
+            let mut evidence = two_servers(cut(), aaaa);
+            evidence.files.rotate = true;
+            assert_eq!(judged(&evidence), Outcome::Fail(Reason::ServerFailure));
+        }
+        let mut evidence = two_servers(told(INSIDE), cut());
+        evidence.files.rotate = true;
+        assert_eq!(judged(&evidence), Outcome::Pass);
+    }
+}
