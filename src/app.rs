@@ -67,7 +67,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::read(arguments) {
         Ok(args) => args,
         Err(usage) => {
-            // Where it cannot be printed, nobody is there to read it.
+            // Best effort: standard output may be closed.
             let _ = usage.print();
             return if usage.use_stderr() { cli::USAGE.into() } else { ExitCode::SUCCESS };
         }
@@ -197,7 +197,7 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     }
     let code = report::exit_code(report.state());
     match written.map_err(StartError::Output) {
-        // A failed check outranks a report that nobody can read.
+        // A failed check matters more than a report that could not be written.
         Err(error) if code == report::FAILED => {
             print_error(&error);
             Ok(code)
@@ -256,7 +256,7 @@ fn endpoint_variables() -> Vec<String> {
 }
 
 fn print_error(error: &StartError) {
-    // Without standard error there is nobody to tell.
+    // Best effort: standard error may be closed.
     let _ = writeln!(io::stderr(), "{error}");
 }
 

@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Every mistake is found in one pass, so that nobody mends a file line by line.
+    /// Every mistake is found in one pass, so that a file need not be corrected line by line.
     pub fn parse(source: &str, file: &str) -> Result<Self, ConfigError> {
         let source = source.strip_prefix(BYTE_ORDER_MARK).unwrap_or(source);
         let mut problems = Problems::of(source);
@@ -54,7 +54,7 @@ impl Config {
         // The parser's further words on a line follow from its first.
         problems.keep_one_per_line();
         if !problems.is_empty() {
-            // What was made of a broken text would be judged for what nobody wrote.
+            // The values of a file that does not parse are not what its author meant.
             return Err(problems.into_error(file));
         }
         match file::config(&root, &mut problems) {

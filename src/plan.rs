@@ -143,7 +143,7 @@ pub struct Timing {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
     pub name: EndpointName,
-    /// `None` while nobody knows the region that the name needs.
+    /// `None` while the region that the name needs is not known.
     pub host: Option<String>,
     pub port: u16,
     pub gateway: bool,
@@ -167,7 +167,7 @@ impl Endpoint {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Call {
-    /// What the request is signed for. `None` while nobody knows it: the check is still owed.
+    /// What the request is signed for. `None` while it is not known; the check still counts as not done.
     pub region: Option<String>,
     pub namespace: String,
     pub proof: Option<Proof>,

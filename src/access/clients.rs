@@ -34,7 +34,7 @@ const MAX_CLIENTS: usize = 4096;
 /// After this long, half of what a client cost is forgiven.
 const HALF_LIFE: Duration = Duration::from_secs(10);
 
-/// A scraper takes a few milliseconds every few seconds; whoever takes more waits for it.
+/// A scraper takes a few milliseconds every few seconds; a client that needs more waits.
 const HEAVY: Duration = Duration::from_millis(250);
 
 /// Whose turn it is when not all can have one: the least goes first.
@@ -117,7 +117,7 @@ impl Clients {
     fn with<T>(&self, client: Client, now: Instant, change: impl FnOnce(&mut Account) -> T) -> T {
         let mut accounts = self.lock();
         if accounts.len() >= MAX_CLIENTS && !accounts.contains_key(&client) {
-            // The one that was quiet longest; those that authenticated only when there is no other.
+            // The client idle for longest. Authenticated clients only when there is no other.
             let oldest = accounts.iter().min_by_key(|(_, account)| (account.has_authenticated, account.at));
             if let Some(oldest) = oldest.map(|(client, _)| *client) {
                 accounts.remove(&oldest);

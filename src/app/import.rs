@@ -31,7 +31,7 @@ pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
     };
     let imported = estate.configuration(&options).map_err(StartError::Import)?;
     for warning in &imported.warnings {
-        // Without standard error nobody reads it.
+        // Best effort: standard error may be closed.
         let _ = writeln!(io::stderr(), "linkproof: warning: {warning}");
     }
     let written = match &args.output {

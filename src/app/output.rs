@@ -142,7 +142,7 @@ fn replace(path: &Path, page: &str, mode: Option<u32>, existing: Option<&Metadat
 }
 
 /// A new file in the same directory. `O_EXCL` never opens what is there already, not even a
-/// symlink that somebody placed at the name.
+/// symlink that another user placed at that name.
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {
     const TRIES: u32 = 8;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;

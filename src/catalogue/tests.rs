@@ -48,7 +48,7 @@ fn every_class_has_its_services() {
     );
 }
 
-/// Retired services, and those whose names nobody has established.
+/// Retired services, and those whose names are not documented.
 #[test]
 fn unestablished_names_are_no_defaults() {
     for service in ["evidently-dataplane", "qldb.session", "console", "signin", "eks-proxy", "ecr-public.api"]

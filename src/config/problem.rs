@@ -76,7 +76,7 @@ impl Mistake {
         Self::on_line(file, source, offset, line_of(source, offset), message)
     }
 
-    /// `line` is the one that `offset` lies in; whoever makes many of these has an index of lines.
+    /// `line` is the one that `offset` lies in; to make many of these, use an index of lines.
     fn on_line(file: &str, source: &str, offset: usize, line: usize, message: String) -> Self {
         let start = source[..offset].rfind('\n').map_or(0, |newline| newline + 1);
         let column = source[start..offset].chars().count() + 1;

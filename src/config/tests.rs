@@ -363,7 +363,7 @@ fn a_file_that_is_not_there_or_no_text_is_named() {
 }
 
 proptest::proptest! {
-    /// Whatever somebody cuts out of a file, or writes into it: no panic, and no refusal without a place.
+    /// Any cut and any byte written into a file: no panic, and each error has a place.
     #[test]
     fn a_refusal_always_says_where(from in 0_usize..3000, length in 0_usize..40, word in "[ -~\n\u{e9}]{0,6}") {
         let mut source = uncommented();

@@ -70,8 +70,10 @@ fn cidrs_unknown(context: &Context<'_>, evidence: &DnsEvidence) -> Finding {
         Some(None) => "instance metadata answers, but lists no CIDR".to_owned(),
         None => "instance metadata is not asked".to_owned(),
     };
-    let fact =
-        format!("{metadata}, so nobody can say whether the addresses of {} are the VPC's", evidence.host);
+    let fact = format!(
+        "{metadata}, so it is not known whether the addresses of {} belong to the VPC",
+        evidence.host
+    );
     Finding::new(Cause::MetadataUnavailable, fact).about(&evidence.host)
 }
 

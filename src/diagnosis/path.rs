@@ -39,7 +39,7 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     vec![stalled(context, observation, failure, default_cause)]
 }
 
-/// A gateway that answers, while nobody is asked whether everything else would.
+/// A gateway that answers, while the egress check is off and cannot say what else would.
 fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
     let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| context.check(egress).is_some());
     if asked || failure.reason != Reason::EgressNotClosed {
@@ -162,17 +162,17 @@ impl Others {
                 .addresses
                 .iter()
                 .filter(|a| Family::of(a.ip) == family && !matches!(a.scope, Scope::Public | Scope::Special));
-            let (result, unheard): (Vec<&Address>, Vec<&Address>) = inside.partition(|a| answered(a));
+            let (result, unanswered): (Vec<&Address>, Vec<&Address>) = inside.partition(|a| answered(a));
             any_answers |= !result.is_empty();
-            let unheard: Vec<IpAddr> = unheard
+            let unanswered: Vec<IpAddr> = unanswered
                 .iter()
                 .filter(|a| broken(a.outcome) == Some(Reason::ConnectTimeout))
                 .map(|a| a.ip)
                 .collect();
-            if !unheard.is_empty() && !unheard.iter().any(|ip| counted.contains(ip)) {
+            if !unanswered.is_empty() && !unanswered.iter().any(|ip| counted.contains(ip)) {
                 silent += 1;
             }
-            counted.extend(unheard);
+            counted.extend(unanswered);
         }
         Self { any_answers, silent }
     }

@@ -1,4 +1,4 @@
-//! The last failures, with the evidence of their first attempt, for whoever comes after the fact.
+//! The last failures, with the evidence of their first attempt, to read after the fact.
 
 use crate::check::CheckId;
 use crate::observation::{Observation, Status};

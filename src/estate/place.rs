@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::model::{Endpoint, Subnet};
 use super::quote::printable;
 
-/// More would be a list that nobody reads.
+/// A longer list would not be read.
 const MOST: usize = 16;
 
 /// `us-east-1a, us-east-1b`, or what the subnets say.

@@ -15,7 +15,7 @@ use crate::network::is_region;
 /// As many names as a configuration may have.
 const MOST_NAMES: usize = 200;
 
-/// More would make a file that nobody reads.
+/// A longer file would not be read.
 const MOST_LEFT_OUT: usize = 400;
 
 pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported, ImportError> {

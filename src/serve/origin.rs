@@ -1,4 +1,4 @@
-//! Requests that a browser sends for a page of somebody else's. A scraper is not a browser: none of
+//! Requests that a browser sends on behalf of another site's page. A scraper is not a browser: none of
 //! this applies to it, whatever name it uses for this host.
 
 use std::net::IpAddr;

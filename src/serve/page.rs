@@ -119,7 +119,7 @@ fn row(check: &CheckReport, report: &Report, now: SystemTime) -> String {
     )
 }
 
-/// Told apart by word and by shape: whoever sees no colors loses nothing.
+/// Told apart by word and by shape too, for readers who do not see the colors.
 fn badge(state: Status, word: &str) -> String {
     format!("<span class=\"badge {}\">{}</span>", state.code(), escape(word))
 }

@@ -28,7 +28,7 @@ const HOST_CONF: &str = "/etc/host.conf";
 const LOOKUP_AT_LEAST: Duration = Duration::from_secs(6);
 const LOOKUP_AT_MOST: Duration = Duration::from_secs(15);
 
-/// So that a library that gives up by itself is heard.
+/// Time for the library to give up by itself, and to say why.
 const LOOKUP_SPARE: Duration = Duration::from_secs(1);
 
 /// Read anew each time, since they change under a running daemon.

@@ -145,7 +145,7 @@ async fn ask_udp(
 ) -> Result<DnsResponse, NetError> {
     let left = deadline.saturating_duration_since(Instant::now());
     // A third of the time for the first datagram, two for the second: late answers to the
-    // first are still heard.
+    // first are still received.
     options.retry_interval = left / 3;
     let exchange: DnsExchange<Sockets> = UdpClientStream::builder(server, provider.clone())
         .with_timeout(Some(left))

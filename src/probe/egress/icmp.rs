@@ -106,7 +106,7 @@ async fn ping(burst: Burst) -> Echoes {
     for (place, (source, targets)) in burst.sources.into_iter().enumerate() {
         running.spawn(async move { (place, ping_from(source, targets, ECHOES, deadline).await) });
     }
-    let (mut socket, heard) =
+    let (mut socket, received) =
         ping_from(loopback_address(family), vec![loopback_address(family)], 1, deadline).await;
     let confirmed = loopback::answers(loopback_address(family), socket, deadline).await;
     let mut results = running.join_all().await;
@@ -115,7 +115,7 @@ async fn ping(burst: Burst) -> Echoes {
         socket = *opened;
     }
     let results = results.into_iter().map(|(_, (_, results))| results).collect();
-    Echoes { socket, results, loopback: control(family, heard.first(), confirmed) }
+    Echoes { socket, results, loopback: control(family, received.first(), confirmed) }
 }
 
 fn loopback_address(family: Family) -> IpAddr {
@@ -132,8 +132,8 @@ fn control(family: Family, result: Option<&(u32, ProbeResult)>, confirmed: bool)
         Some((_, ProbeResult::NotSent(SendError::Blocked { errno } | SendError::NoResources { errno }))) => {
             errno.clone()
         }
-        _ if passed => format!("the ICMP socket heard itself on {}", loopback_address(family)),
-        _ => format!("the ICMP socket heard nothing on {}", loopback_address(family)),
+        _ if passed => format!("the ICMP socket received its own echo on {}", loopback_address(family)),
+        _ => format!("the ICMP socket received nothing on {}", loopback_address(family)),
     };
     Control { control: ControlKind::Loopback, source: None, target: None, passed, detail }
 }
@@ -195,7 +195,7 @@ struct Target {
 }
 
 /// What a socket has to say.
-enum Heard {
+enum Received {
     Reply(Nonce),
     Error(QueuedError),
     /// A packet of another program, or a part of one.
@@ -236,63 +236,66 @@ impl Flight {
     }
 
     async fn listen(&mut self, until: Instant) {
-        while let Ok(heard) = timeout_at(until, self.hear()).await {
-            self.take(heard);
+        while let Ok(received) = timeout_at(until, self.next()).await {
+            self.take(received);
         }
     }
 
     /// Until the deadline, or until every echo has been replied to.
     async fn listen_for_all(&mut self, deadline: Instant) {
         while self.targets.iter().any(|target| target.replies < target.sent) {
-            match timeout_at(deadline, self.hear()).await {
-                Ok(heard) => self.take(heard),
+            match timeout_at(deadline, self.next()).await {
+                Ok(received) => self.take(received),
                 Err(_) => break,
             }
         }
     }
 
-    async fn hear(&self) -> Heard {
-        let heard = || match queued_error(&self.socket) {
-            Some(error) => Ok(Heard::Error(error)),
+    async fn next(&self) -> Received {
+        let received = || match queued_error(&self.socket) {
+            Some(error) => Ok(Received::Error(error)),
             None => self.receive(),
         };
         // An error here is that of the queue, which has been read.
-        self.socket.async_io(Interest::READABLE | Interest::ERROR, heard).await.unwrap_or(Heard::Nothing)
+        self.socket
+            .async_io(Interest::READABLE | Interest::ERROR, received)
+            .await
+            .unwrap_or(Received::Nothing)
     }
 
-    fn receive(&self) -> io::Result<Heard> {
+    fn receive(&self) -> io::Result<Received> {
         let mut buffer = [0; 256];
         let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
         let nonce = self.echo.reply(&buffer[..length], self.kind == IcmpSocket::Raw);
-        Ok(nonce.map_or(Heard::Nothing, Heard::Reply))
+        Ok(nonce.map_or(Received::Nothing, Received::Reply))
     }
 
     fn take_errors(&mut self) -> bool {
         let mut any = false;
         while let Some(error) = queued_error(&self.socket) {
-            self.take(Heard::Error(error));
+            self.take(Received::Error(error));
             any = true;
         }
         any
     }
 
-    fn take(&mut self, heard: Heard) {
-        match heard {
-            Heard::Reply(nonce) => {
+    fn take(&mut self, received: Received) {
+        match received {
+            Received::Reply(nonce) => {
                 // Taken out: a reply that comes twice counts once.
                 let Some((index, sent_at)) = self.nonces.remove(&nonce) else { return };
                 let (target, after) = (&mut self.targets[index], sent_at.elapsed());
                 target.replies += 1;
                 target.first = Some(target.first.map_or(after, |first| first.min(after)));
             }
-            Heard::Error(error) => {
+            Received::Error(error) => {
                 let is_ours = self.echo.quoted(&error.quoted, |nonce| self.nonces.contains_key(nonce));
                 let target = self.targets.iter_mut().find(|target| Some(target.ip) == error.target);
                 if let Some(target) = target.filter(|_| is_ours) {
                     target.other = Some(after_sending(&error.error, error.by));
                 }
             }
-            Heard::Nothing => {}
+            Received::Nothing => {}
         }
     }
 

@@ -39,7 +39,7 @@ pub struct Metadata<'a> {
     deadline: Instant,
 }
 
-/// Why there is no answer.
+/// Why metadata did not answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unavailable {
     pub server: Option<SocketAddr>,

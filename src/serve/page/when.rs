@@ -30,7 +30,7 @@ impl fmt::Display for When<'_> {
     }
 }
 
-/// With the time itself for whoever hovers, and for programs.
+/// With the exact time in the tooltip and for programs.
 pub fn ago(then: SystemTime, now: SystemTime) -> String {
     let at = clock_time(then);
     // A clock that was set back makes the past the future.
