@@ -14,6 +14,7 @@
 mod lab;
 mod machine;
 mod manual;
+mod names;
 mod packages;
 mod provisioning;
 mod rpm;

@@ -32,7 +32,7 @@ fn installed() -> Machine {
     machine
 }
 
-fn install(machine: &Machine) {
+pub fn install(machine: &Machine) {
     let package = machine.bring(&package("_amd64.deb"));
     machine.say(&format!("dpkg --install {package}"));
 }
