@@ -171,7 +171,7 @@ pub struct ImportArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// VPC of the endpoints. Required if the files contain several.
+    /// VPC of the endpoints. Default: the only one in the files, or this instance's own.
     #[arg(long, value_name = "VPC")]
     pub vpc: Option<String>,
 

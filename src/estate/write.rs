@@ -47,6 +47,12 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
     page.drop_repeated();
     page.keep_within_bounds();
     page.warn(estate, options, vpc);
+    let by_metadata = options.vpc.is_none() && options.own_vpc.is_some() && !others.is_empty();
+    if by_metadata {
+        page.introduction.push(
+            "The files have several VPCs; this one is the instance's own, by instance metadata.".to_owned(),
+        );
+    }
     let text = page.render(estate, vpc, &region, chosen.len());
     match Config::parse(&text, "import") {
         Ok(_) => Ok(Imported { text, warnings: page.warnings }),
@@ -59,6 +65,7 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
 struct Page {
     /// Each with the line that names its endpoint.
     tables: Vec<(String, Table)>,
+    introduction: Vec<String>,
     left_out: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
@@ -273,6 +280,9 @@ impl Page {
             &mut text,
             &format!("{vpc} in {region} has {endpoints} in the files; {checked} can be checked."),
         );
+        for line in &self.introduction {
+            comment(&mut text, line);
+        }
         comment(&mut text, "Endpoint policies were not looked at.");
         for warning in &self.warnings {
             comment(&mut text, &format!("Warning: {warning}."));
