@@ -102,6 +102,8 @@ Exit codes:
 /// Commands that run no check on their own.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    Discover(DiscoverArgs),
+
     Import(ImportArgs),
 
     /// Print the report of the running daemon, and exit with its outcome.
@@ -158,6 +160,47 @@ pub enum StatusFormat {
     Text,
     Json,
     Junit,
+}
+
+const DISCOVER_EXIT_CODES: &str = "\
+Exit codes:
+  0   every name was looked up, whatever it resolves to
+  2   interrupted, or some names could not be looked up
+  64  the command line is wrong
+  74  the result cannot be written
+  78  the configuration is wrong, or the region is not known";
+
+/// Find the endpoints of this subnet by its own DNS.
+///
+/// Looks up every name of AWS's endpoint services in the region, as applications do and at the VPC
+/// resolver, at most 400 packets a second, and connects to those with private addresses. It needs no
+/// permissions and no configuration. Ctrl-C prints what is known so far.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = DISCOVER_EXIT_CODES)]
+pub struct DiscoverArgs {
+    /// Region of the services. Default: region of the configuration, or the instance's.
+    #[arg(id = "discover_region", long = "region", value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Configuration file, for region, expected_cidrs, ca_file and [instance]. Without it
+    /// /etc/linkproof/linkproof.toml is read if there is one.
+    #[arg(id = "discover_config", long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Output format; toml is a configuration that checks what was found.
+    #[arg(id = "discover_format", long = "format", value_enum, default_value_t = SurveyFormat::Text)]
+    pub format: SurveyFormat,
+
+    /// Write the result to this file instead of standard output.
+    #[arg(id = "discover_output", long = "output", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum SurveyFormat {
+    Text,
+    Json,
+    Toml,
 }
 
 /// Write a configuration from the output of AWS's or Terraform's tools.

@@ -6,6 +6,7 @@ pub mod egress;
 mod failure;
 mod lookup;
 mod summary;
+pub mod survey;
 mod text;
 
 pub use detail::lines as detail;
