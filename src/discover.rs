@@ -28,6 +28,9 @@ const CONNECTIONS: usize = 32;
 /// Names in a row without any answer: then no further one will get one.
 const MOST_UNANSWERED: usize = 24;
 
+/// How much of the time that was not used may be made up for: 20 packets.
+const LATE: Duration = Duration::from_millis(50);
+
 /// With a dead first name server each lookup takes 5 s, and the names of a region take minutes.
 const LONGEST: Duration = Duration::from_mins(5);
 
@@ -113,8 +116,12 @@ async fn look_up_all(
     let mut running = FuturesUnordered::new();
     let (mut pace, mut unanswered) = (Pace::new(), 0);
     let mut next = waiting.next();
-    while next.is_some() || !running.is_empty() {
-        let has_room = running.len() < LOOKUPS && next.is_some();
+    loop {
+        let goes_on = next.is_some() && unanswered < MOST_UNANSWERED;
+        if !goes_on && running.is_empty() {
+            return next.is_none();
+        }
+        let has_room = goes_on && running.len() < LOOKUPS;
         tokio::select! {
             () = sleep_until(pace.next), if has_room => {
                 let Some(host) = next.take() else { continue };
@@ -128,13 +135,9 @@ async fn look_up_all(
                 unanswered = if is_answered(&evidence) { 0 } else { unanswered + 1 };
                 names.insert(evidence.host.clone(), evidence);
                 progress(names.len());
-                if unanswered >= MOST_UNANSWERED {
-                    return false;
-                }
             }
         }
     }
-    true
 }
 
 /// The moment from which on the next packets may be sent.
@@ -148,7 +151,8 @@ impl Pace {
     }
 
     fn charge(&mut self, packets: u32) {
-        let from = self.next.max(Instant::now());
+        // A timer that is late must not lower the rate.
+        let from = self.next.max(Instant::now() - LATE);
         self.next = from + Duration::from_secs(1) * packets / PACKETS_PER_SECOND;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalogue::{self, Coverage, Entry, Kind, Name, PrivateDns};
+use crate::catalogue::{self, Entry, Kind, Name, PrivateDns};
 use crate::network::is_region;
 use crate::observation::EndpointProtocol;
 
@@ -144,7 +144,7 @@ impl Service {
         let mut names: BTreeMap<String, ServiceName> = BTreeMap::new();
         let mut order = Vec::new();
         // The FIPS names of a service that has a FIPS endpoint are that endpoint's.
-        let own = |name: &Name| name.coverage != Coverage::FipsEndpoint;
+        let own = |name: &Name| entry.fips_service().is_none() || !name.kind.is_fips();
         for name in entry.names(region).into_iter().filter(own) {
             let host = if name.is_wildcard {
                 format!("{}.{}", stand_in(&name.host), name.host)

@@ -201,13 +201,7 @@ fn notes(survey: &Survey) -> Vec<String> {
     let mut lines: Vec<String> =
         context.without_metadata.iter().map(|why| words::without_metadata(why)).collect();
     lines.extend(context.unreadable.iter().map(words::unreadable));
-    let any = survey.zones.iter().filter_map(|zone| Some((&zone.suffix, zone.answer.as_ref()?)));
-    lines.extend(any.filter(|(_, any)| !any.is_empty()).map(|(suffix, any)| {
-        let mut any = any.clone();
-        any.sort_unstable();
-        any.dedup();
-        words::any_name(suffix, &any)
-    }));
+    lines.extend(any_name(survey));
     let untested: Vec<&str> =
         survey.zones.iter().filter(|zone| zone.answer.is_none()).map(|zone| zone.suffix.as_str()).collect();
     if !untested.is_empty() {
@@ -219,6 +213,18 @@ fn notes(survey: &Survey) -> Vec<String> {
         lines.push(format!("{} services of other partitions are left out.", survey.agenda.left_out));
     }
     lines
+}
+
+/// The suffixes below which any name has an answer.
+pub fn any_name(survey: &Survey) -> Vec<String> {
+    let any = survey.zones.iter().filter_map(|zone| Some((&zone.suffix, zone.answer.clone()?)));
+    any.filter(|(_, any)| !any.is_empty())
+        .map(|(suffix, mut any)| {
+            any.sort_unstable();
+            any.dedup();
+            words::any_name(suffix, &any)
+        })
+        .collect()
 }
 
 fn not_compared(survey: &Survey) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::Survey;
 use super::agenda::Service;
 use super::find::{Finding, Place};
-use super::text::incomplete;
+use super::text::{any_name, incomplete};
 use crate::catalogue::Entry;
 use crate::estate::{Discovered, ImportError, Imported, Table, discovered};
 use crate::observation::{EndpointProtocol, NameState, Outcome};
@@ -24,6 +24,7 @@ pub fn render(survey: &Survey) -> Result<Imported, ImportError> {
         page.tables.extend(table);
         page.left_out.extend(left_out);
     }
+    page.left_out.extend(any_name(survey));
     discovered(page)
 }
 
@@ -52,7 +53,7 @@ fn table(service: &Service, survey: &Survey) -> (Option<(String, Table)>, Vec<St
                 table.comments.push(seen(&name.host, finding));
                 table.hosts.push(name.host.clone());
             }
-            state if state.may_be_endpoint() || state == NameState::AnyName => {
+            state if state.may_be_endpoint() => {
                 let (title, meaning) = words::state(state);
                 left_out.push(format!("{}: {title}: {meaning}.", seen(&name.host, finding)));
             }

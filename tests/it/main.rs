@@ -30,6 +30,7 @@ mod combinations;
 mod daemon;
 mod dashboard;
 mod differential;
+mod discover;
 mod documents;
 mod egress;
 mod endurance;
