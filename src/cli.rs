@@ -182,13 +182,13 @@ pub struct DiscoverArgs {
     #[arg(id = "discover_region", long = "region", value_name = "REGION")]
     pub region: Option<String>,
 
-    /// Configuration file, for region, expected_cidrs, ca_file and [instance]. Without it
+    /// Configuration file, for region, expected_cidrs, ca_file and instance.metadata. Without it
     /// /etc/linkproof/linkproof.toml is read if there is one.
     #[arg(id = "discover_config", long = "config", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Output format; toml is a configuration that checks what was found.
-    #[arg(id = "discover_format", long = "format", value_enum, default_value_t = SurveyFormat::Text)]
+    #[arg(id = "discover_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = SurveyFormat::Text)]
     pub format: SurveyFormat,
 
     /// Write the result to this file instead of standard output.

@@ -5,20 +5,20 @@
 //! DNS, and a gateway, leave the names public.
 
 mod agenda;
+mod configuration;
 mod find;
 mod json;
 mod text;
-mod toml;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use agenda::{Agenda, Question};
+pub use configuration::render as toml;
 use find::Finding;
 pub use json::render as json;
 pub use text::{incomplete, render as text};
-pub use toml::render as toml;
 
 use crate::check::Family;
 use crate::network::Network;

@@ -71,7 +71,7 @@ pub struct Discovered {
 /// The configuration that checks them. It is valid without any endpoint too.
 pub fn discovered(found: Discovered) -> Result<Imported, ImportError> {
     let Discovered { introduction, region, expected_cidrs, tables, left_out } = found;
-    let mut page = Page { introduction, tables, left_out, ..Page::default() };
+    let mut page = Page { tables, introduction, left_out, ..Page::default() };
     for line in page.left_out.iter_mut().chain(page.tables.iter_mut().flat_map(|(_, t)| &mut t.comments)) {
         *line = printable(line);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::agenda::{Agenda, Question};
 use super::{Context, Zone};
+use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
     Address, Connection, DnsEvidence, EaiCode, LookupResult, NameState, Outcome, Query, QueryType, Reason,
@@ -93,7 +94,9 @@ fn to_connect(question: &Question, evidence: &DnsEvidence, zones: &[Zone], conte
     if is_any_name(question, evidence, zones) {
         return Vec::new();
     }
-    let is_private = |address: &&Address| address.outcome == Outcome::Pass;
+    let is_private = |address: &&Address| {
+        address.outcome == Outcome::Pass && !context.missing_families.contains(&Family::of(address.ip))
+    };
     judgment.addresses.iter().filter(is_private).map(|address| address.ip).collect()
 }
 
@@ -122,7 +125,8 @@ pub fn finding(
         connections.into_iter().map(|connection| (connection.ip, connection)).collect();
     let places = judgment.addresses.into_iter().zip(connected.addresses).map(|(resolved, connected)| {
         let connection = connections.remove(&resolved.ip);
-        let address = if connection.is_some() { connected } else { resolved };
+        let is_out_of_reach = context.missing_families.contains(&Family::of(resolved.ip));
+        let address = if connection.is_some() || is_out_of_reach { connected } else { resolved };
         Place { zone: zone(address.ip, context), address, connection }
     });
     let addresses = places.collect();

@@ -9,7 +9,7 @@ use super::find::{Finding, Place, VpcAnswer};
 use super::{Ended, Survey, Zone};
 use crate::catalogue::{Kind, PrivateDns};
 use crate::network::{Cidr, Scope};
-use crate::observation::{Lookup, NameState, Status};
+use crate::observation::{Lookup, NameState, Reason, Status};
 
 const SCHEMA: u32 = 1;
 
@@ -167,7 +167,7 @@ impl<'a> AddressJson<'a> {
     fn new(place: &'a Place) -> Self {
         let connect = place.connection.as_ref().map(|connection| ConnectJson {
             outcome: place.address.outcome.state(),
-            reason: place.address.outcome.reason().map(|reason| reason.code()),
+            reason: place.address.outcome.reason().map(Reason::code),
             detail: connection.error.as_ref().map(|error| error.detail.as_str()),
             http_status: connection.http_status,
             seconds: connection.phases.iter().map(|(_, took)| took.as_secs_f64()).sum(),
