@@ -227,6 +227,25 @@ fn without_metadata_the_region_is_needed_and_nothing_is_called_private() {
 }
 
 #[test]
+fn ipv6_alone_is_described_over_ipv6() {
+    let lab = own_lab();
+    lab.set([Fault::InstanceIpv4Absent, Fault::DnsAaaa]);
+    let output = lab.run(&discover("json"));
+    assert_eq!((output.status.code(), output.stderr.as_str()), (Some(0), ""), "{output:?}");
+    let document = read(&output);
+    let addresses = name(&document, CLOUDWATCH)["addresses"].as_array().unwrap();
+    for address in addresses {
+        let is_ipv6 = address["ip"].as_str().unwrap().contains(':');
+        assert_eq!(address["connect"]["outcome"] == "pass", is_ipv6, "{address}");
+        assert_eq!(address["connect"].is_null(), !is_ipv6, "nothing is sent where nothing can be: {address}");
+    }
+    assert_eq!(addresses.len(), 4, "{addresses:?}");
+    // An endpoint with IPv4 addresses alone.
+    assert_eq!(name(&document, "kms.us-east-1.amazonaws.com")["state"], "private");
+    assert_eq!(lab.requests().len(), 2);
+}
+
+#[test]
 fn an_interrupt_shows_what_is_known_so_far() {
     let lab = lab();
     let child = lab.spawn(&discover("json"));

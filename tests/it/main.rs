@@ -37,6 +37,7 @@ mod endurance;
 mod fleet;
 mod harness;
 mod healthy;
+mod horizons;
 mod host_limits;
 mod hostile;
 mod import;
