@@ -22,11 +22,12 @@ const FAMILIES: u32 = 2;
 /// As many as the lookup process has threads.
 const LOOKUPS: usize = 16;
 
-/// Each is a socket, and its TLS handshake takes the processor.
-const CONNECTIONS: usize = 32;
+/// As many as one endpoint makes side by side in its checks.
+const CONNECTIONS: usize = 64;
 
-/// Names in a row without any answer: then no further one will get one.
-const MOST_UNANSWERED: usize = 24;
+/// Names in a row without any answer, beside the controls, for which a server may stay silent: then
+/// no further one will get one.
+const MOST_UNANSWERED: usize = 4;
 
 /// How much of the time that was not used may be made up for: 20 packets.
 const LATE: Duration = Duration::from_millis(50);
@@ -49,6 +50,7 @@ pub trait Looks {
 /// How far it has come, for a person who watches.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Progress {
+    /// Those of the controls too.
     pub names: usize,
     pub looked_up: usize,
     pub connections: usize,
@@ -86,8 +88,9 @@ async fn look(
         .map(|(_, host)| host)
         .chain(agenda.questions().iter().map(|question| question.host.clone()))
         .collect();
+    let most_unanswered = agenda.suffixes().len() + MOST_UNANSWERED;
     let mut at = Progress { names: hosts.len(), ..Progress::default() };
-    if !look_up_all(hosts, looks, &mut seen.names, |looked_up| {
+    if !look_up_all(hosts, most_unanswered, looks, &mut seen.names, |looked_up| {
         at.looked_up = looked_up;
         progress(at);
     })
@@ -108,6 +111,7 @@ async fn look(
 /// Returns whether there was any use in going on to the end.
 async fn look_up_all(
     hosts: Vec<String>,
+    most_unanswered: usize,
     looks: &impl Looks,
     names: &mut BTreeMap<String, DnsEvidence>,
     mut progress: impl FnMut(usize),
@@ -117,11 +121,12 @@ async fn look_up_all(
     let (mut pace, mut unanswered) = (Pace::new(), 0);
     let mut next = waiting.next();
     loop {
-        let goes_on = next.is_some() && unanswered < MOST_UNANSWERED;
+        let goes_on = next.is_some() && unanswered < most_unanswered;
         if !goes_on && running.is_empty() {
             return next.is_none();
         }
-        let has_room = goes_on && running.len() < LOOKUPS;
+        // Those under way may stay unanswered too.
+        let has_room = goes_on && running.len() < LOOKUPS.min(most_unanswered - unanswered);
         tokio::select! {
             () = sleep_until(pace.next), if has_room => {
                 let Some(host) = next.take() else { continue };

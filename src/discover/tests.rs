@@ -136,7 +136,7 @@ async fn what_is_most_likely_comes_after_the_controls() {
     run_all(&looks).await;
     let asked = looks.asked.borrow();
     let controls = asked.iter().take_while(|(_, host)| host.starts_with("no-such-")).count();
-    assert!((2..=32).contains(&controls), "{controls}");
+    assert!((2..=16).contains(&controls), "{controls}");
     assert_eq!(asked[controls].1, "monitoring.us-east-1.amazonaws.com");
 }
 
@@ -159,11 +159,11 @@ async fn silence_ends_it_and_one_answer_does_not_let_it() {
     // The controls have answers.
     let agenda = Agenda::new(REGION);
     let controls = agenda.controls().count();
+    let most = controls + MOST_UNANSWERED;
     let seen = run_all(&silent).await;
     assert_eq!(seen.ended, Ended::NoAnswers);
     let asked = silent.asked.borrow().len();
-    assert!((controls + MOST_UNANSWERED..=controls + MOST_UNANSWERED + LOOKUPS).contains(&asked), "{asked}");
-    assert_eq!(seen.names.len(), asked);
+    assert_eq!((asked, seen.names.len()), (controls + most, asked));
     let refused = Scripted::new(again(), QueryResult::Refused);
     assert_eq!(run_all(&refused).await.ended, Ended::Finished);
 }

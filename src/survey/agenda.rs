@@ -42,9 +42,9 @@ const COMMON: [&str; 32] = [
     "rds",
 ];
 
-/// No service has such a name, so an answer to it is one that any name gets. Like words that people
-/// use, since random labels look like data that leaves through DNS.
-const CONTROLS: [&str; 2] = ["no-such-service", "no-such-endpoint"];
+/// No service has such a name, so an answer to it is one that any name gets. Words that people use,
+/// since random labels look like data that leaves through DNS.
+const CONTROL: &str = "no-such-service";
 
 /// Everything that is asked in one region.
 #[derive(Debug)]
@@ -100,10 +100,7 @@ impl Agenda {
 
     /// Hosts that cannot exist, by the suffix for which they stand.
     pub fn controls(&self) -> impl Iterator<Item = (&str, String)> {
-        let of = |suffix: &String, label: &str| format!("{label}.{suffix}");
-        self.suffixes
-            .iter()
-            .flat_map(move |suffix| CONTROLS.map(|label| (suffix.as_str(), of(suffix, label))))
+        self.suffixes.iter().map(|suffix| (suffix.as_str(), format!("{CONTROL}.{suffix}")))
     }
 
     pub fn suffixes(&self) -> &[String] {

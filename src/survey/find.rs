@@ -54,13 +54,11 @@ impl Finding {
 }
 
 pub fn zones(agenda: &Agenda, names: &BTreeMap<String, DnsEvidence>) -> Vec<Zone> {
-    let of_suffix = |suffix: &String| {
-        let controls = agenda.controls().filter(|(of, _)| of == suffix);
-        let answers: Option<Vec<&[IpAddr]>> =
-            controls.map(|(_, host)| names.get(&host).and_then(answer)).collect();
-        Zone { suffix: suffix.clone(), answer: answers.map(|answers| answers.concat()) }
+    let of_control = |(suffix, host): (&str, String)| Zone {
+        suffix: suffix.to_owned(),
+        answer: names.get(&host).and_then(answer).map(ToOwned::to_owned),
     };
-    agenda.suffixes().iter().map(of_suffix).collect()
+    agenda.controls().map(of_control).collect()
 }
 
 /// The addresses that applications get, none of them where the name has none, or `None` where that

@@ -102,13 +102,9 @@ impl World {
         self.name(host, addresses(texts), answered(texts))
     }
 
-    /// Both controls below the region's suffix.
-    fn any_name(mut self, lookup: &LookupResult) -> Self {
-        for label in ["no-such-service", "no-such-endpoint"] {
-            let host = format!("{label}.us-east-1.amazonaws.com");
-            self = self.name(&host, lookup.clone(), QueryResult::Nxdomain);
-        }
-        self
+    /// What a name below the region's suffix gets that cannot exist.
+    fn any_name(self, lookup: &LookupResult) -> Self {
+        self.name("no-such-service.us-east-1.amazonaws.com", lookup.clone(), QueryResult::Nxdomain)
     }
 
     fn connects(mut self, host: &str, ip: &str, error: Option<Reason>) -> Self {

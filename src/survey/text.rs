@@ -193,7 +193,13 @@ fn listed(survey: &Survey, state: NameState, style: Style) -> Option<String> {
     let count = services.len();
     let title = format!("{title}: {meaning} ({count} {})", if count == 1 { "service" } else { "services" });
     let title = style.bold(style.wrapped(&title, "", "  ").trim_end()) + "\n";
-    Some(title + &style.wrapped(&wording::list(services), "  ", "  "))
+    // Which ones are public is what a person came for.
+    let most = if state == NameState::Public { services.len() } else { MOST };
+    let mut list = wording::list(services.iter().take(most));
+    if services.len() > most {
+        list.push_str(&format!(" and {} more; --format json has them", services.len() - most));
+    }
+    Some(title + &style.wrapped(&list, "  ", "  "))
 }
 
 fn notes(survey: &Survey) -> Vec<String> {

@@ -62,7 +62,7 @@ pub fn incomplete(why: &str) -> String {
 
 pub const INTERRUPTED: &str = "interrupted before every name was looked up and connected to";
 pub const OUT_OF_TIME: &str = "stopped after 5 min; lookups are slow here";
-pub const NO_ANSWERS: &str = "stopped because no name server answered for 24 names in a row";
+pub const NO_ANSWERS: &str = "stopped because no name server answered for many names in a row";
 pub const NOT_ALL: &str = "not every name could be looked up both ways";
 
 /// What a connection to a private address showed.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::agent::{file, scratch};
 use crate::harness::{BINARY, lab, own_lab};
-use crate::lab::{CLOUDWATCH, Fault, Host, Lab, Names, Output, Run};
+use crate::lab::{CLOUDWATCH, Fault, Host, Lab, NameAnswer, NameBehavior, Names, Output, Run};
 
 /// Of the whole catalogue in a region.
 const LONGEST: Duration = Duration::from_secs(25);
@@ -165,13 +165,14 @@ fn a_silent_resolver_leaves_everything_unknown() {
     lab.set([Fault::DnsSilent]);
     let output = lab.run(&discover("json"));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let sentence = "linkproof: INCOMPLETE: stopped because no name server answered for 24 names in a row.";
+    let sentence = "linkproof: INCOMPLETE: stopped because no name server answered for many names in a row.";
     assert!(output.stderr.starts_with(sentence), "{output:?}");
     let document = read(&output);
     assert_eq!((&document["complete"], &document["ended"]), (&false.into(), &"no_answers".into()));
     for state in ["private", "public", "not_found", "no_address", "any_name"] {
         assert_eq!(services_in(&document, state), Vec::<&str>::new(), "{state}");
     }
+    assert!(output.took < LONGEST, "{:?}", output.took);
     assert!(services_in(&document, "failed").contains(&"monitoring"));
     assert!(services_in(&document, "not_looked_at").contains(&"athena"));
 }
@@ -206,6 +207,26 @@ fn what_disagrees_is_shown_and_a_wildcard_shows_no_endpoint() {
     assert!(flat.contains(difference), "{flat}");
     let any = "Names below us-east-1.api.aws that do not exist resolve to 10.0.1.57";
     assert!(flat.contains(any), "{flat}");
+}
+
+#[test]
+fn a_resolver_that_answers_for_any_name_shows_no_endpoint() {
+    let lab = own_lab();
+    let any = ["10.0.1.57".parse().unwrap()];
+    // The other names than CloudWatch's are "searched" to it.
+    let behavior =
+        NameBehavior { searched: NameAnswer::Addresses(any.to_vec()), ..NameBehavior::addresses(&any) };
+    let server = Names::default().server(Host::CorporateDns, "10.0.1.53:53", behavior);
+    lab.names(&server.resolv_conf("nameserver 10.0.1.53\n"));
+    let output = lab.run(&discover("json"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document = read(&output);
+    for state in ["private", "public", "not_found"] {
+        assert_eq!(services_in(&document, state), Vec::<&str>::new(), "{state}");
+    }
+    assert!(names(&document).all(|name| name["state"] == "any_name"));
+    assert_eq!(name(&document, CLOUDWATCH)["disagrees"], true);
+    assert!(lab.requests().is_empty(), "{:?}", lab.requests());
 }
 
 #[test]
