@@ -9,15 +9,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
+use crate::attempt::{Budget, FAMILIES};
 use crate::observation::{Connection, DnsEvidence, EndpointProtocol, Lookup, LookupResult, QueryResult};
 use crate::survey::{Agenda, Context, Ended, Question, Seen};
-
-/// The VPC's resolver drops what an interface sends beyond 1,024 packets a second, and a daemon on
-/// this host has as many as this for itself.
-const PACKETS_PER_SECOND: u32 = 400;
-
-/// One question for each family.
-const FAMILIES: u32 = 2;
 
 /// As many as the lookup process has threads.
 const LOOKUPS: usize = 16;
@@ -28,9 +22,6 @@ const CONNECTIONS: usize = 64;
 /// Names in a row without any answer, beside the controls, for which a server may stay silent: then
 /// no further one will get one.
 const MOST_UNANSWERED: usize = 4;
-
-/// How much of the time that was not used may be made up for: 20 packets.
-const LATE: Duration = Duration::from_millis(50);
 
 /// With a dead first name server each lookup takes 5 s, and the names of a region take minutes.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -118,7 +109,8 @@ async fn look_up_all(
 ) -> bool {
     let mut waiting = hosts.into_iter();
     let mut running = FuturesUnordered::new();
-    let (mut pace, mut unanswered) = (Pace::new(), 0);
+    // The lookup's and ours.
+    let (budget, mut unanswered) = (Budget::new(2 * FAMILIES), 0);
     let mut next = waiting.next();
     loop {
         let goes_on = next.is_some() && unanswered < most_unanswered;
@@ -128,50 +120,19 @@ async fn look_up_all(
         // Those under way may stay unanswered too.
         let has_room = goes_on && running.len() < LOOKUPS.min(most_unanswered - unanswered);
         tokio::select! {
-            () = sleep_until(pace.next), if has_room => {
+            () = budget.turn(), if has_room => {
                 let Some(host) = next.take() else { continue };
                 next = waiting.next();
-                // The lookup's and ours.
-                pace.charge(2 * FAMILIES);
                 running.push(async move { looks.look_up(&host).await });
             }
             Some(evidence) = running.next(), if !running.is_empty() => {
-                pace.charge(further_packets(&evidence));
+                budget.settle(&evidence);
                 unanswered = if is_answered(&evidence) { 0 } else { unanswered + 1 };
                 names.insert(evidence.host.clone(), evidence);
                 progress(names.len());
             }
         }
     }
-}
-
-/// The moment from which on the next packets may be sent.
-struct Pace {
-    next: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { next: Instant::now() }
-    }
-
-    fn charge(&mut self, packets: u32) {
-        // A timer that is late must not lower the rate.
-        let from = self.next.max(Instant::now() - LATE);
-        self.next = from + Duration::from_secs(1) * packets / PACKETS_PER_SECOND;
-    }
-}
-
-/// What was sent beside the first question of each kind: the search list's names after a lookup
-/// that found nothing, and what had to be sent again.
-fn further_packets(evidence: &DnsEvidence) -> u32 {
-    let searched = match evidence.lookup.result {
-        LookupResult::Addresses { .. } => 0,
-        _ => u32::try_from(evidence.files.search.len()).unwrap_or(u32::MAX).min(6) * FAMILIES,
-    };
-    let queries = u32::try_from(evidence.queries.len()).unwrap_or(u32::MAX);
-    let again = evidence.queries.iter().filter(|query| query.retransmitted).count();
-    searched + queries.saturating_sub(FAMILIES) + u32::try_from(again).unwrap_or(u32::MAX)
 }
 
 /// Whether any server said anything.

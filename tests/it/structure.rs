@@ -53,7 +53,7 @@ const LAYERS: &[(&str, &[Module])] = &[
             ("schedule", &["attempt", "plan"]),
             ("engine", &["attempt", "diagnosis", "plan", "report", "verdict"]),
             ("once", &["attempt", "config", "engine", "plan", "report"]),
-            ("discover", &["survey"]),
+            ("discover", &["attempt", "survey"]),
         ],
     ),
     (
