@@ -6,7 +6,7 @@ use super::find::{Finding, Place};
 use super::text::{any_name, incomplete};
 use crate::catalogue::Entry;
 use crate::estate::{Discovered, ImportError, Imported, Table, discovered};
-use crate::observation::{EndpointProtocol, NameState, Outcome};
+use crate::observation::{EndpointProtocol, NameState};
 use crate::wording::{self, survey as words};
 
 pub fn render(survey: &Survey) -> Result<Imported, ImportError> {
@@ -45,10 +45,7 @@ fn table(service: &Service, survey: &Survey) -> (Option<(String, Table)>, Vec<St
         match finding.state {
             NameState::Private | NameState::Mixed => {
                 if name.name.is_wildcard {
-                    table.comments.push(format!(
-                        "{}: any label is private below {}; replace it by one that is used here.",
-                        name.host, name.name.host
-                    ));
+                    table.comments.push(words::stand_in(&name.host, &name.name.host));
                 }
                 table.comments.push(seen(&name.host, finding));
                 table.hosts.push(name.host.clone());
@@ -70,14 +67,8 @@ fn table(service: &Service, survey: &Survey) -> (Option<(String, Table)>, Vec<St
 /// `a.example: 10.0.1.57 (us-east-1a, ok, HTTP 403 after 5 ms)`
 fn seen(host: &str, finding: &Finding) -> String {
     let place = |place: &Place| {
-        let connect = match place.address.outcome {
-            Outcome::Pass if place.connection.is_some() => Some("connects".to_owned()),
-            _ if place.connection.is_some() => {
-                Some(words::connected(&place.address, place.connection.as_ref()))
-            }
-            _ => Some("not connected to".to_owned()),
-        };
-        let notes: Vec<String> = place.zone.iter().cloned().chain(connect).collect();
+        let connect = words::connected_briefly(&place.address, place.connection.as_ref());
+        let notes: Vec<String> = place.zone.iter().cloned().chain([connect]).collect();
         format!("{} ({})", place.address.ip, wording::list(notes))
     };
     format!("{host}: {}", wording::list(finding.addresses.iter().map(place)))

@@ -76,7 +76,7 @@ fn table(survey: &Survey, style: Style) -> String {
         }
     }
     if rows.is_empty() {
-        return "No name that was looked up has a private address.\n".to_owned();
+        return format!("{}\n", words::NOTHING_PRIVATE);
     }
     aligned(rows, style)
 }
@@ -118,7 +118,7 @@ fn block(title: &str, lines: &[String], style: Style) -> Option<String> {
         text.push_str(&style.wrapped(line, "  ", "    "));
     }
     if lines.len() > MOST {
-        text.push_str(&format!("  and {} more; --format json has them\n", lines.len() - MOST));
+        text.push_str(&format!("  {}\n", words::more(lines.len() - MOST)));
     }
     Some(text)
 }
@@ -190,14 +190,13 @@ fn listed(survey: &Survey, state: NameState, style: Style) -> Option<String> {
         return None;
     }
     let (title, meaning) = words::state(state);
-    let count = services.len();
-    let title = format!("{title}: {meaning} ({count} {})", if count == 1 { "service" } else { "services" });
+    let title = format!("{title}: {meaning} ({})", words::services(services.len()));
     let title = style.bold(style.wrapped(&title, "", "  ").trim_end()) + "\n";
     // Which ones are public is what a person came for.
     let most = if state == NameState::Public { services.len() } else { MOST };
     let mut list = wording::list(services.iter().take(most));
     if services.len() > most {
-        list.push_str(&format!(" and {} more; --format json has them", services.len() - most));
+        list.push_str(&format!(" {}", words::more(services.len() - most)));
     }
     Some(title + &style.wrapped(&list, "  ", "  "))
 }
@@ -216,7 +215,7 @@ fn notes(survey: &Survey) -> Vec<String> {
     lines.extend(not_compared(survey));
     lines.extend(slow(survey));
     if survey.agenda.left_out > 0 {
-        lines.push(format!("{} services of other partitions are left out.", survey.agenda.left_out));
+        lines.push(words::other_partitions(survey.agenda.left_out));
     }
     lines
 }

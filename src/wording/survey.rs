@@ -84,6 +84,34 @@ pub fn connected(address: &Address, connection: Option<&Connection>) -> String {
     }
 }
 
+/// The same for a file that is kept: without what differs from run to run.
+pub fn connected_briefly(address: &Address, connection: Option<&Connection>) -> String {
+    match (connection, address.outcome) {
+        (Some(_), Outcome::Pass) => "connects".to_owned(),
+        (Some(_), _) => connected(address, connection),
+        (None, _) => "not connected to".to_owned(),
+    }
+}
+
+/// Of a wildcard name, which was asked with a label that stands for the user's own.
+pub fn stand_in(host: &str, below: &str) -> String {
+    format!("{host}: any label is private below {below}; replace it by one that is used here.")
+}
+
+pub const NOTHING_PRIVATE: &str = "No name that was looked up has a private address.";
+
+pub fn more(count: usize) -> String {
+    format!("and {count} more; --format json has them")
+}
+
+pub fn services(count: usize) -> String {
+    if count == 1 { "1 service".to_owned() } else { format!("{count} services") }
+}
+
+pub fn other_partitions(count: usize) -> String {
+    format!("{} of other partitions left out.", services(count))
+}
+
 /// `a.example: applications get 203.0.113.20, the VPC resolver 10.0.1.57`.
 pub fn difference(evidence: &DnsEvidence, vpc: &[IpAddr]) -> String {
     let applications = match &evidence.lookup.result {
