@@ -324,6 +324,21 @@ mod tests {
     }
 
     #[test]
+    fn discover_needs_nothing_and_takes_its_own_options() {
+        let discover = |line| match read(line).map(|args| args.command) {
+            Ok(Some(Command::Discover(args))) => args,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!((discover("discover").format, discover("discover").region), (SurveyFormat::Text, None));
+        let args = discover("discover --region eu-west-1 --format toml --config a.toml --output b.toml");
+        assert_eq!((args.region.as_deref(), args.format), (Some("eu-west-1"), SurveyFormat::Toml));
+        assert_eq!([args.config, args.output], ["a.toml", "b.toml"].map(|path| Some(PathBuf::from(path))));
+        for line in ["discover a", "discover --once", "--once discover", "discover --format junit"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn an_import_has_files_and_labels() {
         let args = read("import a.json - --label execute-api=abc --label x=y=z --output l.toml").unwrap();
         let Some(Command::Import(import)) = args.command else { panic!("{args:?}") };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{POOL, StartError, output, raise_file_limit, read_config, style};
 use crate::check::Family;
@@ -81,16 +81,24 @@ async fn look(args: &DiscoverArgs, config: &Config, trust: Trust) -> Result<Surv
     let local: Vec<IpAddr> = interfaces::addresses();
     let vpc_resolvers = context.network.vpc_resolvers(local.iter().any(IpAddr::is_ipv4));
     let looks = Live { lookups: Lookups::new(), trust, vpc_resolvers, answering: AtomicUsize::new(0) };
-    let stop = async {
-        if ctrl_c().await.is_err() {
-            pending::<()>().await;
-        }
-    };
-    let seen = discover::run(&agenda, &context, &looks, stop, show_progress).await;
+    let seen = discover::run(&agenda, &context, &looks, signaled(), show_progress).await;
     if io::stderr().is_terminal() {
         let _ = write!(io::stderr(), "\r\x1b[K");
     }
     Ok(Survey::new(context, agenda, seen))
+}
+
+/// Ctrl-C, or what timeout(1) sends.
+async fn signaled() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut stream) => stream.recv().await,
+        // Without it the signal ends the process, as always.
+        Err(_) => pending().await,
+    };
+    tokio::select! {
+        _ = wait(SignalKind::interrupt()) => {}
+        _ = wait(SignalKind::terminate()) => {}
+    }
 }
 
 async fn context(args: &DiscoverArgs, config: &Config, trust: &Trust) -> Result<Context, StartError> {

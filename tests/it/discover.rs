@@ -269,9 +269,15 @@ fn ipv6_alone_is_described_over_ipv6() {
 #[test]
 fn an_interrupt_shows_what_is_known_so_far() {
     let lab = lab();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        assert_known_so_far(&lab, signal);
+    }
+}
+
+fn assert_known_so_far(lab: &Lab, signal: Signal) {
     let child = lab.spawn(&discover("json"));
     thread::sleep(Duration::from_secs(4));
-    child.signal(Signal::SIGINT);
+    child.signal(signal);
     let output = child.wait();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(output.took < Duration::from_secs(8), "{output:?}");
