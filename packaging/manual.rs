@@ -120,6 +120,12 @@ fn commands(command: &Command) -> Vec<(String, String)> {
             let term = format!("--{}{value}", option.get_long().unwrap_or_default());
             entries.push((term, format!("{}.", help.trim_end_matches('.'))));
         }
+        let codes: Vec<String> =
+            exit_codes(subcommand).into_iter().map(|(code, meaning)| format!("{code}: {meaning}")).collect();
+        if !codes.is_empty() {
+            let term = format!("exit status of {}", subcommand.get_name());
+            entries.push((term, format!("{}.", codes.join("; "))));
+        }
     }
     entries
 }
@@ -235,6 +241,7 @@ const FILES: &[(&str, &str)] = &[
         "Options for the units: LINKPROOF_OPTS for linkproof.service, LINKPROOF_ONCE_OPTS for linkproof-once.service.",
     ),
     ("/usr/share/linkproof/report.schema.json", "The JSON Schema of the JSON report."),
+    ("/usr/share/linkproof/discover.schema.json", "The JSON Schema of the JSON form of linkproof discover."),
     (
         "/usr/share/doc/linkproof/runbook.md",
         "What to do about each cause. linkproof explain prints its sections.",
@@ -245,6 +252,11 @@ const FILES: &[(&str, &str)] = &[
 const EXAMPLES: &[(&str, &str)] = &[
     ("linkproof status", "Print the report of the running daemon."),
     ("linkproof --once", "Run every check once and print the report."),
+    ("linkproof discover", "Show which services have an endpoint in this subnet, by its own DNS."),
+    (
+        "linkproof discover --format toml --output linkproof.toml",
+        "Write a configuration that checks every endpoint that was found.",
+    ),
     (
         "linkproof --once --wait 5m --format json --output /run/linkproof.json",
         "At the end of provisioning: wait for the endpoints, and keep the report.",

@@ -2,6 +2,7 @@
 
 mod check_config;
 mod daemon;
+mod discover;
 mod import;
 mod live_probes;
 mod log;
@@ -84,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run_command(args: &Args) -> Result<u8, StartError> {
     match &args.command {
         Some(Command::Import(args)) => return import::run(args),
+        Some(Command::Discover(args)) => return discover::run(args),
         Some(Command::Explain { word }) => return explain(word.as_deref()),
         Some(Command::Status(args)) => return status::run(args, status::Ask::Report),
         Some(Command::Check(args)) => return status::run(args, status::Ask::CheckNow),
@@ -265,10 +267,16 @@ fn print_error(error: &StartError) {
 pub enum StartError {
     Config(ConfigError),
     Listing(ListingError),
+    Region(String),
+    /// Why instance metadata did not say it.
+    NoRegion(String),
     Web(WebError),
     Trust(TrustError),
     UnknownWord(UnknownWord),
-    Listen { address: std::net::SocketAddr, error: io::Error },
+    Listen {
+        address: std::net::SocketAddr,
+        error: io::Error,
+    },
     Thread(io::Error),
     Runtime(io::Error),
     Json(serde_json::Error),
@@ -284,7 +292,8 @@ impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) => cli::CONFIGURATION,
-            Self::UnknownWord(_) => cli::USAGE,
+            Self::NoRegion(_) => cli::CONFIGURATION,
+            Self::UnknownWord(_) | Self::Region(_) => cli::USAGE,
             // 1 says that a check failed. Without a report nothing is known.
             Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Ended(_) | Self::Slow(_) => {
                 report::UNKNOWN
@@ -310,6 +319,13 @@ impl fmt::Display for StartError {
             // It speaks for itself: file, line, column, message.
             Self::Config(error) => write!(f, "{error}"),
             Self::Listing(error) => write!(f, "linkproof: {error}"),
+            Self::Region(region) => {
+                write!(f, "linkproof: invalid region {region:?} (expected something like \"us-east-1\")")
+            }
+            Self::NoRegion(why) => write!(
+                f,
+                "linkproof: cannot determine the AWS region from instance metadata ({why}); add --region, or set region in the configuration"
+            ),
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
             Self::UnknownWord(error) => write!(f, "linkproof: {error}"),

@@ -23,7 +23,7 @@ use crate::observation::{
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
-use budget::Budget;
+pub use budget::{Budget, FAMILIES};
 use clock::Clock;
 pub use clock::now;
 
@@ -119,7 +119,7 @@ impl<P: Probes> Runner<P> {
             known: watch::Sender::default(),
             sink,
             spoiled: Mutex::default(),
-            budget: Budget::new(),
+            budget: Budget::new(budget::OF_A_CHECK),
         }
     }
 

@@ -102,6 +102,8 @@ Exit codes:
 /// Commands that run no check on their own.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    Discover(DiscoverArgs),
+
     Import(ImportArgs),
 
     /// Print the report of the running daemon, and exit with its outcome.
@@ -160,6 +162,47 @@ pub enum StatusFormat {
     Junit,
 }
 
+const DISCOVER_EXIT_CODES: &str = "\
+Exit codes:
+  0   every name was looked up, whatever it resolves to
+  2   interrupted, or some names could not be looked up
+  64  the command line is wrong
+  74  the result cannot be written
+  78  the configuration is wrong, or the region is not known";
+
+/// Find the endpoints of this subnet by its own DNS.
+///
+/// Looks up every name of AWS's endpoint services in the region, as applications do and at the VPC
+/// resolver, at most 400 packets a second, and connects to those with private addresses. It needs no
+/// permissions and no configuration. Ctrl-C prints what is known so far.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = DISCOVER_EXIT_CODES)]
+pub struct DiscoverArgs {
+    /// Region of the services. Default: region of the configuration, or the instance's.
+    #[arg(id = "discover_region", long = "region", value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// Configuration file, for region, expected_cidrs, ca_file and instance.metadata. Without it
+    /// /etc/linkproof/linkproof.toml is read if there is one.
+    #[arg(id = "discover_config", long = "config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Output format; toml is a configuration that checks what was found.
+    #[arg(id = "discover_format", long = "format", value_name = "FORMAT", value_enum, default_value_t = SurveyFormat::Text)]
+    pub format: SurveyFormat,
+
+    /// Write the result to this file instead of standard output.
+    #[arg(id = "discover_output", long = "output", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum SurveyFormat {
+    Text,
+    Json,
+    Toml,
+}
+
 /// Write a configuration from the output of AWS's or Terraform's tools.
 ///
 /// FILE is the output of `aws ec2 describe-vpc-endpoints` or `terraform show -json`. Output of
@@ -171,7 +214,7 @@ pub struct ImportArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// VPC of the endpoints. Required if the files contain several.
+    /// VPC of the endpoints. Default: the only one in the files, or this instance's own.
     #[arg(long, value_name = "VPC")]
     pub vpc: Option<String>,
 
@@ -276,6 +319,21 @@ mod tests {
         assert_eq!(format, ListFormat::Json);
         assert!(read("").unwrap().command.is_none());
         for line in ["--once services", "services --once", "services --format junit", "services a b"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn discover_needs_nothing_and_takes_its_own_options() {
+        let discover = |line| match read(line).map(|args| args.command) {
+            Ok(Some(Command::Discover(args))) => args,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!((discover("discover").format, discover("discover").region), (SurveyFormat::Text, None));
+        let args = discover("discover --region eu-west-1 --format toml --config a.toml --output b.toml");
+        assert_eq!((args.region.as_deref(), args.format), (Some("eu-west-1"), SurveyFormat::Toml));
+        assert_eq!([args.config, args.output], ["a.toml", "b.toml"].map(|path| Some(PathBuf::from(path))));
+        for line in ["discover a", "discover --once", "--once discover", "discover --format junit"] {
             assert!(read(line).is_err(), "{line}");
         }
     }

@@ -23,11 +23,13 @@ mod write;
 use std::collections::HashMap;
 
 use aws::Output;
+pub use decide::Table;
 pub use error::ImportError;
 use input::{Document, Fault, FileError, Problem};
 use json::Keys;
 use model::{Endpoint, Origin, Service, Subnet};
 use terraform::Show;
+pub use write::{Discovered, discovered};
 
 /// What the files said, read one by one.
 #[derive(Debug, Default)]

@@ -29,9 +29,9 @@
 //! | layer | modules | may use |
 //! |---|---|---|
 //! | words | [`check`], [`network`], [`observation`], [`suggestion`], [`mod@file`], [`wording`] | data, how it is written, and the one way to read a file |
-//! | decisions | [`catalogue`], [`config`], [`estate`], [`plan`], [`verdict`], [`diagnosis`], [`report`], [`explain`] | words; no clock, socket or client |
+//! | decisions | [`catalogue`], [`config`], [`estate`], [`plan`], [`verdict`], [`diagnosis`], [`report`], [`explain`], [`survey`] | words; no clock, socket or client |
 //! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
-//! | motion | [`attempt`], [`schedule`], [`engine`], [`once`] | tokio, and the probes behind [`attempt::Probes`] |
+//! | motion | [`attempt`], [`schedule`], [`engine`], [`once`], [`discover`] | tokio, and the probes behind [`attempt::Probes`] |
 //! | assembly | [`cli`], [`app`] | everything |
 
 #![allow(rustdoc::private_intra_doc_links, reason = "this page describes the private modules")]
@@ -44,6 +44,7 @@ mod check;
 mod cli;
 mod config;
 mod diagnosis;
+mod discover;
 mod engine;
 mod estate;
 mod explain;
@@ -59,6 +60,7 @@ mod report;
 mod schedule;
 mod serve;
 mod suggestion;
+mod survey;
 mod verdict;
 mod wire;
 mod wording;

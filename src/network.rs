@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
 
 pub const VPC_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
@@ -16,7 +16,19 @@ pub const VPC_RESOLVER_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0,
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cidr(IpNet);
 
+/// Where VPC Lattice answers in every VPC: link-local, and private all the same.
+const LATTICE: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 171, 0), 24)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0xec2, 0x80, 0, 0, 0, 0, 0), 64)),
+];
+
 impl Cidr {
+    pub const LATTICE: [Self; 2] = [Self(LATTICE[0]), Self(LATTICE[1])];
+
+    fn is_of_lattice(self) -> bool {
+        LATTICE.iter().any(|range| range.contains(&self.0))
+    }
+
     pub fn contains(self, ip: IpAddr) -> bool {
         self.0.contains(&ip)
     }
@@ -167,9 +179,11 @@ impl Network {
     pub fn scope(&self, ip: IpAddr) -> Scope {
         let ip = embedded_ipv4(ip);
         let range = scope_by_range(ip);
-        // Before membership: a carelessly wide CIDR must not make loopback an endpoint.
+        // Before membership: a carelessly wide CIDR must not make loopback an endpoint. Only a range
+        // that is VPC Lattice's alone can be meant.
         if range == Scope::Special {
-            return range;
+            let is_meant = |cidr: &&Cidr| cidr.is_of_lattice() && cidr.contains(ip);
+            return if self.expected.iter().any(|cidr| is_meant(&cidr)) { Scope::Expected } else { range };
         }
         if self.vpc.iter().any(|cidr| cidr.contains(ip)) {
             return Scope::Vpc;
@@ -344,6 +358,25 @@ mod tests {
         assert_eq!(network.scope("::1".parse().unwrap()), Scope::Special);
         assert_eq!(network.scope("8.8.8.8".parse().unwrap()), Scope::Vpc);
         assert_eq!(network.scope("2001:db8::1".parse().unwrap()), Scope::Vpc);
+    }
+
+    #[test]
+    fn the_ranges_of_vpc_lattice_are_private_where_they_are_meant() {
+        let expecting = |cidrs: &[&str]| Network {
+            expected: cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
+            ..network()
+        };
+        let [v4, v6]: [IpAddr; 2] = ["169.254.171.32", "fd00:ec2:80::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!((network().scope(v4), network().scope(v6)), (Scope::Special, Scope::Private));
+        let lattice = Network { expected: Cidr::LATTICE.to_vec(), ..network() };
+        assert_eq!([v4, v6].map(|ip| lattice.scope(ip)), [Scope::Expected; 2]);
+        assert_eq!(expecting(&["169.254.171.32/32"]).scope(v4), Scope::Expected);
+        for wide in ["169.254.0.0/16", "128.0.0.0/1"] {
+            assert_eq!(expecting(&[wide]).scope(v4), Scope::Special, "{wide}");
+        }
+        for other in ["169.254.169.254", "127.0.0.1", "169.254.170.255", "fe80::1"] {
+            assert_eq!(lattice.scope(other.parse().unwrap()), Scope::Special, "{other}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod evidence;
 mod host_files;
 mod lookup;
+mod name_state;
 mod plain;
 mod provider;
 mod reason;
@@ -18,6 +19,7 @@ pub use evidence::{
 };
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
+pub use name_state::NameState;
 pub use plain::{cut, printable, visible};
 pub use provider::Provider;
 pub use reason::Reason;

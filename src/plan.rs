@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
-use crate::network::{Network, Scope};
+use crate::network::{Cidr, Network, Scope};
 use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -67,6 +67,9 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
     });
     let mut network = network.clone();
     network.expected.extend(&config.expected_cidrs);
+    if host.as_deref().is_some_and(is_of_lattice) {
+        network.expected.extend(Cidr::LATTICE);
+    }
     Endpoint {
         name: config.name.clone(),
         host,
@@ -78,6 +81,12 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         network,
         timing: Timing { interval: config.interval, timeout: config.timeout },
     }
+}
+
+/// `service-id.partition-id.vpc-lattice-svcs.us-east-1.on.aws`, which VPC Lattice gives its services.
+/// A name of the customer's own needs the ranges in `expected_cidrs`.
+fn is_of_lattice(host: &str) -> bool {
+    host.split('.').any(|label| label == "vpc-lattice-svcs") && catalogue::partition::is_aws(host)
 }
 
 fn egress(config: &EgressConfig, network: &Network, expected_families: Vec<Family>) -> Egress {
@@ -204,6 +213,23 @@ mod tests {
 
     fn timing(interval: u64, timeout: u64) -> Timing {
         Timing { interval: Duration::from_secs(interval), timeout: Duration::from_secs(timeout) }
+    }
+
+    #[test]
+    fn names_of_vpc_lattice_may_be_in_its_ranges() {
+        let expected = |host: &str| {
+            let config = config(&format!("[[endpoint]]\nhost = {host:?}"));
+            let plan = Plan::new(&config, Some(&instance()));
+            plan.items.iter().find_map(|item| match item {
+                Item::Endpoint(endpoint) => Some(endpoint.network.expected.clone()),
+                _ => None,
+            })
+        };
+        let lattice = "parking-0123456789abcdef0.7d67968.vpc-lattice-svcs.us-east-1.on.aws";
+        assert_eq!(expected(lattice), Some(Cidr::LATTICE.to_vec()));
+        for other in ["vpc-lattice.us-east-1.amazonaws.com", "vpc-lattice-svcs.us-east-1.on.aws.example"] {
+            assert_eq!(expected(other), Some(vec![]), "{other}");
+        }
     }
 
     /// What an instance does with no configuration at all.

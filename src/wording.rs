@@ -6,10 +6,11 @@ pub mod egress;
 mod failure;
 mod lookup;
 mod summary;
+pub mod survey;
 mod text;
 
 pub use detail::lines as detail;
-pub use failure::{not_attempted, query_failure};
+pub use failure::{not_attempted, probe_error, query_failure};
 pub use lookup::lookup;
 pub use summary::{Length, summary};
 pub use text::{clean, clip, clock_time, duration, list, names, rfc3339, sentence, shorten};

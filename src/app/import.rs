@@ -4,15 +4,23 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use tokio::runtime;
 
 use super::{StartError, output};
 use crate::cli::ImportArgs;
-use crate::estate::{Estate, Options};
+use crate::estate::{Estate, ImportError, Imported, Options};
+use crate::probe::instance;
+use crate::wire::trust::Trust;
+use crate::wording;
 
 /// Several times what the largest region prints about all its services.
 const LONGEST_FILE: u64 = 64 << 20;
+
+/// As long as the instance check waits for it by default.
+const METADATA: Duration = Duration::from_secs(2);
 
 const STDIN: &str = "-";
 
@@ -29,7 +37,7 @@ pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
         region: args.region.as_deref(),
         labels: &args.labels,
     };
-    let imported = estate.configuration(&options).map_err(StartError::Import)?;
+    let imported = configuration(&estate, &options).map_err(StartError::Import)?;
     for warning in &imported.warnings {
         // Best effort: standard error may be closed.
         let _ = writeln!(io::stderr(), "linkproof: warning: {warning}");
@@ -42,6 +50,31 @@ pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
 }
 
 /// The name for messages and the content.
+/// Metadata is asked only where the files leave the VPC open.
+fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported, ImportError> {
+    match estate.configuration(options) {
+        Err(ImportError::SeveralVpcs { found, own: None }) => match own_vpc() {
+            Ok(vpc) => estate.configuration(&Options { own_vpc: Some(&vpc), ..*options }),
+            Err(why) => Err(ImportError::OwnVpcUnknown { found, why }),
+        },
+        other => other,
+    }
+}
+
+/// The VPC of this instance, or why it is not known.
+fn own_vpc() -> Result<String, String> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    // Metadata speaks plain HTTP; the trust store is the client's, and stays unused.
+    let trust = Trust::load(None).map_err(|error| error.to_string())?;
+    let evidence = runtime.block_on(instance::instance(&trust, METADATA));
+    match (evidence.instance, evidence.error) {
+        (Some(instance), _) => instance.vpc_id.ok_or_else(|| "it lists no vpc-id".to_owned()),
+        (None, Some(error)) => Err(wording::probe_error(&error)),
+        (None, None) => Err("no answer".to_owned()),
+    }
+}
+
 fn read(path: &Path) -> io::Result<(String, Vec<u8>)> {
     if path == Path::new(STDIN) {
         let name = "standard input".to_owned();

@@ -12,17 +12,18 @@ use crate::observation::{DnsEvidence, LookupResult};
 const PACKETS_PER_SECOND: u32 = 400;
 
 /// One question for each family.
-const FAMILIES: u32 = 2;
+pub const FAMILIES: u32 = 2;
 
-/// Of a lookup and the queries beside it, to one name server and the VPC resolver. What exceeds it
-/// is known only afterwards.
-const USUAL: u32 = 3 * FAMILIES;
+/// Of a lookup and the queries beside it, to one name server and the VPC resolver.
+pub const OF_A_CHECK: u32 = 3 * FAMILIES;
 
 /// A timer that is late by less does not lower the rate.
 const LATE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub struct Budget {
+    /// Packets that one name takes. What exceeds it is known only afterwards.
+    usual: u32,
     /// From then on the next packets may leave.
     next: Mutex<Instant>,
     /// Who waits, in the order of coming.
@@ -30,8 +31,8 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub fn new() -> Self {
-        Self { next: Mutex::new(Instant::now()), queue: tokio::sync::Mutex::default() }
+    pub fn new(usual: u32) -> Self {
+        Self { usual, next: Mutex::new(Instant::now()), queue: tokio::sync::Mutex::default() }
     }
 
     /// Waits until one name may be looked up.
@@ -39,7 +40,7 @@ impl Budget {
         let _first = self.queue.lock().await;
         let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
         sleep_until(next).await;
-        self.charge(USUAL);
+        self.charge(self.usual);
     }
 
     /// Counts what was sent beyond the usual: further servers, the search list, and repetitions.
@@ -51,7 +52,7 @@ impl Budget {
         let again = evidence.queries.iter().filter(|query| query.retransmitted).count();
         let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES);
         let sent = count(evidence.queries.len() + again).saturating_add(looked_up);
-        self.charge(sent.saturating_sub(USUAL));
+        self.charge(sent.saturating_sub(self.usual));
     }
 
     fn charge(&self, packets: u32) {
@@ -71,20 +72,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_in_any_number_keep_to_the_rate() {
-        let budget = Budget::new();
+        let budget = Budget::new(OF_A_CHECK);
         let started = Instant::now();
-        let packets = 200 * USUAL;
-        for _ in 0..packets / USUAL {
+        let packets = 200 * OF_A_CHECK;
+        for _ in 0..packets / OF_A_CHECK {
             budget.turn().await;
         }
-        let least = Duration::from_secs(1) * (packets - USUAL) / PACKETS_PER_SECOND - LATE;
+        let least = Duration::from_secs(1) * (packets - OF_A_CHECK) / PACKETS_PER_SECOND - LATE;
         assert!(started.elapsed() >= least, "{:?}", started.elapsed());
         assert!(started.elapsed() <= least + 2 * LATE, "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_sent_beyond_the_usual_delays_the_next() {
-        let budget = Budget::new();
+        let budget = Budget::new(OF_A_CHECK);
         budget.turn().await;
         budget.charge(PACKETS_PER_SECOND);
         let waited = Instant::now();
@@ -94,10 +95,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_not_saved_up() {
-        let budget = Budget::new();
+        let budget = Budget::new(OF_A_CHECK);
         tokio::time::sleep(Duration::from_mins(1)).await;
         let started = Instant::now();
-        for _ in 0..=PACKETS_PER_SECOND / USUAL {
+        for _ in 0..=PACKETS_PER_SECOND / OF_A_CHECK {
             budget.turn().await;
         }
         assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());

@@ -13,8 +13,17 @@ pub enum ImportError {
     NoEndpoints,
     /// Only services, subnets or other resources.
     OnlyOthers,
-    /// Each with the number of its endpoints.
-    SeveralVpcs(Vec<(String, usize)>),
+    /// Each with the number of its endpoints; and this instance's own VPC, where it is known and
+    /// none of them.
+    SeveralVpcs {
+        found: Vec<(String, usize)>,
+        own: Option<String>,
+    },
+    /// Several, and why instance metadata did not say which of them is this instance's.
+    OwnVpcUnknown {
+        found: Vec<(String, usize)>,
+        why: String,
+    },
     UnknownVpc {
         vpc: String,
         found: Vec<(String, usize)>,
@@ -68,9 +77,21 @@ impl fmt::Display for ImportError {
             Self::OnlyOthers => f.write_str(
                 "the files have no VPC endpoints; add the output of `aws ec2 describe-vpc-endpoints` or of `terraform show -json`",
             ),
-            Self::SeveralVpcs(found) => {
+            Self::SeveralVpcs { found, own: Some(own) } => write!(
+                f,
+                "the files have endpoints of several VPCs, and none of {}, where this instance is; choose one with --vpc:{}",
+                printable(own),
+                listed(found)
+            ),
+            Self::SeveralVpcs { found, own: None } => {
                 write!(f, "the files have endpoints of several VPCs; choose one with --vpc:{}", listed(found))
             }
+            Self::OwnVpcUnknown { found, why } => write!(
+                f,
+                "the files have endpoints of several VPCs, and instance metadata does not say which is this instance's ({}); choose one with --vpc:{}",
+                printable(why),
+                listed(found)
+            ),
             Self::UnknownVpc { vpc, found } => {
                 write!(f, "the files have no endpoint of {}; they have endpoints of:{}", printable(vpc), listed(found))
             }

@@ -23,7 +23,7 @@ pub fn vpc<'a>(endpoints: &'a [Endpoint], options: &'a Options<'_>) -> Result<Op
     if counts.len() > 1 {
         return match options.own_vpc {
             Some(own) if counts.contains_key(own) => Ok(Some(own)),
-            Some(_) | None => Err(ImportError::SeveralVpcs(found())),
+            own => Err(ImportError::SeveralVpcs { found: found(), own: own.map(ToOwned::to_owned) }),
         };
     }
     Ok(counts.keys().next().copied())

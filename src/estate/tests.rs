@@ -226,16 +226,20 @@ fn one_vpc_is_chosen() {
     let several = "the files have endpoints of several VPCs; choose one with --vpc:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
     assert_eq!(refusal_of(&files, &Options::default()), several);
     let own = |own_vpc, vpc| Options { vpc, own_vpc, ..Options::default() };
-    assert_eq!(refusal_of(&files, &own(Some("vpc-0c"), None)), several);
+    let elsewhere = several.replace("VPCs;", "VPCs, and none of vpc-0c, where this instance is;");
+    assert_eq!(refusal_of(&files, &own(Some("vpc-0c"), None)), elsewhere);
     let unknown = "the files have no endpoint of vpc-0c; they have endpoints of:\n  vpc-0b (1)\n  vpc-0feedfacecafe0001 (2)";
     assert_eq!(refusal_of(&files, &own(None, Some("vpc-0c"))), unknown);
     let by_metadata = import(&files, &own(Some("vpc-0feedfacecafe0001"), None));
     assert_eq!(hosts(&by_metadata).len(), 5);
     assert!(by_metadata.text.contains("# - 1 endpoint of vpc-0b: another VPC.\n"));
+    let chosen = "# The files have several VPCs; this one is the instance's own, by instance metadata.\n";
+    assert!(by_metadata.text.contains(chosen), "{}", by_metadata.text);
     assert_eq!(by_metadata.warnings, Vec::<String>::new());
     let by_option = import(&files, &own(Some("vpc-0b"), Some("vpc-0feedfacecafe0001")));
     let warning = "this instance is in vpc-0b, and the endpoints are in vpc-0feedfacecafe0001";
     assert_eq!((hosts(&by_option).len(), by_option.warnings.as_slice()), (5, &[warning.to_owned()][..]));
+    assert!(!by_option.text.contains("by instance metadata"));
 }
 
 #[test]

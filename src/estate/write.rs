@@ -10,7 +10,7 @@ use super::quote::{printable, quoted};
 use super::select::{self, is_gateway};
 use super::{Estate, ImportError, Imported, Options, label};
 use crate::config::{Config, is_label};
-use crate::network::is_region;
+use crate::network::{Cidr, is_region};
 
 /// As many names as a configuration may have.
 const MOST_NAMES: usize = 200;
@@ -47,9 +47,60 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
     page.drop_repeated();
     page.keep_within_bounds();
     page.warn(estate, options, vpc);
+    let by_metadata = options.vpc.is_none() && options.own_vpc.is_some() && !others.is_empty();
+    if by_metadata {
+        page.introduction.push(
+            "The files have several VPCs; this one is the instance's own, by instance metadata.".to_owned(),
+        );
+    }
     let text = page.render(estate, vpc, &region, chosen.len());
+    checked(text, page.warnings)
+}
+
+/// Endpoints that were found by their names.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    pub introduction: Vec<String>,
+    pub region: String,
+    pub expected_cidrs: Vec<Cidr>,
+    /// Each with the line above it.
+    pub tables: Vec<(String, Table)>,
+    pub left_out: Vec<String>,
+}
+
+/// The configuration that checks them. It is valid without any endpoint too.
+pub fn discovered(found: Discovered) -> Result<Imported, ImportError> {
+    let Discovered { introduction, region, expected_cidrs, tables, left_out } = found;
+    let mut page = Page { tables, introduction, left_out, ..Page::default() };
+    for line in page.left_out.iter_mut().chain(page.tables.iter_mut().flat_map(|(_, t)| &mut t.comments)) {
+        *line = printable(line);
+    }
+    page.name_tables();
+    page.drop_repeated();
+    page.keep_within_bounds();
+    let mut text = String::new();
+    comment(&mut text, "Written by `linkproof discover`.");
+    for line in &page.introduction {
+        comment(&mut text, line);
+    }
+    for warning in &page.warnings {
+        comment(&mut text, &format!("Warning: {warning}."));
+    }
+    if page.tables.is_empty() {
+        comment(&mut text, "No private name was found, so there is no endpoint to check.");
+    }
+    text.push_str(&format!("region = {}\n", quoted(&region)));
+    if !expected_cidrs.is_empty() {
+        let cidrs: Vec<String> = expected_cidrs.iter().map(|cidr| quoted(&cidr.to_string())).collect();
+        text.push_str(&format!("expected_cidrs = [{}]\n", cidrs.join(", ")));
+    }
+    page.body(&mut text);
+    checked(text, page.warnings)
+}
+
+fn checked(text: String, warnings: Vec<String>) -> Result<Imported, ImportError> {
     match Config::parse(&text, "import") {
-        Ok(_) => Ok(Imported { text, warnings: page.warnings }),
+        Ok(_) => Ok(Imported { text, warnings }),
         Err(error) => Err(ImportError::Unusable(error)),
     }
 }
@@ -59,6 +110,7 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
 struct Page {
     /// Each with the line that names its endpoint.
     tables: Vec<(String, Table)>,
+    introduction: Vec<String>,
     left_out: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
@@ -273,22 +325,29 @@ impl Page {
             &mut text,
             &format!("{vpc} in {region} has {endpoints} in the files; {checked} can be checked."),
         );
+        for line in &self.introduction {
+            comment(&mut text, line);
+        }
         comment(&mut text, "Endpoint policies were not looked at.");
         for warning in &self.warnings {
             comment(&mut text, &format!("Warning: {warning}."));
         }
         text.push_str(&format!("region = {}\n", quoted(region)));
+        self.body(&mut text);
+        text
+    }
+
+    fn body(&self, text: &mut String) {
         for (title, table) in &self.tables {
             text.push('\n');
-            comment(&mut text, title);
+            comment(text, title);
             for line in &table.comments {
-                comment(&mut text, line);
+                comment(text, line);
             }
-            table_lines(&mut text, table);
+            table_lines(text, table);
         }
-        list(&mut text, "Notes:", &self.notes);
-        list(&mut text, "Left out:", &self.left_out);
-        text
+        list(text, "Notes:", &self.notes);
+        list(text, "Left out:", &self.left_out);
     }
 }
 

@@ -70,6 +70,9 @@ pub struct Instance {
     pub vpc_id: Option<String>,
     pub subnet_id: Option<String>,
     pub vpc_cidrs: Vec<Cidr>,
+    /// Of its interfaces, all of them in its own zone.
+    #[serde(skip)]
+    pub subnet_cidrs: Vec<Cidr>,
     pub addresses: Vec<IpAddr>,
 }
 

@@ -175,6 +175,13 @@ impl EaiCode {
     }
 }
 
+impl EaiCode {
+    /// Whether it is the answer that there is no address, rather than no answer.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::NoName | Self::NoData)
+    }
+}
+
 impl fmt::Display for EaiCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -30,8 +30,8 @@ pub async fn queries(host: &str, files: &HostFiles, vpc: &[IpAddr], limit: Durat
     queries
 }
 
-/// At one of its addresses after the other, until one answers.
-async fn ask_vpc(addresses: &[IpAddr], host: &str, files: &HostFiles, limit: Duration) -> Vec<Query> {
+/// What the VPC's resolver says, at one of its addresses after the other until one answers.
+pub async fn ask_vpc(addresses: &[IpAddr], host: &str, files: &HostFiles, limit: Duration) -> Vec<Query> {
     let mut queries = Vec::new();
     for ip in addresses {
         let server = [SocketAddr::new(*ip, PORT)];

@@ -66,30 +66,37 @@ async fn facts(metadata: &Metadata<'_>) -> Result<Instance, Unavailable> {
     let mut macs = macs;
     add(&mut macs, primary.into_iter().collect());
     let interfaces = try_join_all(macs.iter().map(|mac| interface(metadata, mac))).await?;
-    let (mut vpc_cidrs, mut addresses) = (Vec::new(), Vec::new());
+    let (mut vpc_cidrs, mut subnet_cidrs, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
     for interface in interfaces {
         add(&mut vpc_cidrs, interface.vpc_cidrs);
+        add(&mut subnet_cidrs, interface.subnet_cidrs);
         add(&mut addresses, interface.addresses);
     }
-    Ok(Instance { instance_id, region, zone, zone_id, vpc_id, subnet_id, vpc_cidrs, addresses })
+    Ok(Instance { instance_id, region, zone, zone_id, vpc_id, subnet_id, vpc_cidrs, subnet_cidrs, addresses })
 }
 
 /// One network interface of the instance; each can be in a VPC of its own.
 struct Interface {
     vpc_cidrs: Vec<Cidr>,
+    subnet_cidrs: Vec<Cidr>,
     addresses: Vec<IpAddr>,
 }
 
 async fn interface(metadata: &Metadata<'_>, mac: &str) -> Result<Interface, Unavailable> {
-    let paths = ["vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks", "local-ipv4s", "ipv6s"];
-    let [vpc_ipv4, vpc_ipv6, local_ipv4, local_ipv6] = paths.map(|key| of_interface(mac, key));
-    let (ipv4_cidrs, ipv6_cidrs, ipv4s, ipv6s) = tokio::try_join!(
-        listed(metadata, &vpc_ipv4, MOST_LINES, cidr),
-        listed(metadata, &vpc_ipv6, MOST_LINES, cidr),
-        listed(metadata, &local_ipv4, MOST_LINES, address),
-        listed(metadata, &local_ipv6, MOST_LINES, address),
+    let cidrs = async |keys: [&str; 2]| {
+        let [ipv4, ipv6] = keys.map(|key| of_interface(mac, key));
+        let ranges = |path| listed(metadata, path, MOST_LINES, cidr);
+        tokio::try_join!(ranges(&ipv4), ranges(&ipv6)).map(|(ipv4, ipv6)| [ipv4, ipv6].concat())
+    };
+    let [ipv4, ipv6] = ["local-ipv4s", "ipv6s"].map(|key| of_interface(mac, key));
+    let addresses = |path| listed(metadata, path, MOST_LINES, address);
+    let (vpc_cidrs, subnet_cidrs, ipv4s, ipv6s) = tokio::try_join!(
+        cidrs(["vpc-ipv4-cidr-blocks", "vpc-ipv6-cidr-blocks"]),
+        cidrs(["subnet-ipv4-cidr-block", "subnet-ipv6-cidr-blocks"]),
+        addresses(&ipv4),
+        addresses(&ipv6),
     )?;
-    Ok(Interface { vpc_cidrs: [ipv4_cidrs, ipv6_cidrs].concat(), addresses: [ipv4s, ipv6s].concat() })
+    Ok(Interface { vpc_cidrs, subnet_cidrs, addresses: [ipv4s, ipv6s].concat() })
 }
 
 fn of_interface(mac: &str, key: &str) -> String {

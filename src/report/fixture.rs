@@ -144,6 +144,7 @@ fn instance() -> Instance {
         zone_id: Some("use1-az1".into()),
         vpc_id: Some("vpc-0a1b2c3d4e5f60718".into()),
         subnet_id: Some("subnet-0a1b2c3d4e5f60718".into()),
+        subnet_cidrs: vec![],
         vpc_cidrs: vec!["10.0.0.0/16".parse().unwrap()],
         addresses: vec![ip("10.0.1.10")],
     }

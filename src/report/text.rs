@@ -33,7 +33,7 @@ impl Style {
         self.terminal.map_or(WIDTH, |columns| columns.clamp(NARROWEST, WIDEST))
     }
 
-    fn wrapped(self, text: &str, first: &str, rest: &str) -> String {
+    pub fn wrapped(self, text: &str, first: &str, rest: &str) -> String {
         wrap(self.width(), text, first, rest)
     }
 }

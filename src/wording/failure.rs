@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::text::duration;
 use crate::check::{CheckId, Family, Step};
-use crate::observation::{NotAttempted, Phase, Phases, Query, QueryResult, Reason};
+use crate::observation::{NotAttempted, Phase, Phases, ProbeError, Query, QueryResult, Reason};
 
 /// The reason, how long was waited for it, and what the library or the peer said.
 pub fn with_detail(reason: Reason, phases: &Phases, detail: &str) -> String {
@@ -23,6 +23,11 @@ pub fn with_detail(reason: Reason, phases: &Phases, detail: &str) -> String {
         Some((_, took)) => format!("{words} after {}", duration(*took)),
         None => words.to_owned(),
     }
+}
+
+/// What went wrong where no check stands behind it.
+pub fn probe_error(error: &ProbeError) -> String {
+    with_detail(error.reason, &Phases::new(), &error.detail)
 }
 
 /// Why a check was not attempted.

@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::harness::{BINARY, Scratch};
+use crate::agent::file;
+use crate::harness::{BINARY, PATIENCE, Scratch, lab};
+use crate::lab::{Fault, Run};
 
 const PAGE: &str = include_str!("../../src/estate/golden/page.json");
 const CONFIGURATION: &str = include_str!("../../src/estate/golden/page.toml");
@@ -108,4 +110,50 @@ fn a_refused_file_writes_nothing() {
     assert_refused(&import(&scratch.0, &["-", "--label", "ecr.dkr"], b""), USAGE, "write it as SERVICE=NAME");
     assert_refused(&import(&scratch.0, &[], b""), USAGE, "<FILE>");
     assert_eq!(fs::read_to_string(&before).unwrap(), "# mine\n");
+}
+
+/// Endpoints of the lab's VPC and of another.
+fn two_vpcs() -> String {
+    let other = PAGE.replace("vpce-0", "vpce-f");
+    let [own, other] = [(PAGE, OWN_VPC), (&other, "vpc-0b")].map(|(page, vpc)| page.replace(VPC, vpc));
+    own + &other
+}
+
+const VPC: &str = "vpc-0feedfacecafe0001";
+const OWN_VPC: &str = "vpc-0abcdef1234567890";
+
+#[test]
+fn of_several_vpcs_the_own_one_is_chosen_by_metadata() {
+    let lab = lab();
+    let pages = file("json", &two_vpcs());
+    let run = |arguments: &[&str]| {
+        lab.run(&Run::new(BINARY).arg("import").arg(&pages).args(arguments).timeout(PATIENCE))
+    };
+    let own = run(&[]);
+    assert_eq!(own.status.code(), Some(0), "{own:?}");
+    let chosen = "this one is the instance's own, by instance metadata.";
+    assert!(own.stdout.contains(&format!("# {OWN_VPC} in us-west-2")), "{own:?}");
+    assert!(own.stdout.contains(chosen), "{own:?}");
+    assert!(own.stdout.contains("of vpc-0b: another VPC."), "{own:?}");
+    let other = run(&["--vpc", "vpc-0b"]);
+    assert!(other.stdout.contains("# vpc-0b in us-west-2") && !other.stdout.contains(chosen), "{other:?}");
+}
+
+#[test]
+fn without_metadata_the_vpc_has_to_be_given() {
+    let lab = lab();
+    lab.set([Fault::MetadataDisabled]);
+    let pages = file("json", &two_vpcs());
+    let refused = lab.run(&Run::new(BINARY).arg("import").arg(&pages));
+    assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(DATA), ""), "{refused:?}");
+    let message = "several VPCs, and instance metadata does not say which is this instance's (";
+    assert!(refused.stderr.contains(message), "{refused:?}");
+    assert!(refused.stderr.contains(&format!("choose one with --vpc:\n  {OWN_VPC} (")), "{refused:?}");
+    lab.set([]);
+    let foreign = file("json", &two_vpcs().replace(OWN_VPC, "vpc-0c"));
+    let refused = lab.run(&Run::new(BINARY).arg("import").arg(&foreign));
+    assert!(
+        refused.stderr.contains(&format!("and none of {OWN_VPC}, where this instance is")),
+        "{refused:?}"
+    );
 }

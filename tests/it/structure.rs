@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[Module])] = &[
             ("diagnosis", &["catalogue"]),
             ("report", &["diagnosis"]),
             ("explain", &["diagnosis", "report"]),
+            ("survey", &["catalogue", "estate", "plan", "report", "verdict"]),
         ],
     ),
     (
@@ -52,6 +53,7 @@ const LAYERS: &[(&str, &[Module])] = &[
             ("schedule", &["attempt", "plan"]),
             ("engine", &["attempt", "diagnosis", "plan", "report", "verdict"]),
             ("once", &["attempt", "config", "engine", "plan", "report"]),
+            ("discover", &["attempt", "survey"]),
         ],
     ),
     (
@@ -67,6 +69,7 @@ const LAYERS: &[(&str, &[Module])] = &[
                     "cli",
                     "config",
                     "diagnosis",
+                    "discover",
                     "engine",
                     "estate",
                     "explain",
@@ -79,6 +82,7 @@ const LAYERS: &[(&str, &[Module])] = &[
                     "report",
                     "schedule",
                     "serve",
+                    "survey",
                     "wire",
                 ],
             ),

@@ -66,3 +66,6 @@ pub const INTERNET_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 
 pub const VPC_CIDRS: [&str; 2] = ["10.0.0.0/16", "100.64.0.0/16"];
 pub const VPC_CIDR_V6: &str = "2001:db8:1234::/56";
 pub const MAC: &str = "02:00:0a:00:01:17";
+
+/// A service of VPC Lattice, which answers at the same link-local address in every VPC.
+pub const LATTICE: Ipv4Addr = Ipv4Addr::new(169, 254, 171, 32);

@@ -18,11 +18,14 @@ const DAY: i64 = 86_400;
 
 /// Names as the real CloudWatch certificate has them, and those of the lab's other
 /// services.
-const SERVICE_NAMES: [&str; 4] = [
+const SERVICE_NAMES: [&str; 7] = [
     "monitoring.us-east-1.amazonaws.com",
     "*.us-east-1.amazonaws.com",
     "*.ecr.us-east-1.amazonaws.com",
     "*.monitoring.us-east-1.vpce.amazonaws.com",
+    "*.us-west-2.amazonaws.com",
+    "*.7d67968.vpc-lattice-svcs.us-east-1.on.aws",
+    "*.corp.example",
 ];
 
 /// What a server shows.

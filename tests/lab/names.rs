@@ -23,6 +23,8 @@ pub struct Names {
     /// Files that their owner alone may read.
     private: Vec<&'static str>,
     servers: Vec<(Host, SocketAddr, Behavior)>,
+    /// Further lines of the VPC resolver's zone.
+    pub records: String,
     pub link_local_blocked: bool,
 }
 
@@ -60,6 +62,13 @@ impl Names {
 
     pub fn server(mut self, host: Host, address: &str, behavior: Behavior) -> Self {
         self.servers.push((host, address.parse().expect("an address"), behavior));
+        self
+    }
+
+    /// A name that the VPC resolver knows beside its usual ones.
+    pub fn record(mut self, name: &str, address: &str) -> Self {
+        let kind = if address.contains(':') { "AAAA" } else { "A" };
+        self.records += &format!("{name}. 60 IN {kind} {address}\n");
         self
     }
 

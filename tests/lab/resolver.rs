@@ -29,7 +29,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub fn vpc(faults: &Faults) -> Self {
+    pub fn vpc(faults: &Faults, records: &str) -> Self {
         let mut options = String::new();
         if faults.has(Fault::DnsServfail) {
             // A trust anchor for keys that do not exist fails at once; a dead
@@ -48,7 +48,7 @@ impl Setup {
         Self {
             host: Host::Router,
             addresses: vec![RESOLVER.into(), RESOLVER_LINK_LOCAL.into(), RESOLVER_V6.into()],
-            zone: zone::vpc(faults),
+            zone: zone::vpc(faults) + records,
             options,
             habit: faults.first(&[(Fault::DnsSlow, Habit::Late), (Fault::DnsLost, Habit::Deaf)]),
         }

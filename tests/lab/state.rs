@@ -61,7 +61,7 @@ impl Derived {
             files: files(wish),
             names: wish.names.clone(),
             ping_groups: format!("{low} {high}"),
-            vpc_resolver: Setup::vpc(faults),
+            vpc_resolver: Setup::vpc(faults, &wish.names.records),
             corporate_resolver: Setup::corporate(faults),
             behaviour: Behaviour::of(faults),
         }

@@ -5,7 +5,7 @@
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
     ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6, INTERNET,
-    INTERNET_V6, LINK_LOCAL, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL,
+    INTERNET_V6, LATTICE, LINK_LOCAL, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL,
     RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
     VPC_CIDRS,
 };
@@ -241,6 +241,7 @@ fn router() -> String {
          route add {CORPORATE_DNS_C}/32 dev corp-dns\n\
          route add {ENDPOINT_A_BLOCK} dev endpoint-a\n\
          route add {ENDPOINT_ELSEWHERE}/32 dev endpoint-a\n\
+         route add {LATTICE}/32 dev endpoint-a\n\
          route add {ENDPOINT_SECOND_CIDR}/32 dev endpoint-a\n\
          route add {ENDPOINT_B_BLOCK} dev endpoint-b\n\
          route add {ENDPOINT_A_V6}/128 via fe80::2 dev endpoint-a\n\
@@ -264,6 +265,7 @@ fn endpoint_a() -> String {
          addr add {ENDPOINT_A_V6}/128 dev eth0 nodad\n\
          route add local {ENDPOINT_A_BLOCK} dev lo\n\
          route add local {ENDPOINT_ELSEWHERE}/32 dev lo\n\
+         route add local {LATTICE}/32 dev lo\n\
          route add local {ENDPOINT_SECOND_CIDR}/32 dev lo\n\
          route add local {PUBLIC_S3}/32 dev lo\n\
          route add default via {ROUTER_A}\n\

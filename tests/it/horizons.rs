@@ -1,0 +1,112 @@
+//! Names that lead elsewhere than into the VPC, and rightly so: hub VPCs, other regions, VPC
+//! Lattice, IPv6 alone, DNS64.
+
+use std::net::IpAddr;
+
+use crate::agent::Agent;
+use crate::harness::lab;
+use crate::lab::{Fault, Lab, Names};
+use crate::lookups;
+use crate::report::Report;
+
+const LATTICE: &str = "parking-0123456789abcdef0.7d67968.vpc-lattice-svcs.us-east-1.on.aws";
+const OWN_NAME: &str = "parking.corp.example";
+const WITHOUT_EGRESS: &str = "[egress]\nenabled = false\n";
+
+fn once(lab: &Lab, endpoints: &str) -> Report {
+    let agent = Agent::default().config(&format!("{endpoints}\n{WITHOUT_EGRESS}"));
+    let output = lab.run(&agent.once("json"));
+    Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output:?}"))
+}
+
+fn endpoint(host: &str, further: &str) -> String {
+    format!("[[endpoint]]\nhost = '{host}'\nname = 'it'\n{further}\n")
+}
+
+fn outcomes(report: &Report) -> Vec<(String, String)> {
+    let of_endpoint = |(id, _): &(String, String)| id.starts_with("it/");
+    report.checks().into_iter().filter(of_endpoint).map(|(id, word)| (id[3..].to_owned(), word)).collect()
+}
+
+fn steps(dns: &str, connect: &str) -> Vec<(String, String)> {
+    [("dns", dns), ("connect", connect)].map(|(step, word)| (step.to_owned(), word.to_owned())).to_vec()
+}
+
+/// What an application gets, by a program that is not ours.
+fn assert_told(lab: &Lab, host: &str, ips: &[&str]) {
+    let expected = ips.iter().map(|ip| ip.parse::<IpAddr>().unwrap()).collect();
+    assert!(lookups::ask(lab, host, &[]).iter().all(|told| told.as_ref() == Ok(&expected)), "{host}");
+}
+
+#[test]
+fn a_service_of_vpc_lattice_answers_on_the_link() {
+    let lab = lab();
+    let names = [LATTICE, OWN_NAME, "kms.us-west-2.amazonaws.com"];
+    lab.names(&names.iter().fold(Names::default(), |all, name| all.record(name, "169.254.171.32")));
+    assert_told(&lab, LATTICE, &["169.254.171.32"]);
+    assert_eq!(outcomes(&once(&lab, &endpoint(LATTICE, ""))), steps("pass", "pass"));
+    // A name of one's own says nothing of Lattice, so its range has to be expected.
+    let alone = once(&lab, &endpoint(OWN_NAME, ""));
+    assert_eq!(outcomes(&alone), steps("fail special_address", "skipped prerequisite_failed"));
+    let expected = "expected_cidrs = ['169.254.171.0/24']";
+    assert_eq!(outcomes(&once(&lab, &endpoint(OWN_NAME, expected))), steps("pass", "pass"));
+    let too_wide = "expected_cidrs = ['169.254.0.0/16']";
+    assert_eq!(outcomes(&once(&lab, &endpoint(OWN_NAME, too_wide)))[0].1, "fail special_address");
+}
+
+#[test]
+fn a_name_of_another_region_may_be_private_here() {
+    let lab = lab();
+    let host = "kms.us-west-2.amazonaws.com";
+    lab.names(&Names::default().record(host, "10.0.2.113"));
+    assert_told(&lab, host, &["10.0.2.113"]);
+    let report = once(&lab, &endpoint(host, "service = 'kms'"));
+    assert_eq!(outcomes(&report), steps("pass", "pass"));
+    assert_eq!(report.causes(), []);
+}
+
+#[test]
+fn an_endpoint_of_a_hub_is_expected_by_itself() {
+    let lab = lab();
+    lab.names(&Names::default().record("kms.us-west-2.amazonaws.com", "10.99.0.57"));
+    let hub = "expected_cidrs = ['10.99.0.0/16']";
+    let report = once(&lab, &endpoint("kms.us-west-2.amazonaws.com", hub));
+    assert_eq!(outcomes(&report), steps("pass", "pass"));
+    assert_eq!(report.check("it/dns")["addresses"][0]["scope"], "expected");
+    // The range of one endpoint is that of no other.
+    lab.names(&Names::default().record("kms.us-west-2.amazonaws.com", "10.0.2.113"));
+    lab.set([Fault::DnsOutsideVpc]);
+    let both = "[[endpoint]]\nhost = 'monitoring.us-east-1.amazonaws.com'\nname = 'it'\n\
+                [[endpoint]]\nhost = 'kms.us-west-2.amazonaws.com'\n";
+    let report = once(&lab, &format!("{both}{hub}\n"));
+    assert_eq!(outcomes(&report)[0].1, "fail outside_vpc");
+}
+
+#[test]
+fn ipv6_alone_needs_ipv6_addresses() {
+    let lab = lab();
+    lab.set([Fault::InstanceIpv4Absent]);
+    let host = "kms.us-west-2.amazonaws.com";
+    lab.names(&Names::default().record(host, "10.0.1.57").record(host, "2001:db8:1234:1::57"));
+    assert_told(&lab, host, &["10.0.1.57", "2001:db8:1234:1::57"]);
+    let report = once(&lab, &endpoint(host, ""));
+    assert_eq!(outcomes(&report), steps("pass", "pass"));
+    assert_eq!(report.address("it/connect", "10.0.1.57").as_deref(), Some("skipped family_unavailable"));
+    lab.names(&Names::default().record(host, "10.0.1.57"));
+    assert_eq!(outcomes(&once(&lab, &endpoint(host, "")))[1].1, "fail family_unavailable");
+}
+
+#[test]
+fn dns64_does_not_make_a_public_address_private() {
+    let lab = lab();
+    lab.set([Fault::InstanceIpv4Absent]);
+    let host = "kms.us-west-2.amazonaws.com";
+    lab.names(&Names::default().record(host, "64:ff9b::cb00:714d"));
+    assert_told(&lab, host, &["64:ff9b::cb00:714d"]);
+    assert_eq!(outcomes(&once(&lab, &endpoint(host, "")))[0].1, "fail public_address");
+    // The VPC's own address behind NAT64: private, and reached only where the VPC translates it.
+    lab.names(&Names::default().record(host, "64:ff9b::a00:271"));
+    let report = once(&lab, &endpoint(host, ""));
+    assert_eq!(outcomes(&report), steps("pass", "fail connect_timeout"));
+    assert_eq!(report.check("it/dns")["addresses"][0]["scope"], "vpc");
+}
