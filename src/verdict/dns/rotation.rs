@@ -77,8 +77,9 @@ fn of_answers(asked: &[&Query], single_request: bool) -> Option<Told> {
         |query: &&Query| query.transport == Transport::Tcp && query.result == QueryResult::Timeout;
     // Over TCP both questions share a connection: the library waits for both answers or takes none.
     let holds = asked.iter().any(is_silent);
-    // With single-request it asks for AAAA only once A is answered.
-    let leaves = single_request && a.is_some_and(|a| asks_next(&a.result));
+    // With single-request it asks for AAAA only once A is answered, and after a silence always so.
+    let leaves =
+        a.is_some_and(|a| a.result == QueryResult::Timeout || single_request && asks_next(&a.result));
     if holds || leaves {
         return None;
     }
@@ -169,13 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_over_tcp_counts_under_rotate_only_with_its_other_half() {
-        let mut evidence = two_servers(QueryResult::Timeout, told(&["2001:db8:ffff::20"]));
-        evidence.files.rotate = true;
-        evidence.queries[3].transport = Transport::Tcp;
-        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "it may have it over TCP");
-        evidence.queries[2].transport = Transport::Tcp;
-        assert_eq!(judged(&evidence), Outcome::Pass);
+    fn an_answer_counts_under_rotate_as_far_as_the_library_waits_for_its_other_half() {
+        let public = || told(&["203.0.113.20"]);
+        let (mixed, silent) = (Outcome::Fail(Reason::MixedAddresses), QueryResult::Timeout);
+        for (a, aaaa, transport, outcome) in [
+            (public(), silent.clone(), Transport::Udp, mixed),
+            (public(), silent.clone(), Transport::Tcp, Outcome::Pass),
+            (silent.clone(), told(&["2001:db8:ffff::20"]), Transport::Udp, Outcome::Pass),
+            (silent, told(&["2001:db8:ffff::20"]), Transport::Tcp, Outcome::Pass),
+        ] {
+            let mut evidence = two_servers(a, aaaa);
+            evidence.files.rotate = true;
+            evidence.queries[2..].iter_mut().for_each(|query| query.transport = transport);
+            assert_eq!(judged(&evidence), outcome, "{evidence:?}");
+        }
     }
 
     #[test]
