@@ -28,6 +28,9 @@ pub struct HostFiles {
     /// The line goes on to the next service after one that has found the name.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub merges: bool,
+    /// The line may end the lookup after a service that has failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub returns: bool,
     /// What /etc/hosts says for the name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostsEntry>,
@@ -97,6 +100,13 @@ impl HostFiles {
         let files = place("files").unwrap_or(usize::MAX);
         let dns = place("dns").into_iter().chain(place("resolve")).min().unwrap_or(usize::MAX);
         !self.hosts.is_empty() && !self.merges && (files < dns || self.sources.is_empty())
+    }
+
+    /// Whether a name that DNS does not have is looked for in /etc/hosts next, and is there.
+    pub fn hosts_comes_next(&self) -> bool {
+        let place = |name: &str| self.sources.iter().position(|source| source == name);
+        let is_next = place("dns").zip(place("files")).is_some_and(|(dns, files)| dns < files);
+        is_next && !self.returns && !self.hosts.is_empty()
     }
 
     /// Whether lookups start at one server or another.

@@ -50,7 +50,7 @@ pub fn read(host: &str) -> HostFiles {
     } else {
         conf.servers
     };
-    let (sources, merges) = nsswitch.map(|text| nsswitch::hosts_sources(&text)).unwrap_or_default();
+    let nsswitch = nsswitch.map(|text| nsswitch::hosts(&text)).unwrap_or_default();
     let mut files = HostFiles {
         servers,
         search: conf.search.unwrap_or_else(own_domain),
@@ -60,8 +60,9 @@ pub fn read(host: &str) -> HostFiles {
         single_request: conf.single_request,
         timeout: conf.timeout,
         attempts: conf.attempts,
-        sources,
-        merges,
+        sources: nsswitch.sources,
+        merges: nsswitch.merges,
+        returns: nsswitch.returns,
         hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
         nscd: nscd_answers(),
         upstreams: vec![],

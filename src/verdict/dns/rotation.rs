@@ -18,10 +18,14 @@ pub fn outcome(
     if !evidence.files.rotates() || evidence.lookup.addresses().is_empty() {
         return None;
     }
+    let files = &evidence.files;
+    let in_hosts: Vec<IpAddr> = files.hosts.iter().map(|entry| entry.address).collect();
     let of_server = |server| {
         let told = told_by(evidence, server)?;
-        let of_addresses = || of_addresses(&judge(&told.addresses));
-        if told.is_broken { told.failure } else { of_addresses().or(told.failure) }
+        let of_addresses = |ips: &[IpAddr]| of_addresses(&judge(ips));
+        let otherwise = if files.hosts_comes_next() { of_addresses(&in_hosts) } else { None };
+        let failure = told.failure.map(|failure| otherwise.unwrap_or(failure));
+        if told.is_broken { failure } else { of_addresses(&told.addresses).or(failure) }
     };
     let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
     let outcomes: Vec<Outcome> =
@@ -124,6 +128,7 @@ fn is_error(result: &QueryResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::HostsEntry;
     use crate::verdict::dns::tests::{INSIDE, answer, evidence, judged, told};
 
     fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
@@ -208,6 +213,20 @@ mod tests {
             evidence.files.single_request = single_request;
             assert_eq!(judged(&evidence), outcome, "{evidence:?}");
         }
+    }
+
+    #[test]
+    fn a_server_without_the_name_leads_to_the_hosts_file_where_that_comes_next() {
+        let mut evidence = two_servers(QueryResult::Nxdomain, QueryResult::Nxdomain);
+        evidence.files.rotate = true;
+        evidence.files.sources = ["dns", "files"].map(str::to_owned).to_vec();
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
+        evidence.files.hosts = vec![HostsEntry { line: 2, address: "10.0.1.57".parse().unwrap() }];
+        assert_eq!(judged(&evidence), Outcome::Pass);
+        evidence.files.hosts[0].address = "203.0.113.20".parse().unwrap();
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses));
+        evidence.files.returns = true;
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
     }
 
     #[test]
