@@ -173,7 +173,7 @@ fn access(web: &WebConfig) -> Result<Access, StartError> {
 
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink));
+    let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink).asking_again());
     let run = Run { config, runner, observations, environment: environment() };
     let Finished { report, is_region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;

@@ -5,6 +5,8 @@ mod budget;
 mod clock;
 mod egress;
 mod endpoint;
+mod others;
+mod own_names;
 #[cfg(test)]
 pub mod scripted;
 
@@ -15,17 +17,18 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::check::CheckId;
+use crate::check::{CheckId, Family};
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
     EgressRequest, EndpointProtocol, Evidence, InstanceEvidence, Lateness, Observation, Outcome, Phases,
-    Reason,
+    Query, Reason,
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
 pub use budget::{Budget, FAMILIES};
 use clock::Clock;
 pub use clock::now;
+use others::Others;
 
 /// The edges, as the layers above see them. Each returns within the time it is given.
 pub trait Probes: Send + Sync + 'static {
@@ -46,6 +49,15 @@ pub trait Probes: Send + Sync + 'static {
         vpc_resolvers: &[IpAddr],
         limit: Duration,
     ) -> impl Future<Output = DnsEvidence> + Send;
+
+    /// What one server says of each name, as far as these families go.
+    fn query(
+        &self,
+        names: &[String],
+        server: IpAddr,
+        families: &[Family],
+        limit: Duration,
+    ) -> impl Future<Output = Vec<Vec<Query>>> + Send;
 
     fn connect(
         &self,
@@ -110,6 +122,10 @@ pub struct Runner<P> {
     /// Rounds in a row that our own lateness spoiled; a check that was judged has no entry.
     spoiled: Mutex<BTreeMap<CheckId, u32>>,
     budget: Budget,
+    /// Addresses that are not the endpoint's, and since when.
+    others: Others,
+    /// Whether a run waits for the answers to expire and looks again, because there is no next one.
+    asks_again: bool,
 }
 
 impl<P: Probes> Runner<P> {
@@ -120,7 +136,14 @@ impl<P: Probes> Runner<P> {
             sink,
             spoiled: Mutex::default(),
             budget: Budget::new(budget::OF_A_CHECK),
+            others: Others::default(),
+            asks_again: false,
         }
+    }
+
+    /// For a single round: what only a second look can decide gets it within the run.
+    pub fn asking_again(self) -> Self {
+        Self { asks_again: true, ..self }
     }
 
     /// `with_call` says whether the signed call is due.

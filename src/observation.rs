@@ -6,6 +6,7 @@ mod evidence;
 mod host_files;
 mod lookup;
 mod name_state;
+mod own_names;
 mod plain;
 mod provider;
 mod reason;
@@ -20,6 +21,7 @@ pub use evidence::{
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use name_state::NameState;
+pub use own_names::{OtherAddress, OwnName, OwnNames, own_zone};
 pub use plain::{cut, printable, visible};
 pub use provider::Provider;
 pub use reason::Reason;
@@ -139,6 +141,8 @@ pub struct Address {
     pub scope: Scope,
     pub outcome: Outcome,
     pub phases: Phases,
+    /// The availability zone of its network interface, where the endpoint's own names tell it.
+    pub zone: Option<String>,
 }
 
 /// How late our own runtime was while an attempt ran.

@@ -7,7 +7,7 @@ use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
 use crate::network::{Cidr, Network, Scope};
-use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof};
+use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof, own_zone};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
@@ -74,6 +74,7 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         name: config.name.clone(),
         host,
         port: config.port,
+        own_names: config.vpce_hosts.iter().map(|host| own_name(host)).collect(),
         gateway: config.gateway,
         protocol: config.protocol,
         require_agreement: config.require_agreement,
@@ -87,6 +88,10 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
 /// A name of the customer's own needs the ranges in `expected_cidrs`.
 fn is_of_lattice(host: &str) -> bool {
     host.split('.').any(|label| label == "vpc-lattice-svcs") && catalogue::partition::is_aws(host)
+}
+
+fn own_name(host: &str) -> (String, Option<String>) {
+    (host.to_owned(), own_zone(host).map(str::to_owned))
 }
 
 fn egress(config: &EgressConfig, network: &Network, expected_families: Vec<Family>) -> Egress {
@@ -155,6 +160,8 @@ pub struct Endpoint {
     /// `None` while the region that the name needs is not known.
     pub host: Option<String>,
     pub port: u16,
+    /// The endpoint's own DNS names, each with the zone that it stands for.
+    pub own_names: Vec<(String, Option<String>)>,
     pub gateway: bool,
     pub protocol: EndpointProtocol,
     pub require_agreement: bool,
@@ -239,6 +246,7 @@ mod tests {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
+            own_names: vec![],
             gateway: false,
             protocol: EndpointProtocol::Https,
             require_agreement: false,
@@ -343,6 +351,7 @@ mod tests {
             name: name.into(),
             host: Some(host.into()),
             port: 443,
+            own_names: vec![],
             gateway: false,
             protocol: EndpointProtocol::Https,
             require_agreement: false,

@@ -8,6 +8,7 @@ mod egress;
 mod gateway;
 mod instance;
 mod lateness;
+mod own_names;
 #[cfg(test)]
 mod properties;
 
@@ -18,6 +19,7 @@ pub use egress::egress;
 pub use gateway::{egress_is_closed, gateway};
 pub use instance::{credentials, instance};
 pub use lateness::with_lateness;
+pub use own_names::{answers_expire_after, others as other_addresses};
 
 use crate::observation::{Address, Outcome};
 
@@ -56,6 +58,7 @@ mod tests {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
+            own_names: vec![],
             gateway: false,
             protocol: EndpointProtocol::Https,
             require_agreement: false,

@@ -5,6 +5,7 @@ mod detail;
 pub mod egress;
 mod failure;
 mod lookup;
+mod own_names;
 mod summary;
 pub mod survey;
 mod text;
@@ -12,6 +13,7 @@ mod text;
 pub use detail::lines as detail;
 pub use failure::{not_attempted, probe_error, query_failure};
 pub use lookup::lookup;
+pub use own_names::{lasted, located, own_addresses, own_name_failure};
 pub use summary::{Length, summary};
 pub use text::{clean, clip, clock_time, duration, list, names, rfc3339, sentence, shorten};
 

@@ -14,7 +14,7 @@ use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, EndpointProtocol, InstanceEvidence,
+    EgressRequest, EndpointProtocol, InstanceEvidence, Query,
 };
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
@@ -89,7 +89,17 @@ impl Probes for LiveProbes {
             dns::queries(host, &files, vpc_resolvers, limit),
         );
         queries.extend(dns::searched(host, &files, &lookup, &queries, limit).await);
-        DnsEvidence { host: host.to_owned(), lookup, queries, files }
+        DnsEvidence { host: host.to_owned(), lookup, queries, files, own: None }
+    }
+
+    async fn query(
+        &self,
+        names: &[String],
+        server: IpAddr,
+        families: &[Family],
+        limit: Duration,
+    ) -> Vec<Vec<Query>> {
+        dns::queries_at(names, server, families, limit).await
     }
 
     async fn connect(

@@ -37,10 +37,15 @@ impl Budget {
 
     /// Waits until one name may be looked up.
     pub async fn turn(&self) {
+        self.turn_with(0).await;
+    }
+
+    /// The same, with so many questions for the endpoint's own names.
+    pub async fn turn_with(&self, own_names: usize) {
         let _first = self.queue.lock().await;
         let next = *self.next.lock().unwrap_or_else(PoisonError::into_inner);
         sleep_until(next).await;
-        self.charge(self.usual);
+        self.charge(self.usual.saturating_add(count(own_names)));
     }
 
     /// Counts what was sent beyond the usual: further servers, the search list, and repetitions.
@@ -49,10 +54,13 @@ impl Budget {
             LookupResult::Addresses { .. } => 0,
             _ => evidence.files.search.len(),
         };
+        let own_names = evidence.own.iter().flat_map(|own| &own.names);
+        let own = own_names.clone().map(|name| name.queries.len()).sum::<usize>();
+        let expected = self.usual.saturating_add(count(own_names.count()));
         let again = evidence.queries.iter().filter(|query| query.retransmitted).count();
         let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES);
-        let sent = count(evidence.queries.len() + again).saturating_add(looked_up);
-        self.charge(sent.saturating_sub(self.usual));
+        let sent = count(evidence.queries.len() + own + again).saturating_add(looked_up);
+        self.charge(sent.saturating_sub(expected));
     }
 
     fn charge(&self, packets: u32) {

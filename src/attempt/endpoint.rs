@@ -44,11 +44,8 @@ impl<P: Probes> Runner<P> {
         families: &[Family],
         missing_families: &[Family],
     ) -> Vec<Address> {
-        self.budget.turn().await;
-        let mut clock = Clock::start(endpoint.timing.timeout);
         let vpc_resolvers = endpoint.network.vpc_resolvers(families.contains(&Family::Ipv4));
-        let evidence = clock.watch(self.probes.resolve(host, &vpc_resolvers, endpoint.timing.timeout)).await;
-        self.budget.settle(&evidence);
+        let (clock, evidence) = self.look_up(endpoint, host, &vpc_resolvers).await;
         let judgment = verdict::dns(&evidence, missing_families, endpoint);
         let resolved = judgment.addresses.clone();
         self.publish_control_targets(endpoint, &resolved);

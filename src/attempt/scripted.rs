@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{CallRequest, NotSigned, Probes};
+use crate::check::Family;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe,
     EgressRequest, EndpointProtocol, IcmpSocket, Instance, InstanceEvidence, Query, QueryResult, QueryType,
@@ -19,6 +20,8 @@ use crate::observation::{
 pub struct Scripted {
     /// What names resolve to.
     pub addresses: Vec<IpAddr>,
+    /// What the endpoint's own names resolve to.
+    pub own_addresses: Vec<IpAddr>,
     /// How long each look takes.
     pub takes: Duration,
     /// The answer of instance metadata.
@@ -27,6 +30,23 @@ pub struct Scripted {
     pub unsigned_calls: Arc<AtomicU32>,
     /// What the egress window of each family saw.
     pub probes: Vec<EgressProbe>,
+}
+
+impl Scripted {
+    fn answer(&self, resolver: Resolver, query_type: QueryType, addresses: Vec<IpAddr>) -> Query {
+        Query {
+            name: None,
+            server: "10.0.0.2:53".parse().unwrap(),
+            resolver,
+            query_type,
+            transport: Transport::Udp,
+            retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
+            took: self.takes,
+            result: QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },
+        }
+    }
 }
 
 impl Probes for Scripted {
@@ -54,20 +74,20 @@ impl Probes for Scripted {
 
     async fn resolve(&self, host: &str, _: &[IpAddr], _: Duration) -> DnsEvidence {
         sleep(self.takes).await;
-        let answer = |query_type, addresses| Query {
-            name: None,
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver: Resolver::System,
-            query_type,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            took: self.takes,
-            result: QueryResult::Addresses { addresses, ttl: None, aliases: vec![] },
-        };
-        let queries = vec![answer(QueryType::A, self.addresses.clone()), answer(QueryType::Aaaa, vec![])];
+        let queries = [Resolver::System, Resolver::Vpc].map(|resolver| {
+            let of_a = self.answer(resolver, QueryType::A, self.addresses.clone());
+            [of_a, self.answer(resolver, QueryType::Aaaa, vec![])]
+        });
+        let queries = queries.concat();
         DnsEvidence::of(host, queries)
+    }
+
+    async fn query(&self, names: &[String], _: IpAddr, families: &[Family], _: Duration) -> Vec<Vec<Query>> {
+        let query = |family: &Family| match family {
+            Family::Ipv4 => self.answer(Resolver::Vpc, QueryType::A, self.own_addresses.clone()),
+            Family::Ipv6 => self.answer(Resolver::Vpc, QueryType::Aaaa, vec![]),
+        };
+        names.iter().map(|_| families.iter().map(query).collect()).collect()
     }
 
     async fn connect(

@@ -90,6 +90,9 @@ causes! {
     PrivateDnsOff = "private_dns_off",
         "Private DNS is off for the endpoint",
         "Turn on \"Enable private DNS names\" on the interface endpoint for {subjects} in {vpc} (create the endpoint if it does not exist), and enableDnsHostnames and enableDnsSupport on {vpc}. Changes take minutes.";
+    OtherEndpoint = "other_endpoint",
+        "The name leads to an address that is not this endpoint's",
+        "Find what answers: a private hosted zone, a Route 53 Profile or a Resolver rule of {vpc} with another or a deleted endpoint for {subjects}, or a second endpoint with private DNS. If the endpoint was replaced, run linkproof import again: vpce_hosts must be its names.";
     InstanceEgressBlocked = "instance_egress_blocked",
         "The instance cannot connect to any endpoint",
         "Allow outbound TCP {port} in the security groups of {instance}. In the network ACL of {subnet}, allow {port} out and 1024-65535 in. If both are right, check the security group that these endpoints share.";
@@ -105,6 +108,15 @@ causes! {
     EndpointInterfaceDown = "endpoint_interface_down",
         "One network interface of the endpoint does not respond",
         "Find it: aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values={subject}. Compare its security groups and its subnet's network ACL with the others. If they match, remove that subnet from the endpoint and add it again.";
+    OwnNamesUnresolved = "own_names_unresolved",
+        "The endpoint's own DNS names do not resolve",
+        "Without them linkproof cannot verify that the addresses are this endpoint's. If the endpoint was replaced, run linkproof import again. Else let the resolver answer {subjects} (DNS Firewall, forwarding rules): these are public names.";
+    ZoneMissing = "zone_missing",
+        "The endpoint is missing a zone",
+        "Check the endpoint's network interface in {subjects}: its status, and that its subnet is still part of the endpoint. AWS leaves an unhealthy interface out of the answers. If the zone was removed on purpose, delete its name from vpce_hosts.";
+    NoInterfaceInOwnZone = "no_interface_in_own_zone",
+        "The endpoint has no network interface in the instance's zone",
+        "Each call crosses zones: it takes longer, and stops when the other zone does. Add a subnet in the instance's zone to the endpoint for {subjects}: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --add-subnet-ids SUBNET.";
     EndpointRefuses = "endpoint_refuses",
         "The connection is refused",
         "Security groups and network ACLs drop silently, so something else refused {subjects}: a REJECT rule on this host, AWS Network Firewall, or a wrong address or port ({port}).";
@@ -228,8 +240,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 57);
-        assert_eq!(Cause::ALL.len(), 57);
+        assert_eq!(codes.len(), 61);
+        assert_eq!(Cause::ALL.len(), 61);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

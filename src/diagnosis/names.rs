@@ -2,6 +2,7 @@
 
 mod answers;
 mod on_this_host;
+mod own_names;
 mod warnings;
 
 use std::net::IpAddr;
@@ -26,6 +27,9 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     };
     if failure.reason == Reason::VpcCidrsUnknown {
         return vec![cidrs_unknown(context, evidence)];
+    }
+    if failure.reason == Reason::NotThisEndpoint {
+        return vec![own_names::finding(context, observation, evidence)];
     }
     let voices = ServerAnswers::of(context, observation, evidence);
     if let Some(own) = on_this_host::finding(context, observation, failure, evidence, &voices) {

@@ -13,8 +13,8 @@ use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Ph
 use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
-    // The names say what is missing; the path itself was fine.
-    if failure.reason == Reason::VpcCidrsUnknown {
+    // The names say what is wrong; the path itself was fine.
+    if matches!(failure.reason, Reason::VpcCidrsUnknown | Reason::NotThisEndpoint) {
         return vec![];
     }
     if failure.reason == Reason::FamilyUnavailable {
@@ -125,7 +125,10 @@ fn interface_down(context: &Context<'_>, observation: &Observation, ip: IpAddr, 
         let of_family = || instance.vpc_cidrs.iter().filter(|cidr| cidr.is_ipv4() == ip.is_ipv4());
         of_family().find(|cidr| of_family().count() > 1 && cidr.contains(ip))
     });
-    let place = range.map(|range| format!(" (in {range})")).unwrap_or_default();
+    let zone = observation.addresses.iter().find(|address| address.ip == ip);
+    let zone = zone.and_then(|address| address.zone.clone());
+    let place: Vec<String> = zone.into_iter().chain(range.map(ToString::to_string)).collect();
+    let place = if place.is_empty() { String::new() } else { format!(" (in {})", wording::list(place)) };
     let fact = format!(
         "{} at {}{place} did not answer TCP within {}, {answering} of its other addresses did",
         host(observation),
@@ -314,7 +317,10 @@ mod tests {
         let far = |reason| {
             let ip = IpAddr::from([10, 0, 1, 57]);
             let outcome = Outcome::Fail(reason);
-            (answered(&Address { ip, scope: Scope::Vpc, outcome, phases: vec![] }), after_first_bytes(reason))
+            (
+                answered(&Address { ip, scope: Scope::Vpc, outcome, phases: vec![], zone: None }),
+                after_first_bytes(reason),
+            )
         };
         assert_eq!(nothing.map(far), [(false, false); 4]);
         assert_eq!(an_answer.map(far), [(true, false); 3]);

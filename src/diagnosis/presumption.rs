@@ -12,6 +12,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::PublicAddress | R::MixedAddresses => Cause::PrivateDnsOff,
         R::OutsideVpc | R::SpecialAddress | R::ServerFailure => Cause::ForeignZone,
         R::LookupFailed | R::LookupTimeout => Cause::NssModuleBroken,
+        R::NotThisEndpoint => Cause::OtherEndpoint,
         R::ResolversDisagree => Cause::ResolverBypassesVpc,
         R::FamilyUnavailable => Cause::EndpointFamilyMissing,
         R::ConnectTimeout => Cause::EndpointSecurityGroup,
@@ -84,6 +85,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         ),
         (&[R::PublicAddress, R::MixedAddresses, R::OutsideVpc, R::SpecialAddress], &[C::HostsFileEntry]),
         (&[R::OutsideVpc], &[C::ResolverBypassesVpc]),
+        (&[R::NotThisEndpoint], &[C::HostsFileEntry, C::ResolverBypassesVpc, C::StaleHostCache]),
         (
             &[R::LookupFailed, R::LookupTimeout],
             &[
@@ -134,6 +136,7 @@ pub fn is_consequence(reason: Reason) -> bool {
             | Reason::AddressOutsideVpc
             | Reason::ControlFailed
             | Reason::VpcCidrsUnknown
+            | Reason::NotThisEndpoint
     )
 }
 

@@ -64,6 +64,7 @@ impl Scenario {
             region: words.text("region"),
             vpc_id: words.text("vpc"),
             subnet_id: words.text("subnet"),
+            zone: words.text("zone"),
             vpc_cidrs: words.all("cidr").map(|cidr| cidr.parse().unwrap()).collect(),
             ..Instance::default()
         })
@@ -179,7 +180,7 @@ fn observation(line: &str, network: &Network) -> Observation {
 }
 
 fn address(ip: IpAddr, outcome: Outcome, network: &Network) -> Address {
-    Address { ip, scope: network.scope(ip), outcome, phases: vec![] }
+    Address { ip, scope: network.scope(ip), outcome, phases: vec![], zone: None }
 }
 
 fn address_outcome(state: &str, code: &str) -> Outcome {
@@ -308,6 +309,7 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             result: query_result(said),
         }
     }));
+    evidence.own = own_names(words);
     host_files(&mut evidence.files, words);
     let alias_last = words.text("alias_last").is_some();
     evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
@@ -323,6 +325,38 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         evidence.lookup.took = Duration::from_millis(millis);
     }
     evidence
+}
+
+/// `own=ZONE:ANSWER` is what the VPC resolver says of the endpoint's name in that zone, and
+/// `own=regional:ANSWER` of its regional name; `other=IP:SECONDS` for how long the lookup has led
+/// to an address that is none of them.
+fn own_names(words: &Words) -> Option<OwnNames> {
+    let name = |(zone, said): (&str, &str)| {
+        let zone = Some(zone.to_owned()).filter(|zone| zone != "regional");
+        let suffix = zone.as_ref().map(|zone| format!("-{zone}")).unwrap_or_default();
+        let query = Query {
+            name: None,
+            server: "169.254.169.253:53".parse().unwrap(),
+            resolver: Resolver::Vpc,
+            query_type: QueryType::A,
+            transport: Transport::Udp,
+            retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
+            took: Duration::from_secs(3),
+            result: query_result(said),
+        };
+        let name = format!("vpce-0a1b-c2d3{suffix}.monitoring.us-east-1.vpce.amazonaws.com");
+        OwnName { name, zone, queries: vec![query] }
+    };
+    let names: Vec<OwnName> = words.all("own").map(|own| name(own.split_once(':').unwrap())).collect();
+    let others = words.all("other").map(|other| other.rsplit_once(':').unwrap());
+    let others = others.map(|(ip, seconds)| OtherAddress {
+        ip: ip.parse().unwrap(),
+        seen_for: Duration::from_secs(seconds.parse().unwrap()),
+    });
+    let others = others.collect();
+    (!names.is_empty()).then_some(OwnNames { names, others, asked_again: false })
 }
 
 fn host_files(files: &mut HostFiles, words: &Words) {

@@ -172,7 +172,13 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 fn address() -> impl Strategy<Value = Address> {
     let scope = select(&Scope::ALL[..]);
-    (ip(), scope, outcome()).prop_map(|(ip, scope, outcome)| Address { ip, scope, outcome, phases: vec![] })
+    (ip(), scope, outcome()).prop_map(|(ip, scope, outcome)| Address {
+        ip,
+        scope,
+        outcome,
+        phases: vec![],
+        zone: None,
+    })
 }
 
 fn query_result() -> impl Strategy<Value = QueryResult> {

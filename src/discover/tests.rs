@@ -68,6 +68,7 @@ impl Looks for Scripted {
             lookup: Lookup { result: lookup, took: self.takes },
             queries: vec![query(QueryType::A), query(QueryType::Aaaa)],
             files: HostFiles { search: vec!["ec2.internal".into(); self.search], ..HostFiles::default() },
+            own: None,
         }
     }
 

@@ -120,6 +120,7 @@ fn last(report: &Report) -> impl Iterator<Item = (&CheckReport, &Observation)> {
 
 struct EvidenceFamilies {
     addresses: Family,
+    zones: Family,
     ttl: Family,
     control: Family,
     socket: Family,
@@ -134,8 +135,9 @@ fn evidence(report: &Report) -> Vec<Family> {
     for (check, last) in last(report) {
         evidence.add(check, last);
     }
-    let EvidenceFamilies { addresses, ttl, control, socket, status, skew, not_after, expiry } = evidence;
-    vec![addresses, ttl, control, socket, status, skew, not_after, expiry]
+    let EvidenceFamilies { addresses, zones, ttl, control, socket, status, skew, not_after, expiry } =
+        evidence;
+    vec![addresses, zones, ttl, control, socket, status, skew, not_after, expiry]
 }
 
 impl EvidenceFamilies {
@@ -143,6 +145,10 @@ impl EvidenceFamilies {
         let gauge = |name, help| Family::gauge(name, help);
         Self {
             addresses: gauge("linkproof_dns_addresses", "Addresses that the name resolved to, by scope."),
+            zones: gauge(
+                "linkproof_endpoint_address_info",
+                "Availability zone of an address of the endpoint, by the endpoint's own DNS names.",
+            ),
             ttl: gauge(
                 "linkproof_dns_ttl_seconds",
                 "Shortest TTL in the responses of the system resolvers in seconds.",
@@ -189,6 +195,11 @@ impl EvidenceFamilies {
                         continue;
                     }
                     self.addresses.set(&[target, ("scope", scope.code())], exact(count as u64));
+                }
+                for address in shown(&last.addresses) {
+                    if let Some(zone) = &address.zone {
+                        self.zones.set(&[target, ("ip", &address.ip.to_string()), ("zone", zone)], 1.0);
+                    }
                 }
                 let system = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);
                 if let Some(ttl) = system.filter_map(|answer| ttl(&answer.result)).min() {

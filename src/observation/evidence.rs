@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 #[cfg(test)]
 use super::{EaiCode, LookupError, LookupResult};
-use super::{HostFiles, Lookup, Phases, Provider, Reason, cut, printable};
+use super::{HostFiles, Lookup, OwnNames, Phases, Provider, Reason, cut, printable};
 use crate::check::Family;
 use crate::network::Cidr;
 
@@ -137,6 +137,9 @@ pub struct DnsEvidence {
     pub lookup: Lookup,
     pub queries: Vec<Query>,
     pub files: HostFiles,
+    /// Where the endpoint's own names are configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<OwnNames>,
 }
 
 /// One question to one server, and what came of it.
@@ -598,6 +601,7 @@ impl DnsEvidence {
             lookup: Lookup { result, took: Duration::from_micros(1500) },
             queries,
             files: HostFiles { servers, sources, ..HostFiles::default() },
+            own: None,
         }
     }
 }

@@ -40,6 +40,7 @@ reasons! {
     MixedAddresses = "mixed_addresses", "addresses inside and outside the VPC";
     OutsideVpc = "outside_vpc", "outside the VPC";
     SpecialAddress = "special_address", "an address where no endpoint can be";
+    NotThisEndpoint = "not_this_endpoint", "not one of the endpoint's own addresses";
     ResolversDisagree = "resolvers_disagree", "the resolvers disagree";
     VpcCidrsUnknown = "vpc_cidrs_unknown", "the VPC's CIDRs are unknown";
     // connect
@@ -120,6 +121,9 @@ impl Reason {
             Self::OutsideVpc => "The name resolves to a private address that is not in the VPC's CIDRs.",
             Self::SpecialAddress => {
                 "The name resolves to an address that no endpoint can have, such as loopback."
+            }
+            Self::NotThisEndpoint => {
+                "The name resolves to an address that none of the endpoint's own DNS names has."
             }
             Self::ResolversDisagree => "The system resolvers and the VPC resolver return different answers.",
             Self::VpcCidrsUnknown => "The VPC's CIDRs are unknown, so an address cannot be judged.",

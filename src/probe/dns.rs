@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::check::Family;
 use crate::network::{VPC_RESOLVER, VPC_RESOLVER_IPV6};
 use crate::observation::{
     HostFiles, Lookup, LookupResult, Query, QueryResult, QueryType, Resolver, Transport,
@@ -28,6 +29,29 @@ pub async fn queries(host: &str, files: &HostFiles, vpc: &[IpAddr], limit: Durat
     let (mut queries, of_vpc) = tokio::join!(listed, ask_vpc(vpc, host, files, limit));
     queries.extend(of_vpc);
     queries
+}
+
+/// Asks one server for each name, side by side.
+pub async fn queries_at(
+    names: &[String],
+    server: IpAddr,
+    families: &[Family],
+    limit: Duration,
+) -> Vec<Vec<Query>> {
+    let server = SocketAddr::new(server, PORT);
+    let mut asked = Vec::new();
+    for host in names {
+        let question = |family: &Family| {
+            let query_type = match family {
+                Family::Ipv4 => QueryType::A,
+                Family::Ipv6 => QueryType::Aaaa,
+            };
+            let (resolver, transport) = (Resolver::Vpc, Transport::Udp);
+            ask(Question { server, resolver, host, is_searched: false, query_type, transport }, limit)
+        };
+        asked.push(join_all(families.iter().map(question).collect::<Vec<_>>()));
+    }
+    join_all(asked).await
 }
 
 /// What the VPC's resolver says, at one of its addresses after the other until one answers.

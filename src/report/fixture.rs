@@ -12,9 +12,9 @@ use crate::network::Scope;
 use crate::observation::{
     Address, AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence,
     DnsEvidence, EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Environment, Evidence,
-    IcmpSocket, Instance, InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, Phase, Phases,
-    ProbeError, ProbeJudgment, ProbeResult, Protocol, Provider, Query, QueryResult, QueryType, Reason,
-    Resolver, SendError, SourceJudgment, Transport,
+    IcmpSocket, Instance, InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, OwnName, OwnNames,
+    Phase, Phases, ProbeError, ProbeJudgment, ProbeResult, Protocol, Provider, Query, QueryResult, QueryType,
+    Reason, Resolver, SendError, SourceJudgment, Transport,
 };
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
@@ -38,6 +38,7 @@ pub fn all() -> Vec<(&'static str, Report)> {
         ("healthy", healthy()),
         ("private_dns_off", private_dns_off()),
         ("endpoint_half_dead", endpoint_half_dead()),
+        ("zone_missing", zone_missing()),
         ("leak", leak()),
         ("name_unknown", name_unknown()),
         ("access_denied", access_denied()),
@@ -82,7 +83,7 @@ pub fn observed(check: CheckId, outcome: Outcome, evidence: Evidence) -> Observa
 }
 
 pub fn address(ip_text: &str, scope: Scope, outcome: Outcome, phases: Phases) -> Address {
-    Address { ip: ip(ip_text), scope, outcome, phases }
+    Address { ip: ip(ip_text), scope, outcome, phases, zone: None }
 }
 
 pub fn skipped(check: CheckId, because: NotAttempted) -> Observation {
@@ -126,6 +127,34 @@ fn with_environment(
         endpoint_variables: environment.endpoint_variables,
     }
 }
+
+/// The endpoint's own names tell the zones, and it has an interface in a third one, whose address
+/// the name does not have.
+fn zone_missing() -> Report {
+    let own = |zone: Option<&str>, ips: &[&str]| OwnName {
+        name: zone.map_or_else(|| format!("vpce-0a-b.{OWN}"), |zone| format!("vpce-0a-b-{zone}.{OWN}")),
+        zone: zone.map(str::to_owned),
+        queries: vec![query(Resolver::Vpc, QueryType::A, addresses(ips))],
+    };
+    let names = vec![
+        own(None, &["10.0.1.57", "10.0.2.113"]),
+        own(Some("us-east-1a"), &["10.0.1.57"]),
+        own(Some("us-east-1b"), &["10.0.2.113"]),
+        own(Some("us-east-1c"), &["10.0.3.9"]),
+    ];
+    let mut observations = healthy_observations();
+    for observation in &mut observations {
+        if let Evidence::Dns(evidence) = &mut observation.evidence {
+            evidence.own = Some(OwnNames { names: names.clone(), others: vec![], asked_again: false });
+        }
+        for (address, zone) in observation.addresses.iter_mut().zip(["us-east-1a", "us-east-1b"]) {
+            address.zone = Some(zone.to_owned());
+        }
+    }
+    report(observations)
+}
+
+const OWN: &str = "monitoring.us-east-1.vpce.amazonaws.com";
 
 fn replaced(replacements: Vec<Observation>) -> Report {
     let mut observations = healthy_observations();

@@ -52,16 +52,18 @@ struct CheckJson<'a> {
     duration_seconds: Option<f64>,
     phases: BTreeMap<&'static str, f64>,
     evidence: Option<&'a Evidence>,
-    addresses: Vec<AddressJson>,
+    addresses: Vec<AddressJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct AddressJson {
+struct AddressJson<'a> {
     ip: IpAddr,
     family: Family,
     scope: Scope,
     outcome: Status,
     reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
     phases: BTreeMap<&'static str, f64>,
 }
 
@@ -113,14 +115,15 @@ impl<'a> From<&'a CheckReport> for CheckJson<'a> {
     }
 }
 
-impl From<&Address> for AddressJson {
-    fn from(address: &Address) -> Self {
+impl<'a> From<&'a Address> for AddressJson<'a> {
+    fn from(address: &'a Address) -> Self {
         Self {
             ip: address.ip,
             family: Family::of(address.ip),
             scope: address.scope,
             outcome: address.outcome.state(),
             reason: address.outcome.reason(),
+            zone: address.zone.as_deref(),
             phases: seconds(&address.phases),
         }
     }

@@ -145,6 +145,7 @@ fn endpoint(question: &Question, network: &Network) -> Endpoint {
         name: question.host.clone(),
         host: Some(question.host.clone()),
         port: question.port,
+        own_names: vec![],
         gateway: false,
         protocol: question.protocol,
         require_agreement: false,

@@ -150,7 +150,7 @@ mod tests {
     const IP: &str = "10.0.1.57";
 
     fn connected(outcome: Outcome) -> Address {
-        Address { ip: IP.parse().unwrap(), scope: Scope::Vpc, outcome, phases: vec![] }
+        Address { ip: IP.parse().unwrap(), scope: Scope::Vpc, outcome, phases: vec![], zone: None }
     }
 
     fn answered() -> CallEvidence {
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_public_address_proves_nothing_whatever_is_configured() {
         let proven = |ip: &str, scope, outcome| {
-            let address = Address { ip: ip.parse().unwrap(), scope, outcome, phases: vec![] };
+            let address = Address { ip: ip.parse().unwrap(), scope, outcome, phases: vec![], zone: None };
             proof(Proof::SourceVpce, &Judgment { outcome, addresses: vec![address] }).proven
         };
         assert!(!proven("203.0.113.20", Scope::Expected, Outcome::Pass));

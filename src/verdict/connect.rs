@@ -43,6 +43,8 @@ fn of_address(address: &Address, connection: Option<&Connection>, missing_famili
     };
     match address.outcome {
         Outcome::Pass => reached,
+        // It lies inside the VPC, and answers for another endpoint.
+        Outcome::Fail(Reason::NotThisEndpoint) => Outcome::Fail(Reason::NotThisEndpoint),
         // Tried as evidence alone: whatever came of it, this is not the endpoint.
         Outcome::Fail(_) => Outcome::Fail(Reason::AddressOutsideVpc),
         Outcome::Inconclusive(reason) | Outcome::Skipped(reason) => match reached {
@@ -84,7 +86,7 @@ mod tests {
 
     fn resolved(ip: &str, outcome: Outcome) -> Address {
         let ip = ip.parse().unwrap();
-        Address { ip, scope: endpoint().network.scope(ip), outcome, phases: vec![] }
+        Address { ip, scope: endpoint().network.scope(ip), outcome, phases: vec![], zone: None }
     }
 
     fn answered(ip: &str) -> Connection {

@@ -9,17 +9,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Judgment;
+use super::own_names::of_owner;
 use crate::check::Family;
 use crate::network::{Network, Scope};
 use crate::observation::{
-    Address, DnsEvidence, EaiCode, LookupError, LookupResult, Outcome, Phase, Query, QueryResult, QueryType,
-    Reason, Resolver,
+    Address, DnsEvidence, EaiCode, LookupError, LookupResult, Outcome, OwnNames, Phase, Query, QueryResult,
+    QueryType, Reason, Resolver,
 };
 use crate::plan::Endpoint;
 
 /// `missing_families` are those that the instance has no address of.
 pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpoint) -> Judgment {
-    let judge = |ips: &[IpAddr]| judge(ips, missing_families, endpoint);
+    let own = evidence.own.as_ref();
+    let judge = |ips: &[IpAddr]| judge(ips, missing_families, endpoint, own);
     let looked_up = evidence.lookup.addresses();
     let addresses: Vec<Address> = judge(looked_up)
         .into_iter()
@@ -28,6 +30,7 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
             scope: endpoint.network.scope(ip),
             outcome,
             phases: query_phase(evidence, ip),
+            zone: own.and_then(|own| own.zone(ip)).map(str::to_owned),
         })
         .collect();
     let outcome = if evidence.files.unreadable().next().is_some() {
@@ -56,7 +59,12 @@ fn query_phase(evidence: &DnsEvidence, ip: IpAddr) -> Vec<(Phase, Duration)> {
 }
 
 /// Each address once, in order, with its outcome.
-fn judge(ips: &[IpAddr], missing_families: &[Family], endpoint: &Endpoint) -> Vec<(IpAddr, Outcome)> {
+fn judge(
+    ips: &[IpAddr],
+    missing_families: &[Family],
+    endpoint: &Endpoint,
+    own: Option<&OwnNames>,
+) -> Vec<(IpAddr, Outcome)> {
     let ips: BTreeSet<IpAddr> = ips.iter().copied().collect();
     let usable = |ip: &IpAddr| !missing_families.contains(&Family::of(*ip));
     let any_usable = ips.iter().any(usable);
@@ -69,7 +77,10 @@ fn judge(ips: &[IpAddr], missing_families: &[Family], endpoint: &Endpoint) -> Ve
             let outcome = if beside {
                 Outcome::Skipped(Reason::FamilyUnavailable)
             } else {
-                of_scope(ip, scope, &endpoint.network, endpoint.gateway)
+                match of_scope(ip, scope, &endpoint.network, endpoint.gateway) {
+                    Outcome::Pass if !endpoint.gateway => of_owner(ip, own),
+                    outcome => outcome,
+                }
             };
             (ip, outcome)
         })
@@ -94,6 +105,8 @@ fn of_addresses(addresses: &[(IpAddr, Outcome)]) -> Option<Outcome> {
     let worst = Outcome::worst(addresses.iter().map(|(_, outcome)| *outcome))?;
     let mixed = addresses.iter().any(|(_, outcome)| *outcome == Outcome::Pass);
     match worst {
+        // It lies inside, like the others.
+        Outcome::Fail(Reason::NotThisEndpoint) => Some(worst),
         Outcome::Fail(_) if mixed => Some(Outcome::Fail(Reason::MixedAddresses)),
         Outcome::Fail(_) | Outcome::Inconclusive(_) | Outcome::Skipped(_) | Outcome::Pass => Some(worst),
     }

@@ -89,6 +89,7 @@ mod tests {
             scope: Scope::Vpc,
             outcome: *outcome,
             phases: vec![],
+            zone: None,
         };
         Judgment { outcome, addresses: addresses.iter().map(address).collect() }
     }

@@ -104,6 +104,7 @@ fn address() -> impl Strategy<Value = Address> {
         scope: network().scope(ip),
         outcome,
         phases: vec![],
+        zone: None,
     })
 }
 

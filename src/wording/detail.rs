@@ -1,13 +1,16 @@
 //! The evidence of one observation for a person: a line for each answer, connection, call or
 //! probe, with who answered, from which address, and after how long.
 
+use std::net::IpAddr;
+
 use super::egress;
 use super::failure::{clock_error, query_failure, with_detail};
 use super::lookup::lookup;
+use super::own_names::{located, own_name_failure};
 use super::text::{clean, clock_time, duration, list, phases};
 use crate::observation::{
-    Address, CallEvidence, Certificate, Connection, DnsEvidence, Evidence, LookupResult, Observation, Phases,
-    ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
+    Address, CallEvidence, Certificate, Connection, DnsEvidence, Evidence, LookupResult, Observation,
+    OwnName, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
 };
 
 /// What a person still reads. The JSON report has everything.
@@ -40,6 +43,7 @@ fn dns(evidence: &DnsEvidence) -> Vec<String> {
     };
     let mut lines = vec![format!("lookup: getaddrinfo {}{after}", lookup(&evidence.lookup))];
     lines.extend(evidence.queries.iter().map(query));
+    lines.extend(evidence.own.iter().flat_map(|own| &own.names).map(own_name));
     let files = &evidence.files;
     lines.extend(
         files.hosts.iter().map(|entry| format!("/etc/hosts, line {}: {}", entry.line, entry.address)),
@@ -53,6 +57,15 @@ fn dns(evidence: &DnsEvidence) -> Vec<String> {
         lines.push(format!("resolv.conf lists only the resolver on this host{upstreams}"));
     }
     lines
+}
+
+fn own_name(name: &OwnName) -> String {
+    let zone = name.zone.as_ref().map(|zone| format!(" ({zone})")).unwrap_or_default();
+    let addresses: Vec<IpAddr> = name.addresses().collect();
+    if addresses.is_empty() {
+        return format!("own name {}{zone} {}", name.name, own_name_failure(name));
+    }
+    format!("own name {}{zone}: {}", name.name, list(addresses))
 }
 
 fn query(query: &Query) -> String {
@@ -99,7 +112,7 @@ fn connected(connection: &Connection, address: Option<&Address>) -> String {
     if let (Some(certificate), Some(_)) = (&connection.certificate, &connection.error) {
         parts.push(leaf(certificate));
     }
-    format!("{}: {}", connection.ip, parts.join(", "))
+    format!("{}: {}", at(connection.ip, address), parts.join(", "))
 }
 
 fn called(call: &CallEvidence, address: Option<&Address>) -> String {
@@ -110,7 +123,11 @@ fn called(call: &CallEvidence, address: Option<&Address>) -> String {
     parts.extend(call.request_id.as_ref().map(|id| format!("request id {id}")));
     parts.extend(timing(&call.phases));
     parts.extend(skew(call.clock_skew));
-    format!("{}: {}", call.ip, parts.join(", "))
+    format!("{}: {}", at(call.ip, address), parts.join(", "))
+}
+
+fn at(ip: IpAddr, address: Option<&Address>) -> String {
+    located(ip, address.and_then(|address| address.zone.as_deref()))
 }
 
 /// The address's outcome, with the words of the error behind it.

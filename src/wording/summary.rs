@@ -2,6 +2,7 @@
 //! a table of 100 columns; [`Length::Full`] fits two lines of a terminal.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use super::egress;
 use super::failure::{clock_error, family_unavailable, query_failure, with_detail};
 use super::lookup::lookup;
+use super::own_names::{lasted, located};
 use super::text::{clean, clock_time, duration, list, shorten};
 use crate::check::CheckId;
 use crate::network::Scope;
@@ -178,8 +180,11 @@ fn resolved_to(observation: &Observation, evidence: &DnsEvidence, length: Length
     let by_file =
         |ip| if evidence.files.hosts.iter().any(|entry| entry.address == ip) { " (/etc/hosts)" } else { "" };
     let ips = |addresses: &[&Address]| {
-        let named = addresses.iter().map(|address| format!("{}{}", address.ip, by_file(address.ip)));
+        let named = addresses.iter().map(|address| {
+            format!("{}{}", located(address.ip, address.zone.as_deref()), by_file(address.ip))
+        });
         counted(observation.outcome, named.collect(), length)
+            + &in_zones(observation.outcome, addresses, length)
     };
     let special = outside.iter().all(|address| address.scope == Scope::Special);
     let beyond = if special { "where no endpoint can be" } else { "outside the VPC" };
@@ -188,6 +193,9 @@ fn resolved_to(observation: &Observation, evidence: &DnsEvidence, length: Length
         (_, false) if unknown => format!("{}, but the VPC's CIDRs are unknown", ips(&outside)),
         (_, false) if observation.outcome == Outcome::Pass => {
             format!("{}, public as for every gateway endpoint", ips(&outside))
+        }
+        (false, _) if inside.iter().any(|a| a.outcome.reason() == Some(Reason::NotThisEndpoint)) => {
+            not_own(&inside, evidence)
         }
         (false, true) if inside.iter().all(|address| address.scope == Scope::Vpc) => {
             format!("{}, inside the VPC", ips(&inside))
@@ -202,6 +210,13 @@ fn resolved_to(observation: &Observation, evidence: &DnsEvidence, length: Length
     }
 }
 
+/// What leads to another endpoint, and how long it has.
+fn not_own(inside: &[&Address], evidence: &DnsEvidence) -> String {
+    let is_other = |address: &&&Address| address.outcome.reason() == Some(Reason::NotThisEndpoint);
+    let others = list(inside.iter().filter(is_other).map(|address| address.ip));
+    format!("{others}, not one of the endpoint's own addresses{}", lasted(evidence.own.as_ref()))
+}
+
 /// In a table a long list leaves no room for what was seen: of a pass the count is enough.
 fn counted<T: Display>(outcome: Outcome, items: Vec<T>, length: Length) -> String {
     const FITS: usize = 36;
@@ -209,6 +224,17 @@ fn counted<T: Display>(outcome: Outcome, items: Vec<T>, length: Length) -> Strin
     let all = list(items);
     let brief = length == Length::Brief && outcome == Outcome::Pass && all.len() > FITS;
     if brief { format!("{count} addresses") } else { all }
+}
+
+/// Of a pass that only counts its addresses: in how many zones they are.
+fn in_zones(outcome: Outcome, addresses: &[&Address], length: Length) -> String {
+    let zones: Option<BTreeSet<&str>> = addresses.iter().map(|address| address.zone.as_deref()).collect();
+    let is_counted = length == Length::Brief && outcome == Outcome::Pass && addresses.len() > 1;
+    match zones.filter(|_| is_counted).map(|zones| zones.len()) {
+        None => String::new(),
+        Some(1) => " in one zone".to_owned(),
+        Some(count) => format!(" in {count} zones"),
+    }
 }
 
 fn connect(observation: &Observation, connections: &[Connection], length: Length) -> String {
@@ -268,12 +294,13 @@ fn total(phases: &Phases) -> Duration {
 /// Addresses with the same result in one clause, those that decided the outcome first.
 fn grouped(observation: &Observation, length: Length, tell: impl Fn(&Address) -> String) -> String {
     let outcome = observation.outcome;
-    let mut groups: Vec<(String, Status, Vec<IpAddr>)> = Vec::new();
+    let mut groups: Vec<(String, Status, Vec<String>)> = Vec::new();
     for address in &observation.addresses {
         let (text, state) = (tell(address), address.outcome.state());
+        let ip = located(address.ip, address.zone.as_deref());
         match groups.iter_mut().find(|(known, of, _)| *known == text && *of == state) {
-            Some((_, _, ips)) => ips.push(address.ip),
-            None => groups.push((text, state, vec![address.ip])),
+            Some((_, _, ips)) => ips.push(ip),
+            None => groups.push((text, state, vec![ip])),
         }
     }
     groups.sort_by_key(|(_, state, _)| (*state != outcome.state(), Reverse(weight(*state))));

@@ -24,6 +24,7 @@ mod endpoints;
 mod instance;
 mod lookup;
 mod names;
+mod own_names;
 mod pairs;
 mod path;
 mod proof;
@@ -31,7 +32,7 @@ mod proof;
 /// States by their names.
 type Table = &'static [(&'static str, fn() -> State)];
 
-const TABLES: [(&str, Table); 11] = [
+const TABLES: [(&str, Table); 12] = [
     ("call", call::TABLE),
     ("changes", changes::TABLE),
     ("credentials", credentials::TABLE),
@@ -40,6 +41,7 @@ const TABLES: [(&str, Table); 11] = [
     ("instance", instance::TABLE),
     ("lookup", lookup::TABLE),
     ("names", names::TABLE),
+    ("own_names", own_names::TABLE),
     ("pairs", pairs::TABLE),
     ("path", path::TABLE),
     ("proof", proof::TABLE),

@@ -223,6 +223,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::DnsTruncated
         | F::DnsAlias
         | F::DnsOneZone
+        | F::DnsOtherEndpoint
         | F::DnsLost
         | F::SystemResolverPartial
         | F::SearchListCatches

@@ -51,6 +51,8 @@ pub const CORPORATE_DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);
 /// The same machine's other addresses, where name servers of a test run.
 pub const CORPORATE_DNS_B: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 51);
 pub const CORPORATE_DNS_C: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 52);
+/// The interface of another endpoint, in zone a.
+pub const OTHER_ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 56);
 pub const NOBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 54);
 
 pub const PUBLIC_WEBSITE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);

@@ -94,6 +94,7 @@ faults! {
     DnsOutsideVpc "dns-outside-vpc" "The CloudWatch name resolves to 10.99.0.57: private, working, but another VPC's",
     DnsSpecial "dns-special" "The CloudWatch name resolves to 127.0.0.1",
     DnsStale "dns-stale" "The CloudWatch name resolves to 10.0.1.54: in the VPC, but nobody is there any more",
+    DnsOtherEndpoint "dns-other-endpoint" "The CloudWatch name resolves to 10.0.1.56: in the VPC and working, but another endpoint's",
     DnsAlias "dns-alias" "The CloudWatch name is an alias of the endpoint's own name",
     DnsOneZone "dns-one-zone" "The endpoint has no interface in the instance's zone",
     DnsAaaa "dns-aaaa" "The CloudWatch name has IPv6 addresses inside the VPC beside the IPv4 ones",

@@ -3,7 +3,8 @@
 
 use super::address::{
     ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, NOBODY,
-    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+    OTHER_ENDPOINT, PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3, PUBLIC_WEBSITE,
+    PUBLIC_WEBSITE_V6,
 };
 use super::fault::{Fault, Faults};
 
@@ -13,6 +14,8 @@ pub const CLOUDWATCH: &str = "monitoring.us-east-1.amazonaws.com";
 const OWN_NAME: &str = "vpce-0123456789abcdef0-lab00000.monitoring.us-east-1.vpce.amazonaws.com";
 const OWN_NAME_IN_ZONE_A: &str =
     "vpce-0123456789abcdef0-lab00000-us-east-1a.monitoring.us-east-1.vpce.amazonaws.com";
+const OWN_NAME_IN_ZONE_B: &str =
+    "vpce-0123456789abcdef0-lab00000-us-east-1b.monitoring.us-east-1.vpce.amazonaws.com";
 
 /// CloudWatch in a region in which this VPC has nothing.
 const ANOTHER_REGION: &str = "monitoring.eu-west-1.amazonaws.com";
@@ -66,6 +69,7 @@ fn cloudwatch_a(faults: &Faults) -> Vec<String> {
         Many,
         Mixed,
         OneZone,
+        OtherEndpoint,
         OutsideVpc,
         Public,
         Special,
@@ -77,6 +81,7 @@ fn cloudwatch_a(faults: &Faults) -> Vec<String> {
         (Fault::DnsOutsideVpc, &Answer::OutsideVpc),
         (Fault::DnsSpecial, &Answer::Special),
         (Fault::DnsStale, &Answer::Stale),
+        (Fault::DnsOtherEndpoint, &Answer::OtherEndpoint),
         (Fault::DnsTruncated, &Answer::Many),
         (Fault::DnsTruncatedNoTcp, &Answer::Many),
         (Fault::DnsOneZone, &Answer::OneZone),
@@ -86,6 +91,7 @@ fn cloudwatch_a(faults: &Faults) -> Vec<String> {
         Some(Answer::Public) => vec![PUBLIC_CLOUDWATCH.to_string()],
         Some(Answer::Mixed) => vec![ENDPOINT_A.to_string(), PUBLIC_CLOUDWATCH.to_string()],
         Some(Answer::OneZone) => vec![ENDPOINT_B.to_string()],
+        Some(Answer::OtherEndpoint) => vec![ENDPOINT_B.to_string(), OTHER_ENDPOINT.to_string()],
         Some(Answer::Stale) => vec![NOBODY.to_string()],
         Some(Answer::OutsideVpc) => vec![ENDPOINT_ELSEWHERE.to_string()],
         Some(Answer::Special) => vec!["127.0.0.1".to_owned()],
@@ -118,8 +124,10 @@ fn zone(cloudwatch: &[String], faults: &Faults) -> String {
         @ 60 IN NS ns.lab.\n\
         ns.lab. 60 IN A 10.0.0.2\n"
         .to_owned();
+    // What lives for a minute is waited for as long.
+    let ttl = if faults.has(Fault::DnsOtherEndpoint) { 2 } else { 60 };
     for record in cloudwatch {
-        zone += &format!("{CLOUDWATCH}. 60 IN {record}\n");
+        zone += &format!("{CLOUDWATCH}. {ttl} IN {record}\n");
     }
     for (service, last) in OTHER_SERVICES.iter().zip([56, 58, 59, 60, 61, 62, 63]) {
         for address in [format!("10.0.1.{last}"), format!("10.0.2.{}", last + 56)] {
@@ -132,11 +140,14 @@ fn zone(cloudwatch: &[String], faults: &Faults) -> String {
     zone += &format!("partner-{PARTNERS}.us-east-1.amazonaws.com. 60 IN A {NOBODY}\n");
     zone += &format!("s3.us-east-1.amazonaws.com. 60 IN A {PUBLIC_S3}\n");
     zone += &format!(
-        "{OWN_NAME}. 60 IN A {ENDPOINT_A}\n{OWN_NAME}. 60 IN A {ENDPOINT_B}\n\
-         {OWN_NAME_IN_ZONE_A}. 60 IN A {ENDPOINT_A}\n\
+        "{OWN_NAME}. {ttl} IN A {ENDPOINT_B}\n{OWN_NAME_IN_ZONE_B}. {ttl} IN A {ENDPOINT_B}\n\
          {ANOTHER_REGION}. 60 IN A {PUBLIC_ELSEWHERE}\n\
          {CLOUDWATCH}.{SEARCHED}. 60 IN A {PUBLIC_CLOUDWATCH}\n"
     );
+    if !faults.has(Fault::DnsOneZone) {
+        zone +=
+            &format!("{OWN_NAME}. {ttl} IN A {ENDPOINT_A}\n{OWN_NAME_IN_ZONE_A}. {ttl} IN A {ENDPOINT_A}\n");
+    }
     if faults.has(Fault::WebsiteUnknown) {
         return zone;
     }

@@ -131,7 +131,7 @@ fn search_list(evidence: &DnsEvidence) -> Option<Finding> {
 }
 
 /// A cache on this host holds what the servers no longer say.
-fn stale_cache(
+pub fn stale_cache(
     context: &Context<'_>,
     evidence: &DnsEvidence,
     answers: &ServerAnswers,

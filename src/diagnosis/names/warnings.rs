@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::answers::{Answer, ServerAnswers, says};
+use super::own_names;
 use super::scope;
 use crate::check::Step;
 use crate::diagnosis::Cause;
@@ -27,6 +28,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
         findings.extend(servers(context, observation, evidence));
         findings.extend(vpc(observation, evidence, &answers));
         findings.extend(other_family(context, observation, evidence));
+        findings.extend(own_names::warnings(context, observation, evidence));
     }
     findings
 }

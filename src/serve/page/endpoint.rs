@@ -8,6 +8,7 @@ use super::{badge, checks, escape, section};
 use crate::check::{CheckId, EndpointName, Step};
 use crate::observation::{Address, Evidence, Status};
 use crate::report::{CheckReport, Report};
+use crate::wording::located;
 
 /// An endpoint has one a zone and family; what has more is shown in part.
 const MOST_ADDRESSES: usize = 32;
@@ -85,7 +86,10 @@ fn row(ip: IpAddr, steps: &[&CheckReport]) -> String {
         }
     };
     let cells: String = steps.iter().map(cell).collect();
-    format!("<tr><th scope=\"row\">{ip}</th>{cells}</tr>\n")
+    let all = steps.iter().filter_map(|check| check.last.as_ref()).flat_map(|last| &last.addresses);
+    let zone = all.filter(|address| address.ip == ip).find_map(|address| address.zone.as_deref());
+    let named = escape(&located(ip, zone));
+    format!("<tr><th scope=\"row\">{named}</th>{cells}</tr>\n")
 }
 
 fn outcome(address: &Address) -> String {
