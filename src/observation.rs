@@ -8,6 +8,7 @@ mod lookup;
 mod name_state;
 mod own_names;
 mod plain;
+mod proof;
 mod provider;
 mod reason;
 mod request;
@@ -15,14 +16,15 @@ mod request;
 pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
     EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Evidence, IcmpSocket, Instance,
-    InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Proof,
-    ProofEvidence, Protocol, Query, QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
+    InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Protocol, Query,
+    QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
 };
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use name_state::NameState;
 pub use own_names::{OtherAddress, OwnName, OwnNames, own_zone};
 pub use plain::{cut, printable, visible};
+pub use proof::{Proof, ProofEvidence};
 pub use provider::Provider;
 pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};

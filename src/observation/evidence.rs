@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 #[cfg(test)]
 use super::{EaiCode, LookupError, LookupResult};
-use super::{HostFiles, Lookup, OwnNames, Phases, Provider, Reason, cut, printable};
+use super::{HostFiles, Lookup, OwnNames, Phases, ProofEvidence, Provider, Reason, cut, printable};
 use crate::check::Family;
 use crate::network::Cidr;
 
@@ -299,34 +299,6 @@ pub struct Certificate {
     pub not_after: Option<SystemTime>,
     /// The DNS names that it is valid for, at most the first ten.
     pub names: Vec<String>,
-}
-
-/// A condition of the role's policy under which AWS itself answers only through the endpoint:
-/// then a 200 proves that the call crossed PrivateLink (IAM's global condition keys).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub enum Proof {
-    #[serde(rename = "aws:SourceVpc")]
-    SourceVpc,
-    #[serde(rename = "aws:SourceVpce")]
-    SourceVpce,
-}
-
-impl Proof {
-    pub const ALL: [Self; 2] = [Self::SourceVpc, Self::SourceVpce];
-
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::SourceVpc => "aws:SourceVpc",
-            Self::SourceVpce => "aws:SourceVpce",
-        }
-    }
-}
-
-/// Whether every answer of this run is a proof by that condition, as the verdict judged it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct ProofEvidence {
-    pub condition: Proof,
-    pub proven: bool,
 }
 
 /// One signed ListMetrics to one address.

@@ -94,10 +94,10 @@ mod tests {
             // One of the names did not answer, and may have it.
             ("10.0.1.54", seen(silent(), 600, false), once),
             // A zone that is gone has no address any more.
-            ("10.0.1.54", seen(self::own(vec![addresses(OWN), QueryResult::Nxdomain]), 61, false), lasts),
+            ("10.0.1.54", seen(own(vec![addresses(OWN), QueryResult::Nxdomain]), 61, false), lasts),
             // Without an address of its own there is nothing to compare with.
-            ("10.0.1.54", seen(self::own(vec![QueryResult::Nxdomain]), 600, true), Pass),
-            ("10.0.1.54", self::own(vec![]), Pass),
+            ("10.0.1.54", seen(own(vec![QueryResult::Nxdomain]), 600, true), Pass),
+            ("10.0.1.54", own(vec![]), Pass),
         ] {
             let evidence = evidence(told, own);
             let judged = crate::verdict::dns(&evidence, &[], &endpoint());
