@@ -5,6 +5,7 @@ mod budget;
 mod clock;
 mod egress;
 mod endpoint;
+mod gateway;
 mod others;
 mod own_names;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! An expected failure of the network is data here, never an `Err`.
 
 mod evidence;
+mod gateway;
 mod host_files;
 mod lookup;
 mod name_state;
@@ -19,6 +20,7 @@ pub use evidence::{
     InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Protocol, Query,
     QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
 };
+pub use gateway::{ControlResult, GatewayControl, JudgedControl};
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use name_state::NameState;

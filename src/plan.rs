@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
-use crate::network::{Cidr, Network, Scope};
+use crate::network::{Cidr, Network, Scope, is_region};
 use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof, own_zone};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +59,8 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         HostConfig::Given(host) => Some(host.clone()),
         HostConfig::OfService(service) => region.and_then(|region| catalogue::host_of(service, region)),
     };
+    let control_host = host.as_deref().filter(|_| config.gateway);
+    let control_host = control_host.and_then(|host| control_host_of(host, config.control_region.as_deref()));
     let call = config.call.as_ref().map(|CallConfig { namespace, proof, interval }| Call {
         region: region.map(ToOwned::to_owned),
         namespace: namespace.clone(),
@@ -76,6 +78,7 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         port: config.port,
         own_names: config.vpce_hosts.iter().map(|host| own_name(host)).collect(),
         gateway: config.gateway,
+        control_host,
         protocol: config.protocol,
         require_agreement: config.require_agreement,
         call,
@@ -88,6 +91,13 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
 /// A name of the customer's own needs the ranges in `expected_cidrs`.
 fn is_of_lattice(host: &str) -> bool {
     host.split('.').any(|label| label == "vpc-lattice-svcs") && catalogue::partition::is_aws(host)
+}
+
+/// The same name in another region. A name without a region has none.
+fn control_host_of(host: &str, control_region: Option<&str>) -> Option<String> {
+    let own = host.split('.').find(|label| is_region(label))?;
+    let other = control_region.or_else(|| catalogue::other_region(own)).filter(|other| *other != own)?;
+    Some(host.split('.').map(|label| if label == own { other } else { label }).collect::<Vec<_>>().join("."))
 }
 
 fn own_name(host: &str) -> (String, Option<String>) {
@@ -163,6 +173,8 @@ pub struct Endpoint {
     /// The endpoint's own DNS names, each with the zone that it stands for.
     pub own_names: Vec<(String, Option<String>)>,
     pub gateway: bool,
+    /// The service in another region, where this one is a gateway.
+    pub control_host: Option<String>,
     pub protocol: EndpointProtocol,
     pub require_agreement: bool,
     pub call: Option<Call>,
@@ -248,6 +260,7 @@ mod tests {
             port: 443,
             own_names: vec![],
             gateway: false,
+            control_host: None,
             protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: Some(Call {
@@ -353,6 +366,7 @@ mod tests {
             port: 443,
             own_names: vec![],
             gateway: false,
+            control_host: None,
             protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: None,
@@ -371,7 +385,11 @@ mod tests {
                 timing: timing(20, 1),
                 ..endpoint("ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn")
             }),
-            Item::Endpoint(Endpoint { gateway: true, ..endpoint("s3", "s3.cn-north-1.amazonaws.com.cn") }),
+            Item::Endpoint(Endpoint {
+                gateway: true,
+                control_host: Some("s3.cn-northwest-1.amazonaws.com.cn".into()),
+                ..endpoint("s3", "s3.cn-north-1.amazonaws.com.cn")
+            }),
             Item::Endpoint(Endpoint {
                 port: 8443,
                 require_agreement: true,
@@ -418,5 +436,21 @@ mod tests {
         assert_eq!(promises(&["10.0.1.5"]), [Family::Ipv4]);
         assert_eq!(promises(&["2001:db8::5", "10.0.1.5"]), [Family::Ipv4, Family::Ipv6]);
         assert_eq!(promises(&["fe80::1", "fd00::1", "::1"]), []);
+    }
+
+    #[test]
+    fn the_control_of_a_gateway_is_the_same_name_in_another_region() {
+        for (host, control_region, control) in [
+            ("s3.us-east-1.amazonaws.com", None, Some("s3.us-west-2.amazonaws.com")),
+            ("s3.us-west-2.amazonaws.com", None, Some("s3.us-east-1.amazonaws.com")),
+            ("s3.eu-central-1.amazonaws.com", Some("eu-west-1"), Some("s3.eu-west-1.amazonaws.com")),
+            ("1234.ddb.eu-central-1.amazonaws.com", None, Some("1234.ddb.us-west-2.amazonaws.com")),
+            ("s3.us-gov-west-1.amazonaws.com", None, Some("s3.us-gov-east-1.amazonaws.com")),
+            ("s3.us-east-1.amazonaws.com", Some("us-east-1"), None),
+            ("s3.eusc-de-east-1.amazonaws.eu", None, None),
+            ("s3.amazonaws.com", None, None),
+        ] {
+            assert_eq!(control_host_of(host, control_region).as_deref(), control, "{host}");
+        }
     }
 }

@@ -16,7 +16,7 @@ pub use call::{call, not_called, proof};
 pub use connect::connect;
 pub use dns::dns;
 pub use egress::egress;
-pub use gateway::{egress_is_closed, gateway};
+pub use gateway::{gateway, judge_control, with_control};
 pub use instance::{credentials, instance};
 pub use lateness::with_lateness;
 pub use own_names::{answers_expire_after, others as other_addresses};
@@ -60,6 +60,7 @@ mod tests {
             port: 443,
             own_names: vec![],
             gateway: false,
+            control_host: None,
             protocol: EndpointProtocol::Https,
             require_agreement: false,
             call: None,

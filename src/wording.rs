@@ -4,6 +4,7 @@
 mod detail;
 pub mod egress;
 mod failure;
+mod gateway;
 mod lookup;
 mod own_names;
 mod summary;

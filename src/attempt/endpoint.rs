@@ -4,13 +4,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{CallRequest, CallStep, Clock, NotSigned, Probes, Runner};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
-    Address, CallEvidence, Connection, Evidence, NotAttempted, Outcome, Phase, Query, Reason,
+    Address, CallEvidence, Connection, Evidence, GatewayControl, NotAttempted, Outcome, Phase, Query, Reason,
 };
 use crate::plan::{Call, Endpoint};
 use crate::verdict::{self, Judgment};
@@ -82,13 +82,19 @@ impl<P: Probes> Runner<P> {
                 connections.push(self.probes.connect(host, peer, endpoint.protocol, endpoint.timing.timeout));
             }
         }
-        let connections: Vec<Connection> = clock.watch(join_all(connections)).await;
-        let judgment = verdict::connect(resolved, &connections, missing_families);
+        let (connections, mut control): (Vec<Connection>, Option<GatewayControl>) = clock
+            .watch(join(join_all(connections), self.control(endpoint, resolved, missing_families)))
+            .await;
+        let mut judgment = verdict::connect(resolved, &connections, missing_families);
+        if let Some(control) = &mut control {
+            verdict::judge_control(control, resolved);
+            judgment = verdict::with_control(judgment, control);
+        }
         let connected = judgment.addresses.clone();
         let evidence = if resolved.is_empty() {
             Evidence::NotAttempted(NotAttempted::NoAddress)
         } else {
-            Evidence::Connect { host: host.to_owned(), port: endpoint.port, connections }
+            Evidence::Connect { host: host.to_owned(), port: endpoint.port, connections, control }
         };
         self.publish(clock, id(endpoint, Step::Connect), judgment, vec![], evidence).await;
         connected

@@ -91,6 +91,19 @@ impl Partition {
     }
 }
 
+/// Another region of the same partition, one that S3 and DynamoDB have been in from the start.
+pub fn other_region(region: &str) -> Option<&'static str> {
+    let regions: [&'static str; 2] = match Partition::of(region).id {
+        "aws" => ["us-west-2", "us-east-1"],
+        "aws-cn" => ["cn-north-1", "cn-northwest-1"],
+        "aws-us-gov" => ["us-gov-west-1", "us-gov-east-1"],
+        "aws-iso" => ["us-iso-east-1", "us-iso-west-1"],
+        // The others have one region, or are not known to have two.
+        _ => return None,
+    };
+    regions.into_iter().find(|other| *other != region)
+}
+
 /// Whether a host is below a suffix of AWS, in any partition.
 pub fn is_aws(host: &str) -> bool {
     let is_of = |partition: &Partition| {

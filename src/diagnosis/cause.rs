@@ -189,6 +189,9 @@ causes! {
     Ipv6EgressOpen = "ipv6_egress_open",
         "The subnet has internet egress over IPv6",
         "Remove ::/0 to eigw- or igw- from the route table of {subnet}, or limit the outbound IPv6 rules of the security groups of {instance} to the VPC.";
+    AwsReachable = "aws_reachable",
+        "AWS services of other regions can be reached",
+        "Something lets AWS names or addresses out, so an answer does not show that {subjects} went through the gateway endpoint. Look for a Network Firewall, a proxy or a hub's NAT behind 0.0.0.0/0 or ::/0 of {subnet}, or a Direct Connect public interface, that allows amazonaws.com.";
     EgressFilteredByProtocol = "egress_filtered_by_protocol",
         "Some protocols reach the internet",
         "A route to the internet exists, and rules block only some protocols. Remove 0.0.0.0/0 (nat-, igw-) and ::/0 (eigw-) from the route table of {subnet}, or block the rest in the security groups and network ACL.";
@@ -240,8 +243,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 61);
-        assert_eq!(Cause::ALL.len(), 61);
+        assert_eq!(codes.len(), 62);
+        assert_eq!(Cause::ALL.len(), 62);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

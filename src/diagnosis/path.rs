@@ -9,7 +9,7 @@ use super::presumption::default_cause;
 use super::{Cause, certificate, names};
 use crate::check::{CheckId, Family, Step};
 use crate::network::Scope;
-use crate::observation::{Address, Connection, Evidence, Observation, Outcome, Phase, Reason};
+use crate::observation::{Address, Connection, ControlResult, Evidence, Observation, Outcome, Phase, Reason};
 use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
@@ -19,6 +19,9 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     }
     if failure.reason == Reason::FamilyUnavailable {
         return vec![out_of_family(observation)];
+    }
+    if let Some(findings) = aws_reachable(context, observation, failure) {
+        return findings;
     }
     if let Some(finding) = gateway_unproven(context, observation, failure) {
         return vec![finding];
@@ -37,6 +40,32 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
         return vec![certificate::finding(observation, failure)];
     }
     vec![stalled(context, observation, failure, default_cause)]
+}
+
+/// The service of another region answers too. Where everything gets out, that is the cause.
+fn aws_reachable(
+    context: &Context<'_>,
+    observation: &Observation,
+    failure: &Failure,
+) -> Option<Vec<Finding>> {
+    let Evidence::Connect { control: Some(control), .. } = &observation.evidence else { return None };
+    let answered = |family: Family| control.result(family) == ControlResult::Reply;
+    let families: Vec<Family> = Family::BOTH.into_iter().filter(|family| answered(*family)).collect();
+    if failure.reason != Reason::EgressNotClosed || families.is_empty() {
+        return None;
+    }
+    let is_open = |family: &Family| {
+        let egress = context.check(&CheckId::Egress(*family));
+        egress.is_some_and(|egress| matches!(egress.outcome, Outcome::Fail(_)))
+    };
+    if families.iter().all(is_open) {
+        return Some(vec![]);
+    }
+    let other = control.host.as_deref().unwrap_or("another region");
+    let over = wording::names(families.iter().map(|family| family.name()));
+    let fact =
+        format!("{} answers, and so does {other} over {over}, where no gateway leads", host(observation));
+    Some(vec![Finding::new(Cause::AwsReachable, fact).about(host(observation))])
 }
 
 /// A gateway that answers, while the egress check is off and cannot say what else would.
@@ -65,9 +94,13 @@ fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) 
         with_port(observation, &failure.ips),
         wording::duration(observation.took)
     );
-    Some(
-        Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation)).at_port(port(observation)),
-    )
+    let passed = |address: &Address| address.outcome == Outcome::Pass;
+    let only_ipv6 = failure.ips.iter().all(IpAddr::is_ipv6) && observation.addresses.iter().any(passed);
+    let advice = only_ipv6.then(|| {
+        "Over IPv4 it answers: an IPv4 gateway does not divert IPv6. Make the gateway dual-stack, or use the name without dualstack.".to_owned()
+    });
+    let finding = Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation));
+    Some(finding.at_port(port(observation)).advising(advice))
 }
 
 /// All addresses are of a family that the instance lacks, or it would have tried the others.

@@ -121,6 +121,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],
             &[C::Ipv6EgressOpen, C::EgressFilteredByProtocol],
         ),
+        (&[R::EgressNotClosed], &[C::AwsReachable]),
         (&[R::ControlFailed], &[C::PingNotPermitted]),
         (&[R::FamilyMissing], &[C::Ipv6Disabled]),
         (&[R::HostOverloaded], &[C::HostOverloaded]),

@@ -231,7 +231,9 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             let port = words.number("port").unwrap_or(443);
             let connections =
                 words.addresses().into_iter().map(|evidence| connection(evidence, words)).collect();
-            Evidence::Connect { host, port, connections }
+            let control =
+                words.text("aws_control").map(|control| gateway_control(&control, &words.addresses()));
+            Evidence::Connect { host, port, connections, control }
         }
         Kind::Call => Evidence::Call {
             host,
@@ -406,6 +408,19 @@ fn query_result(said: &str) -> QueryResult {
         "timeout" => QueryResult::Timeout,
         ips => addresses(ips.split(',').map(|ip| ip.parse().unwrap()).collect()),
     }
+}
+
+/// `aws_control=answer`, `silence` or `none`, of the families of the endpoint's addresses.
+fn gateway_control(said: &str, addresses: &[(IpAddr, &str)]) -> GatewayControl {
+    let result = match said {
+        "answer" => ControlResult::Reply,
+        "silence" => ControlResult::NoReply,
+        "none" => ControlResult::NotSent,
+        other => panic!("no such control: {other}"),
+    };
+    let judged = addresses.iter().map(|(ip, _)| JudgedControl { family: Family::of(*ip), result });
+    let host = Some("s3.us-west-2.amazonaws.com".to_owned());
+    GatewayControl { host, judged: judged.collect(), ..GatewayControl::default() }
 }
 
 fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::history::History;
-use crate::check::{CheckId, Step};
+use crate::check::{CheckId, Family, Step};
 use crate::diagnosis::diagnose;
 use crate::observation::{
     Environment, Evidence, Instance, NotAttempted, Observation, Outcome, Reason, Status,
 };
 use crate::plan::{Item, Plan};
 use crate::report::{CheckReport, Report};
-use crate::verdict;
+use crate::verdict::{self, Judgment};
 
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -114,7 +114,7 @@ impl Store {
             self.instance = Some(instance.clone());
         }
         if self.is_gateway(&observation.check) {
-            observation.outcome = verdict::gateway(observation.outcome, self.egress_is_closed());
+            observation = self.judge_gateway(observation);
         }
         observe(&observation);
         // A check that the plan no longer has: its last run was under way at the change.
@@ -133,15 +133,13 @@ impl Store {
 
     /// Egress has changed, and with it what a gateway's last connection shows.
     fn judge_gateways_again(&mut self) -> Vec<Transition> {
-        let closed = self.egress_is_closed();
         let gateways: Vec<CheckId> = self.checks.keys().filter(|id| self.is_gateway(id)).cloned().collect();
         let mut transitions = Vec::new();
         for id in &gateways {
+            let last = self.checks.get(id).and_then(|check| check.report.last.clone());
+            let Some(judged) = last.clone().map(|last| self.judge_gateway(last)) else { continue };
             let Some(check) = self.checks.get_mut(id) else { continue };
-            let Some(last) = check.report.last.clone() else { continue };
-            let outcome = verdict::gateway(last.outcome, closed);
-            if outcome != last.outcome {
-                let judged = Observation { outcome, ..last };
+            if last.as_ref() != Some(&judged) {
                 self.history.add(&judged);
                 transitions.extend(check.replace(judged));
             }
@@ -196,17 +194,20 @@ impl Store {
         )
     }
 
-    fn egress(&self) -> impl Iterator<Item = Option<Outcome>> {
-        let checks = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
-        checks.map(|(_, check)| check.report.last.as_ref().map(|last| last.outcome))
+    fn judge_gateway(&self, observation: Observation) -> Observation {
+        let before = Judgment { outcome: observation.outcome, addresses: observation.addresses };
+        let Judgment { outcome, addresses } = verdict::gateway(before, |family| self.is_closed(family));
+        Observation { outcome, addresses, ..observation }
     }
 
     fn egress_is_pending(&self) -> bool {
-        self.egress().any(|outcome| outcome.is_none())
+        let mut checks = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
+        checks.any(|(_, check)| check.report.last.is_none())
     }
 
-    fn egress_is_closed(&self) -> bool {
-        !self.egress_is_pending() && verdict::egress_is_closed(self.egress().flatten())
+    fn is_closed(&self, family: Family) -> bool {
+        let last = self.checks.get(&CheckId::Egress(family)).and_then(|check| check.report.last.as_ref());
+        last.is_some_and(|last| last.outcome == Outcome::Pass)
     }
 }
 
@@ -241,6 +242,7 @@ mod tests {
     use super::*;
     use crate::check::Family;
     use crate::config::Config;
+    use crate::network::Scope;
     use crate::report::fixture;
 
     fn plan() -> Plan {
@@ -347,7 +349,9 @@ mod tests {
             (Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default()), Instant::now());
         let connect = fixture::step(Step::Connect);
         let unproven = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
-        state.fold(observed(&connect, Outcome::Pass), at, |_| ());
+        let mut answered = observed(&connect, Outcome::Pass);
+        answered.addresses = vec![fixture::address("203.0.113.30", Scope::Public, Outcome::Pass, vec![])];
+        state.fold(answered, at, |_| ());
         assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");
         let [ipv4, ipv6] = Family::BOTH.map(CheckId::Egress);
         let no_ipv6 = Outcome::Skipped(Reason::FamilyUnavailable);
@@ -355,7 +359,9 @@ mod tests {
             (Outcome::Pass, no_ipv6, true),
             (Outcome::Pass, Outcome::Pass, true),
             (Outcome::Fail(Reason::TcpConnected), Outcome::Pass, false),
-            (Outcome::Pass, Outcome::Inconclusive(Reason::ControlFailed), false),
+            // The address is an IPv4 one.
+            (Outcome::Pass, Outcome::Inconclusive(Reason::ControlFailed), true),
+            (Outcome::Inconclusive(Reason::ControlFailed), Outcome::Pass, false),
             (no_ipv6, no_ipv6, false),
         ] {
             state.fold(observed(&ipv4, of_ipv4), at, |_| ());

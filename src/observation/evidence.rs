@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 
 #[cfg(test)]
 use super::{EaiCode, LookupError, LookupResult};
-use super::{HostFiles, Lookup, OwnNames, Phases, ProofEvidence, Provider, Reason, cut, printable};
+use super::{
+    GatewayControl, HostFiles, Lookup, OwnNames, Phases, ProofEvidence, Provider, Reason, cut, printable,
+};
 use crate::check::Family;
 use crate::network::Cidr;
 
@@ -27,6 +29,9 @@ pub enum Evidence {
         host: String,
         port: u16,
         connections: Vec<Connection>,
+        /// Of a gateway endpoint.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        control: Option<GatewayControl>,
     },
     Call {
         host: String,

@@ -306,7 +306,7 @@ pub fn certificate(issuer: &str) -> Certificate {
 pub fn connect(evidence: Vec<(Address, Connection)>) -> Observation {
     let (addresses, connections): (Vec<Address>, Vec<Connection>) = evidence.into_iter().unzip();
     let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
-    let evidence = Evidence::Connect { host: HOST.into(), port: 443, connections };
+    let evidence = Evidence::Connect { host: HOST.into(), port: 443, connections, control: None };
     let mut observation = observed(step(Step::Connect), outcome, evidence);
     let longest = addresses.iter().map(|address| address.phases.iter().map(|(_, took)| *took).sum()).max();
     observation.took = longest.unwrap_or_default();

@@ -147,6 +147,7 @@ fn endpoint(question: &Question, network: &Network) -> Endpoint {
         port: question.port,
         own_names: vec![],
         gateway: false,
+        control_host: None,
         protocol: question.protocol,
         require_agreement: false,
         call: None,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Judgment;
-use crate::observation::{Evidence, Outcome, ProbeResult, Reason};
+use crate::observation::{ControlResult, Evidence, Outcome, ProbeResult, Reason};
 
 /// An attempt that waited this many times as long as it was late has waited long enough.
 const TOLERANCE: u32 = 10;
@@ -62,6 +62,10 @@ fn decided_by_time(reason: Reason) -> bool {
 fn rests_on_silence(evidence: &Evidence) -> bool {
     match evidence {
         Evidence::Egress(egress) => egress.probes.iter().any(|probe| probe.result == ProbeResult::NoReply),
+        // A gateway passes beside a control that was silent.
+        Evidence::Connect { control: Some(control), .. } => {
+            control.judged.iter().any(|judged| judged.result == ControlResult::NoReply)
+        }
         Evidence::Dns(_)
         | Evidence::Connect { .. }
         | Evidence::Call { .. }

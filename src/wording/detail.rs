@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::egress;
 use super::failure::{clock_error, query_failure, with_detail};
+use super::gateway;
 use super::lookup::lookup;
 use super::own_names::{located, own_name_failure};
 use super::text::{clean, clock_time, duration, list, phases};
@@ -22,8 +23,10 @@ pub fn lines(observation: &Observation) -> Vec<String> {
         // The summary has said it all.
         Evidence::NotAttempted(_) | Evidence::Instance(_) | Evidence::Credentials(_) => vec![],
         Evidence::Dns(evidence) => dns(evidence),
-        Evidence::Connect { connections, .. } => {
-            connections.iter().map(|connection| connected(connection, address(connection.ip))).collect()
+        Evidence::Connect { connections, control, .. } => {
+            let of_address = |connection: &Connection| connected(connection, address(connection.ip));
+            let of_control = control.iter().flat_map(gateway::lines);
+            connections.iter().map(of_address).chain(of_control).collect()
         }
         Evidence::Call { calls, .. } => calls.iter().map(|call| called(call, address(call.ip))).collect(),
         Evidence::Egress(evidence) => egress::lines(evidence),

@@ -16,8 +16,8 @@ use crate::check::CheckId;
 use crate::network::Scope;
 use crate::observation::{
     Address, CallEvidence, Connection, CredentialsEvidence, DnsEvidence, EndpointProtocol, Evidence,
-    InstanceEvidence, LookupResult, NotAttempted, Observation, Outcome, Phases, ProofEvidence, Query,
-    QueryResult, Reason, Resolver, Status,
+    GatewayControl, InstanceEvidence, LookupResult, NotAttempted, Observation, Outcome, Phases,
+    ProofEvidence, Query, QueryResult, Reason, Resolver, Status,
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,7 +36,9 @@ pub fn summary(observation: &Observation, length: Length) -> String {
         Evidence::Instance(evidence) => instance(outcome, evidence, length),
         Evidence::Credentials(evidence) => credentials(outcome, evidence, length),
         Evidence::Dns(evidence) => dns(observation, evidence, length),
-        Evidence::Connect { connections, .. } => connect(observation, connections, length),
+        Evidence::Connect { connections, control, .. } => {
+            connect(observation, connections, control.as_ref(), length)
+        }
         Evidence::Call { calls, proof, .. } => call(observation, calls, *proof, length),
         Evidence::Egress(evidence) => egress::summary(outcome, evidence, length),
     };
@@ -237,7 +239,12 @@ fn in_zones(outcome: Outcome, addresses: &[&Address], length: Length) -> String 
     }
 }
 
-fn connect(observation: &Observation, connections: &[Connection], length: Length) -> String {
+fn connect(
+    observation: &Observation,
+    connections: &[Connection],
+    control: Option<&GatewayControl>,
+    length: Length,
+) -> String {
     let alone = lone_pass(observation);
     let grouped = grouped(observation, length, |address| {
         let connection = connections.iter().find(|connection| connection.ip == address.ip);
@@ -252,7 +259,12 @@ fn connect(observation: &Observation, connections: &[Connection], length: Length
             _ => format!(": {}", connection_result(address, connection)),
         }
     });
-    if grouped.is_empty() { bare(observation.outcome) } else { grouped }
+    let of_control = control.and_then(|control| super::gateway::clause(observation, control, length));
+    match (grouped.is_empty(), of_control) {
+        (true, _) => bare(observation.outcome),
+        (false, Some(clause)) => format!("{grouped}; {clause}"),
+        (false, None) => grouped,
+    }
 }
 
 fn connection_result(address: &Address, connection: Option<&Connection>) -> String {

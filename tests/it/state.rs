@@ -239,7 +239,7 @@ impl State {
             requests: &requests,
             agents: 1,
             trusted: &self.trusted,
-            reached: let_out(lab.reached_internet(), before),
+            reached: self.of_egress(let_out(lab.reached_internet(), before)),
         };
         [truth::violations(&run), self.leaked(&run), self.passed_over(&report)].concat()
     }
@@ -250,6 +250,14 @@ impl State {
         let harmful: Vec<&str> = harmful.map(|fault| fault.name()).collect();
         let wrong = report.outcome() == "pass" && !self.as_configured && !harmful.is_empty();
         wrong.then(|| format!("the run passes in spite of {}", harmful.join(", "))).into_iter().collect()
+    }
+
+    /// What the egress check could have seen: it does not send to S3, which alone gets out then.
+    fn of_egress(&self, mut reached: Reached) -> Reached {
+        if self.faults.contains(&Fault::AwsOpen) {
+            reached.ipv4.tcp = 0;
+        }
+        reached
     }
 
     fn is_random(&self) -> bool {
@@ -264,7 +272,7 @@ impl State {
             requests: &requests,
             agents: 1,
             trusted: &self.trusted,
-            reached: let_out(lab.reached_internet(), before),
+            reached: self.of_egress(let_out(lab.reached_internet(), before)),
         };
         [
             truth::violations(&run),

@@ -203,6 +203,8 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::EgressRejectedByAws
         // The pass names its ports, and these are not among them.
         | F::NatOpenOddPorts
+        // No name of the usual checks is S3's.
+        | F::AwsOpen
         | F::SecondInterfaceUnrouted
         | F::SecondaryAddress
         | F::BridgePresent
@@ -254,6 +256,7 @@ pub fn opens(fault: Fault) -> bool {
             | F::NatOpenSlow
             | F::NatOpenNtpOnly
             | F::NatOpenOddPorts
+            | F::AwsOpen
             | F::SecondInterfaceOpen
             | F::SecondaryAddressOpen
             | F::EgressResetByTarget

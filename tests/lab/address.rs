@@ -45,6 +45,11 @@ pub const ENDPOINT_SECOND_CIDR: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 57);
 
 /// S3, behind a gateway endpoint: a public address that the route table leads into the VPC.
 pub const PUBLIC_S3: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
+/// Its IPv6 address, which the gateway does not divert.
+pub const PUBLIC_S3_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x30);
+/// S3 of another region, where no gateway leads.
+pub const PUBLIC_S3_ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 31);
+pub const PUBLIC_S3_ELSEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x31);
 
 /// The company's own resolver inside the VPC, and an address that nobody has.
 pub const CORPORATE_DNS: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 53);

@@ -18,9 +18,10 @@ const DAY: i64 = 86_400;
 
 /// Names as the real CloudWatch certificate has them, and those of the lab's other
 /// services.
-const SERVICE_NAMES: [&str; 7] = [
+const SERVICE_NAMES: [&str; 8] = [
     "monitoring.us-east-1.amazonaws.com",
     "*.us-east-1.amazonaws.com",
+    "*.dualstack.us-east-1.amazonaws.com",
     "*.ecr.us-east-1.amazonaws.com",
     "*.monitoring.us-east-1.vpce.amazonaws.com",
     "*.us-west-2.amazonaws.com",

@@ -37,6 +37,7 @@ faults! {
     NatOpenSlow "nat-open-slow" "Only DNS gets out over IPv4, and each answer takes 1.1 s",
     NatOpenNtpOnly "nat-open-ntp-only" "Only UDP port 123 gets out over IPv4",
     NatOpenOddPorts "nat-open-odd-ports" "Only TCP ports 8443 and 22 get out over IPv4",
+    AwsOpen "aws-open" "A firewall behind the default route lets S3 of any region out, and drops the rest",
     SecondInterfaceOpen "second-interface-open" "A second interface with a route table of its own (ip rule) leads out",
     SecondInterfaceUnrouted "second-interface-unrouted" "A second interface without a route table of its own: what is sent from its address leaves by the first, and is dropped",
     SecondaryAddressOpen "secondary-address-open" "The instance has a secondary private address, which the router lets out",

@@ -4,8 +4,8 @@
 
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, LINK_LOCAL,
-    METADATA, METADATA_V6, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6, SECOND_INTERFACE, SECONDARY,
-    VPC_CIDR_V6,
+    METADATA, METADATA_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6,
+    SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -174,6 +174,13 @@ fn egress(faults: &Faults) -> Vec<String> {
             vec![
                 format!("{OUT} {SYN} {CONNECTION} != @begun add @begun {{ {CONNECTION} }} drop"),
                 "meta nfproto ipv4 meta l4proto tcp accept".to_owned(),
+            ],
+        ),
+        (
+            Fault::AwsOpen,
+            vec![
+                format!("ip daddr {{ {PUBLIC_S3}, {PUBLIC_S3_ELSEWHERE} }} tcp dport 443 accept"),
+                format!("ip saddr {{ {PUBLIC_S3}, {PUBLIC_S3_ELSEWHERE} }} tcp sport 443 accept"),
             ],
         ),
         (Fault::NatOpenSlow, ports("udp", "53")),

@@ -1,14 +1,17 @@
 //! The internet: web servers on every address, the public CloudWatch among them,
 //! and DNS. Ping is answered by the kernel.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::sleep;
 
-use super::address::{PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6};
+use super::address::{
+    PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6,
+    PUBLIC_S3_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+};
 use super::certificates::Certificate;
 use super::clock::Moment;
 use super::cloudwatch::{self, page};
@@ -20,7 +23,15 @@ const PAGE: &str = "<html><body><h1>This is the internet</h1></body></html>\n";
 /// Port 443.
 pub async fn serve_tls(peers: Arc<Peers>, stream: TcpStream, ends: Ends) {
     let address = ends.local.ip();
-    if [PUBLIC_CLOUDWATCH.into(), PUBLIC_CLOUDWATCH_V6.into(), PUBLIC_S3.into()].contains(&address) {
+    let of_aws: [IpAddr; 6] = [
+        PUBLIC_CLOUDWATCH.into(),
+        PUBLIC_CLOUDWATCH_V6.into(),
+        PUBLIC_S3.into(),
+        PUBLIC_S3_V6.into(),
+        PUBLIC_S3_ELSEWHERE.into(),
+        PUBLIC_S3_ELSEWHERE_V6.into(),
+    ];
+    if of_aws.contains(&address) {
         return cloudwatch::serve(peers, Door::Public, stream, ends).await;
     }
     let acceptor = peers.certificates.acceptor(Certificate::Website);

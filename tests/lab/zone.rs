@@ -3,8 +3,8 @@
 
 use super::address::{
     ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, NOBODY,
-    OTHER_ENDPOINT, PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3, PUBLIC_WEBSITE,
-    PUBLIC_WEBSITE_V6,
+    OTHER_ENDPOINT, PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3,
+    PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6, PUBLIC_S3_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
 };
 use super::fault::{Fault, Faults};
 
@@ -138,7 +138,14 @@ fn zone(cloudwatch: &[String], faults: &Faults) -> String {
         zone += &format!("partner-{number}.us-east-1.amazonaws.com. 60 IN A {ENDPOINT_B}\n");
     }
     zone += &format!("partner-{PARTNERS}.us-east-1.amazonaws.com. 60 IN A {NOBODY}\n");
-    zone += &format!("s3.us-east-1.amazonaws.com. 60 IN A {PUBLIC_S3}\n");
+    for (region, ipv4, ipv6) in
+        [("us-east-1", PUBLIC_S3, PUBLIC_S3_V6), ("us-west-2", PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6)]
+    {
+        for name in ["s3", "s3.dualstack"] {
+            zone += &format!("{name}.{region}.amazonaws.com. 60 IN A {ipv4}\n");
+        }
+        zone += &format!("s3.dualstack.{region}.amazonaws.com. 60 IN AAAA {ipv6}\n");
+    }
     zone += &format!(
         "{OWN_NAME}. {ttl} IN A {ENDPOINT_B}\n{OWN_NAME_IN_ZONE_B}. {ttl} IN A {ENDPOINT_B}\n\
          {ANOTHER_REGION}. 60 IN A {PUBLIC_ELSEWHERE}\n\

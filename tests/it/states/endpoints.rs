@@ -1,9 +1,10 @@
 //! More than one endpoint, and a gateway among them.
 
 use crate::lab::Fault::{
-    self, CertificateWrongName, ClientCertificateRequired, DnsOutsideVpc, DnsStale, EndpointASilent,
-    EndpointSgSilent, GatewayMissing, InstanceEgressBlocked, NatOpen, PingForbidden, PrivateDnsOff,
-    ResponseGarbage, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverStale, TlsSilent,
+    self, AwsOpen, CertificateWrongName, ClientCertificateRequired, DnsOutsideVpc, DnsStale,
+    EgressRejectedInside, EndpointASilent, EndpointSgSilent, GatewayMissing, InstanceEgressBlocked,
+    Ipv6EgressOpen, NatOpen, PingForbidden, PrivateDnsOff, ResponseGarbage, SystemResolverDiffers,
+    SystemResolverElsewhere, SystemResolverStale, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
@@ -53,6 +54,12 @@ const GATEWAY: &str = "
 
 fn gateway(faults: impl IntoIterator<Item = Fault>) -> State {
     state(faults).config(GATEWAY).checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6])
+}
+
+/// A name with IPv6 addresses too.
+fn dual_stack(faults: impl IntoIterator<Item = Fault>) -> State {
+    let config = format!("{GATEWAY}host = 's3.dualstack.us-east-1.amazonaws.com'\n");
+    state(faults).config(&config).checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6])
 }
 
 /// An endpoint that does not speak HTTP is checked as far as its protocol goes.
@@ -120,13 +127,36 @@ states! {
         .fails(S3, "connect_timeout")
         .because("gateway_endpoint_missing", &[S3])
         .takes(3.0);
-    // It is reached either way, and nobody can tell by which.
+    // Whatever let it in let the other region's S3 in too.
+    gateway_endpoint_behind_a_firewall_that_lets_aws_out: gateway([AwsOpen])
+        .fails(S3, "egress_not_closed")
+        .because("aws_reachable", &[S3]);
+    gateway_missing_behind_a_firewall_that_lets_aws_out: gateway([GatewayMissing, AwsOpen])
+        .fails(S3, "egress_not_closed")
+        .because("aws_reachable", &[S3]);
+    // A rejection is no answer.
+    gateway_endpoint_beside_a_router_that_rejects: gateway([EgressRejectedInside]);
+    gateway_endpoint_without_a_control: state([])
+        .config(&format!("{GATEWAY}control_region = 'eu-north-1'\n"))
+        .checks([INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, S3_DNS, S3, IPV4, IPV6]);
+    gateway_endpoint_over_ipv4_and_a_dual_stack_name: dual_stack([])
+        .fails(S3, "connect_timeout")
+        .address(S3, "203.0.113.30", "pass")
+        .address(S3, "2001:db8:ffff::30", "fail connect_timeout")
+        .because("gateway_endpoint_missing", &[S3])
+        .takes(3.0);
+    gateway_endpoint_over_ipv4_while_ipv6_is_open: dual_stack([Ipv6EgressOpen])
+        .fails(S3, "egress_not_closed")
+        .address(S3, "203.0.113.30", "pass")
+        .address(S3, "2001:db8:ffff::30", "fail egress_not_closed")
+        .fails(IPV6, "icmp_reply")
+        .because("ipv6_egress_open", &[S3, IPV6]);
     gateway_endpoint_while_nat_is_open: gateway([NatOpen])
-        .inconclusive(S3, "egress_not_closed")
+        .fails(S3, "egress_not_closed")
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[S3, IPV4]);
     gateway_missing_while_nat_is_open: gateway([GatewayMissing, NatOpen])
-        .inconclusive(S3, "egress_not_closed")
+        .fails(S3, "egress_not_closed")
         .fails(IPV4, "icmp_reply")
         .because("internet_route_open", &[S3, IPV4]);
     gateway_endpoint_while_egress_is_unknown: gateway([PingForbidden])
