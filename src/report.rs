@@ -4,15 +4,18 @@
 pub mod fixture;
 pub mod json;
 pub mod junit;
+pub mod latency;
 pub mod text;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::check::CheckId;
 use crate::diagnosis::Diagnosis;
 use crate::observation::{Instance, Observation, Outcome, Reason, Status};
 use crate::wording::{self, Length};
+use latency::Latency;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -61,6 +64,8 @@ pub struct CheckReport {
     pub runs: u64,
     pub failures: u64,
     pub inconclusive: u64,
+    /// Of the `connect` step of an endpoint; empty for every other check.
+    pub latency: Arc<Latency>,
 }
 
 impl CheckReport {

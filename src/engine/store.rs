@@ -1,6 +1,7 @@
 //! The fold: what is known after each observation. Pure; time comes in with what is folded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -127,6 +128,9 @@ impl Store {
             Outcome::Inconclusive(_) => check.report.inconclusive += 1,
             Outcome::Skipped(_) => {}
         }
+        if matches!(observation.check, CheckId::Endpoint(_, Step::Connect)) {
+            Arc::make_mut(&mut check.report.latency).add(&observation);
+        }
         self.history.add(&observation);
         check.replace(observation)
     }
@@ -221,6 +225,7 @@ impl Check {
             runs: 0,
             failures: 0,
             inconclusive: 0,
+            latency: Arc::default(),
         };
         Self { report, folded_at: None }
     }

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use std::{env, fs};
 
+use super::latency::Latency;
 use super::{CheckReport, Report};
-use crate::check::{CheckId, Family, Step};
+use crate::check::{CheckId, Family, Kind, Step};
 use crate::diagnosis::diagnose;
 use crate::network::Scope;
 use crate::observation::{
@@ -93,6 +95,26 @@ pub fn skipped(check: CheckId, because: NotAttempted) -> Observation {
     skipped
 }
 
+/// An hour of times that go up and down, and one failure.
+fn hour(last: &Observation) -> Arc<Latency> {
+    let mut latency = Latency::default();
+    if last.check.kind() == Kind::Connect {
+        for minute in 0..60_u32 {
+            let mut observation = last.clone();
+            observation.started_at = last.started_at - Duration::from_mins(u64::from(59 - minute));
+            for address in &mut observation.addresses {
+                let longer = 1.0 + f64::from(minute * 7 % 23) / 10.0;
+                address.phases.iter_mut().for_each(|(_, took)| *took = took.mul_f64(longer));
+                if minute == 40 {
+                    address.outcome = Outcome::Fail(Reason::ConnectTimeout);
+                }
+            }
+            latency.add(&observation);
+        }
+    }
+    Arc::new(latency)
+}
+
 /// With the diagnoses that these observations have.
 fn report(observations: Vec<Observation>) -> Report {
     with_environment(observations, Some(instance()), vec![])
@@ -113,6 +135,7 @@ fn with_environment(
         runs: 12,
         failures: u64::from(matches!(observation.outcome, Outcome::Fail(_))),
         inconclusive: u64::from(matches!(observation.outcome, Outcome::Inconclusive(_))),
+        latency: hour(&observation),
         last: Some(observation),
     });
     Report {
@@ -152,6 +175,33 @@ fn zone_missing() -> Report {
         }
     }
     report(observations)
+}
+
+/// Many endpoints without a call, each in three zones.
+pub fn estate(count: usize) -> Report {
+    let mut report = zone_missing();
+    let zones = [("10.0.1.57", "us-east-1a"), ("10.0.2.113", "us-east-1b"), ("10.0.3.9", "us-east-1c")];
+    let mut observations: Vec<Observation> = report.checks.drain(..).filter_map(|check| check.last).collect();
+    observations.retain(|observation| observation.check.kind() != Kind::Call);
+    let (endpoint, mut others): (Vec<Observation>, Vec<Observation>) =
+        observations.into_iter().partition(|o| matches!(o.check, CheckId::Endpoint(..)));
+    let dns = dns(Outcome::Pass, &zones.map(|(ip, _)| (ip, Scope::Vpc)));
+    let connect = connect(zones.map(|(ip, _)| answered(ip)).to_vec());
+    for number in 0..count {
+        for (of, mut observation) in endpoint.iter().zip([dns.clone(), connect.clone()]) {
+            let CheckId::Endpoint(_, step) = &of.check else { continue };
+            observation.check = CheckId::Endpoint(format!("service-{number:03}.api"), *step);
+            if let (Evidence::Dns(new), Evidence::Dns(old)) = (&mut observation.evidence, &of.evidence) {
+                new.own.clone_from(&old.own);
+            }
+            for (address, (_, zone)) in observation.addresses.iter_mut().zip(zones) {
+                address.zone = Some(zone.to_owned());
+            }
+            others.push(observation);
+        }
+    }
+    others.sort_by(|one, other| one.check.cmp(&other.check));
+    self::report(others)
 }
 
 const OWN: &str = "monitoring.us-east-1.vpce.amazonaws.com";

@@ -1,8 +1,11 @@
 //! The status page: the report for a browser, in one file without script or asset. Whatever is
 //! not a literal here passes through `escape`.
 
+mod chart;
 mod endpoint;
+mod matrix;
 mod past;
+mod view;
 mod when;
 
 use std::time::SystemTime;
@@ -17,15 +20,17 @@ use when::When;
 pub const STYLE: &str = include_str!("style.css");
 
 /// Nothing but our own style sheet, by its SHA-256, which a test computes anew.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-A1pri55KCF7BT9ceRxrYILb1g3HsWneC1f9+TpYxGAQ='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-79LNmJ1/6guDc1gjWMId92prQXb12bBSnfeLONm4trk='; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `reloads` says whether the answer comes with a header that has the browser ask again.
 pub fn render(report: &Report, now: SystemTime, reloads: bool, notes: &[String]) -> String {
     let headline = headline(report, now);
+    let views = view::views(report);
     let sections = [
+        matrix::section(report, &views),
         report.diagnoses.iter().map(diagnosis).collect(),
-        endpoint::sections(report, now),
+        endpoint::sections(report, &views, now),
         section("Egress", &checks(report, now, |id| matches!(id, CheckId::Egress(_)))),
         section(
             "Instance",
@@ -95,14 +100,19 @@ fn section(title: &str, body: &str) -> String {
 /// A table of the checks that are wanted, and the evidence of each below it.
 fn checks(report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) -> bool) -> String {
     let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| wanted(&check.id)).collect();
+    let evidence: String = checks.iter().map(|check| evidence(check)).collect();
+    table(&checks, report, now) + &evidence
+}
+
+fn table(checks: &[&CheckReport], report: &Report, now: SystemTime) -> String {
     if checks.is_empty() {
         return String::new();
     }
     let rows: String = checks.iter().map(|check| row(check, report, now)).collect();
-    let evidence: String = checks.iter().map(|check| evidence(check)).collect();
     format!(
-        "<table class=\"checks\">\n<thead><tr><th>Check</th><th>Outcome</th><th>Result</th>\
-         <th>Runs</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n{evidence}"
+        "<table class=\"checks\">\n<thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Outcome</th>\
+         <th scope=\"col\">Result</th><th scope=\"col\">Runs</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody>\n</table>\n"
     )
 }
 
@@ -182,7 +192,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::observation::{QueryResult, Reason};
+    use crate::observation::{Outcome, QueryResult, Reason};
     use crate::report::{Episode, fixture};
 
     #[test]
@@ -217,7 +227,9 @@ mod tests {
 
     #[test]
     fn pages_look_as_committed() {
-        for name in ["healthy", "private_dns_off", "endpoint_half_dead", "leak", "just_started"] {
+        for name in
+            ["healthy", "private_dns_off", "endpoint_half_dead", "zone_missing", "leak", "just_started"]
+        {
             let mut report = fixture::named(name);
             report.episodes = episodes(&report);
             // The style sheet has a file of its own.
@@ -239,6 +251,54 @@ mod tests {
         let ended = Some((fixture::at(1), Status::Pass));
         episodes.push(Episode { attempts: 1, last_at: gone.started_at, ended, first: gone });
         episodes
+    }
+
+    #[test]
+    fn the_page_of_a_hundred_endpoints_stays_small() {
+        let size = |count| shown(&fixture::estate(count)).len();
+        let (hundred, two_hundred) = (size(100), size(200));
+        println!("{hundred} {two_hundred}");
+        assert!(hundred < 300 * 1024, "{hundred}");
+        assert!(two_hundred < 600 * 1024, "{two_hundred}");
+    }
+
+    #[test]
+    fn the_matrix_has_a_row_for_each_endpoint_and_a_cell_for_each_address() {
+        let page = shown(&fixture::estate(25));
+        let (_, matrix) = page.split_once("<table class=\"matrix\">").unwrap();
+        let (matrix, below) = matrix.split_once("</table>").unwrap();
+        assert_eq!(matrix.matches("<tr><th scope=\"row\">").count(), 25);
+        assert_eq!(matrix.matches("<span class=\"cell pass\"><b>pass</b> <i>10.0.").count(), 75);
+        for zone in ["us-east-1a<br>this instance</th>", "us-east-1b</th>", "us-east-1c</th>"] {
+            assert_eq!(matrix.matches(zone).count(), 1, "{zone}");
+        }
+        assert!(!matrix.contains("Zone unknown"));
+        for number in 1..=25 {
+            assert!(matrix.contains(&format!("<a href=\"#e{number}\">")));
+            assert_eq!(below.matches(&format!("<div id=\"e{number}\">")).count(), 1);
+        }
+        let unzoned = shown(&fixture::healthy());
+        assert!(unzoned.contains("<th scope=\"col\">Addresses</th></tr>"), "{unzoned}");
+        let missing = shown(&fixture::named("zone_missing"));
+        assert_eq!(missing.matches("<span class=\"cell missing\">missing</span>").count(), 1);
+    }
+
+    #[test]
+    fn a_broken_endpoint_stands_open_and_a_healthy_one_is_folded() {
+        let mut report = fixture::estate(25);
+        let page = shown(&report);
+        assert!(
+            !page.contains("<details class=\"endpoint\" open>") && !page.contains("Evidence of service-")
+        );
+        let connect =
+            report.checks.iter_mut().find(|check| check.id.to_string() == "service-007.api/connect");
+        let last = connect.unwrap().last.as_mut().unwrap();
+        last.outcome = Outcome::Fail(Reason::ConnectTimeout);
+        last.addresses[1].outcome = last.outcome;
+        let page = shown(&report);
+        assert_eq!(page.matches("<details class=\"endpoint\" open>").count(), 1);
+        assert_eq!(page.matches("<span class=\"cell fail\"><b>FAIL</b> <i>10.0.2.113</i></span>").count(), 1);
+        assert!(page.contains("Evidence of service-007.api/connect"));
     }
 
     #[test]
@@ -271,6 +331,6 @@ mod tests {
             "a diagnosis, and evidence and history of two addresses"
         );
         assert!(page.contains("CN=Corp [2J &lt;b&gt;Inspection&lt;/b&gt; &quot;CA&quot; &amp; Sons"));
-        assert!(!page.contains("<b>") && !page.contains('\u{1b}'));
+        assert!(!page.contains("<b>Inspection") && !page.contains('\u{1b}'));
     }
 }

@@ -37,11 +37,15 @@ impl Browser<'_> {
     }
 
     fn photographs(&self, name: &str, size: &str, more: &[&str]) {
+        self.photographs_at("/?still", name, size, more);
+    }
+
+    fn photographs_at(&self, path: &str, name: &str, size: &str, more: &[&str]) {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
         fs::create_dir_all(&directory).unwrap();
         let picture = directory.join(format!("{name}.png"));
         let (to, size) = (format!("--screenshot={}", picture.display()), format!("--window-size={size}"));
-        self.opens("/?still", &[&[to.as_str(), size.as_str()], more].concat());
+        self.opens(path, &[&[to.as_str(), size.as_str()], more].concat());
         // An empty page makes a picture of a few kilobytes.
         assert!(fs::metadata(&picture).unwrap().len() > 20_000, "{}", picture.display());
     }
@@ -85,4 +89,51 @@ fn page_shows_cause_remedy_and_history() {
         assert!(past.contains(words), "the history lacks {words}:\n{past}");
     }
     browser.photographs("healthy-again", LAPTOP, &[]);
+}
+
+/// So many endpoints, each in two zones.
+fn estate(count: usize) -> String {
+    let own = "vpce-0123456789abcdef0-lab00000";
+    let domain = "monitoring.us-east-1.vpce.amazonaws.com";
+    let mut config = "interval = '5s'\ntimeout = '2s'\n[egress]\ninterval = '5s'\nwindow = '1s'\n".to_owned();
+    for number in 1..=count {
+        config += &format!(
+            "[[endpoint]]\nname = 'estate-{number}'\nhost = 'estate-{number}.us-east-1.amazonaws.com'\n\
+             vpce_hosts = ['{own}.{domain}', '{own}-us-east-1a.{domain}', '{own}-us-east-1b.{domain}']\n"
+        );
+    }
+    config
+}
+
+#[test]
+fn page_opens_with_a_matrix_of_any_number_of_endpoints() {
+    for count in [1, 20, 200] {
+        let (lab, scratch) = (own_lab(), Scratch::new("matrix"));
+        let _daemon = daemon(&lab, &scratch, &estate(count));
+        let browser = Browser { lab: &lab, scratch: &scratch };
+        says(&lab, "<strong>PASS</strong>");
+        let dom = browser.opens("/?still", &["--dump-dom"]);
+        let (_, matrix) = dom.split_once("<table class=\"matrix\">").unwrap();
+        let (matrix, below) = matrix.split_once("</table>").unwrap();
+        let rows = matrix.matches("<tr><th scope=\"row\"><a href=\"#e").count();
+        let cells = matrix.matches("<span class=\"cell pass\"><b>pass</b> <i>10.0.").count();
+        assert_eq!((rows, cells), (count, 2 * count), "{matrix}");
+        let folded = below.matches("<details class=\"endpoint\"").count();
+        let open = below.matches("<details class=\"endpoint\" open").count();
+        assert_eq!((folded, open), (count, usize::from(count == 1)));
+        browser.photographs(&format!("estate-{count}"), LAPTOP, &[]);
+        browser.photographs(&format!("estate-{count}-phone"), PHONE, &[]);
+
+        lab.set([Fault::EndpointBSilent]);
+        says(&lab, "<b>FAIL</b> <i>10.0.2.113</i>");
+        says(&lab, "One network interface of the endpoint does not respond");
+        browser.photographs(&format!("estate-{count}-dead-zone-dark"), LAPTOP, &[DARK]);
+        // Links of the matrix open what is folded.
+        let last = format!("/?still#e{count}");
+        let dom = browser.opens(&last, &["--dump-dom"]);
+        let (before, _) = dom.split_once(&format!("<div id=\"e{count}\">")).unwrap();
+        let (_, details) = before.rsplit_once("<details class=\"endpoint\"").unwrap();
+        assert!(details.starts_with(" open"), "{details}");
+        browser.photographs_at(&last, &format!("estate-{count}-dead-zone-phone-dark"), PHONE, &[DARK]);
+    }
 }

@@ -34,6 +34,9 @@ pub const OF_THE_COMPANY: [Fault; 4] = [
 /// Other services with an endpoint of their own in the VPC; no fault touches their names.
 pub const OTHER_SERVICES: [&str; 7] = ["ssm", "ssmmessages", "ec2messages", "logs", "kms", "sts", "api.ecr"];
 
+/// Names like `estate-1.us-east-1.amazonaws.com`, all of them of the endpoint with its two zones.
+pub const ESTATE: usize = 200;
+
 /// Names like `partner-1.us-east-1.amazonaws.com`. At the last one's address there is nobody.
 pub const PARTNERS: usize = 20;
 
@@ -138,6 +141,11 @@ fn zone(cloudwatch: &[String], faults: &Faults) -> String {
         zone += &format!("partner-{number}.us-east-1.amazonaws.com. 60 IN A {ENDPOINT_B}\n");
     }
     zone += &format!("partner-{PARTNERS}.us-east-1.amazonaws.com. 60 IN A {NOBODY}\n");
+    for number in 1..=ESTATE {
+        for address in [ENDPOINT_A, ENDPOINT_B] {
+            zone += &format!("estate-{number}.us-east-1.amazonaws.com. 60 IN A {address}\n");
+        }
+    }
     for (region, ipv4, ipv6) in
         [("us-east-1", PUBLIC_S3, PUBLIC_S3_V6), ("us-west-2", PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6)]
     {
