@@ -14,7 +14,7 @@ mod text;
 pub use detail::lines as detail;
 pub use failure::{not_attempted, probe_error, query_failure};
 pub use lookup::lookup;
-pub use own_names::{lasted, located, own_addresses, own_name_failure};
+pub use own_names::{lasted, located, own_addresses, own_name_failure, passed_by_all};
 pub use summary::{Length, summary};
 pub use text::{clean, clip, clock_time, duration, list, names, rfc3339, sentence, shorten};
 

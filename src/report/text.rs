@@ -2,6 +2,8 @@
 //! to do, the verdict last, where the eye is. On a terminal nothing is wider than the terminal; in
 //! a pipe or a file the last column of the table is never cut.
 
+mod counted;
+
 use super::{CheckReport, Report};
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::observation::{Evidence, Outcome, Status};
@@ -71,8 +73,15 @@ fn header(report: &Report) -> String {
 
 fn table(report: &Report, style: Style) -> String {
     let id_width = id_width(report);
+    let mut counted = counted::lines(report);
+    let is_counted: Vec<bool> = report.checks.iter().map(|check| counted::has(&counted, check)).collect();
     let mut text = row(id_width, "CHECK", &pad("OUTCOME", OUTCOME_WIDTH), "TIME", "WHAT WAS SEEN");
-    for check in &report.checks {
+    for (check, is_counted) in report.checks.iter().zip(is_counted) {
+        if is_counted {
+            // All of them in place of the first.
+            text.extend(std::mem::take(&mut counted).iter().map(|line| counted_row(id_width, line, style)));
+            continue;
+        }
         let id = clean(&check.id.to_string());
         let short = id.chars().count() <= id_width;
         if !short {
@@ -87,6 +96,11 @@ fn table(report: &Report, style: Style) -> String {
         text += &row(id_width, if short { &id } else { "" }, &outcome, &took, &evidence);
     }
     text
+}
+
+fn counted_row(id_width: usize, line: &counted::Line, style: Style) -> String {
+    let outcome = style.paint(Status::Pass, &pad(Status::Pass.code(), OUTCOME_WIDTH));
+    row(id_width, &line.id, &outcome, &duration(line.took), &line.seen)
 }
 
 fn id_width(report: &Report) -> usize {
@@ -224,6 +238,7 @@ impl Style {
 mod tests {
     use super::*;
     use crate::check::{CheckId, Step};
+    use crate::observation::Reason;
     use crate::report::fixture;
 
     const PLAIN: Style = Style::PLAIN;
@@ -244,6 +259,26 @@ mod tests {
         let report = render(&fixture::named("private_dns_off"), PLAIN);
         let report = report.replace("linkproof 0.0.0", concat!("linkproof ", env!("CARGO_PKG_VERSION")));
         fixture::golden("README.md", &format!("{before}$ linkproof --once\n{report}```{after}"));
+    }
+
+    #[test]
+    fn a_hundred_healthy_endpoints_fit_one_screen() {
+        const SCREEN: usize = 24;
+        let mut report = fixture::estate(100);
+        let text = render(&report, TERMINAL);
+        assert!(text.lines().count() <= SCREEN, "{text}");
+        assert!(!text.contains("service-0"), "{text}");
+        let dns = report.checks.iter_mut().find(|check| check.id.to_string() == "service-042.api/dns");
+        dns.unwrap().last.as_mut().unwrap().outcome = Outcome::Fail(Reason::PublicAddress);
+        let text = render(&report, TERMINAL);
+        assert_eq!(text.lines().filter(|line| line.starts_with("service-0")).count(), 2, "{text}");
+        fixture::golden("src/report/golden/estate.txt", &text);
+    }
+
+    #[test]
+    fn a_few_endpoints_are_listed() {
+        let text = render(&fixture::estate(10), PLAIN);
+        assert_eq!(text.lines().filter(|line| line.starts_with("service-0")).count(), 20, "{text}");
     }
 
     #[test]

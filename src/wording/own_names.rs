@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::failure::query_failure;
 use super::text::{duration, names};
+use crate::check::Step;
 use crate::observation::{OwnName, OwnNames, QueryResult};
 
 /// `10.0.1.57 (us-east-1a)`
@@ -42,5 +43,20 @@ pub fn own_name_failure(name: &OwnName) -> String {
     match inconclusive.and_then(query_failure) {
         Some(failure) => format!("did not resolve: the VPC resolver {failure}"),
         None => "has no address (NODATA)".to_owned(),
+    }
+}
+
+/// What many endpoints that passed a step have in common.
+pub fn passed_by_all(step: Step, addresses: usize, zones: usize) -> String {
+    let addresses = if addresses == 1 { "1 address".to_owned() } else { format!("{addresses} addresses") };
+    let zones = match zones {
+        0 => String::new(),
+        1 => " in one zone".to_owned(),
+        zones => format!(" in {zones} zones"),
+    };
+    match step {
+        Step::Dns => format!("every address is private: {addresses}{zones}"),
+        Step::Connect => format!("every address answered: {addresses}{zones}"),
+        Step::Call => format!("ListMetrics answered over {addresses}{zones}"),
     }
 }
