@@ -63,6 +63,11 @@ impl Budget {
         self.charge(sent.saturating_sub(expected));
     }
 
+    /// Counts a name that is asked for without a turn of its own: the few of gateways' controls.
+    pub fn count_name(&self) {
+        self.charge(FAMILIES);
+    }
+
     fn charge(&self, packets: u32) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let from = (*next).max(Instant::now() - LATE);
@@ -99,6 +104,19 @@ mod tests {
         let waited = Instant::now();
         budget.turn().await;
         assert!(waited.elapsed() >= Duration::from_secs(1) - LATE, "{:?}", waited.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn own_names_and_controls_count() {
+        let budget = Budget::new(OF_A_CHECK);
+        let started = Instant::now();
+        for _ in 0..=100 {
+            budget.turn_with(4).await;
+            budget.count_name();
+        }
+        let packets = 100 * (OF_A_CHECK + 4 + FAMILIES);
+        let least = Duration::from_secs(1) * packets / PACKETS_PER_SECOND - LATE;
+        assert!(started.elapsed() >= least, "{:?}", started.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

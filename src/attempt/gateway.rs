@@ -32,6 +32,7 @@ impl<P: Probes> Runner<P> {
         let host = endpoint.control_host.clone();
         let Some(name) = &host else { return Some(GatewayControl::default()) };
         let part = endpoint.timing.timeout / PARTS;
+        self.budget.count_name();
         let ips = match self.probes.addresses(name, part).await {
             Ok(ips) => ips,
             Err(error) => {
