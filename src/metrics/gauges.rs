@@ -198,7 +198,8 @@ impl EvidenceFamilies {
                 }
                 for address in shown(&last.addresses) {
                     if let Some(zone) = &address.zone {
-                        self.zones.set(&[target, ("ip", &address.ip.to_string()), ("zone", zone)], 1.0);
+                        self.zones
+                            .set(&[target, ("ip", &address.ip.to_string()), ("address_zone", zone)], 1.0);
                     }
                 }
                 let system = evidence.queries.iter().filter(|answer| answer.resolver == Resolver::System);

@@ -1,7 +1,7 @@
 //! The Grafana dashboard: every query of it, as Grafana would send it, to a real Prometheus that
 //! scrapes a real linkproof in the lab.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
@@ -53,7 +53,10 @@ fn filled_in(query: &str) -> String {
 #[test]
 fn every_query_returns_data_from_an_instance_with_two_faults() {
     let (lab, scratch) = (own_lab(), Scratch::new("dashboard"));
-    let _daemon = daemon(&lab, &scratch, HASTY);
+    let own = "vpce-0123456789abcdef0-lab00000";
+    let names = ["", "-us-east-1a", "-us-east-1b"]
+        .map(|zone| format!("'{own}{zone}.monitoring.us-east-1.vpce.amazonaws.com'"));
+    let _daemon = daemon(&lab, &scratch, &format!("{HASTY}vpce_hosts = [{}]\n", names.join(", ")));
     lab.set([Fault::NatOpen, Fault::EndpointBSilent]);
     let jobs = format!(
         "- {{job_name: linkproof, static_configs: [{{targets: ['{DAEMON}'], labels: {{vpc: vpc-0abcdef1234567890, zone: use1-az1, address: '{DAEMON}'}}}}]}}\n"
@@ -67,6 +70,14 @@ fn every_query_returns_data_from_an_instance_with_two_faults() {
     for (panel, query) in queries {
         let series = prometheus.until(&filled_in(&query));
         assert!(series.iter().any(|(_, value)| !value.is_nan()), "{panel} shows nothing: {query}");
+        if panel == "Endpoints by zone" {
+            let cell = |(labels, value): &(Value, f64)| {
+                (labels["address_zone"].as_str().unwrap().to_owned(), *value)
+            };
+            let cells: BTreeMap<String, f64> = series.iter().map(cell).collect();
+            let expected = [("us-east-1a", 1.0), ("us-east-1b", 0.0)];
+            assert_eq!(cells, expected.map(|(zone, value)| (zone.to_owned(), value)).into());
+        }
     }
     for variable in list(&dashboard, "/templating/list").iter().filter(|of| of["type"] == "query") {
         let query = variable["query"]["query"].as_str().unwrap();

@@ -75,7 +75,9 @@ mod tests {
 
     fn hour(values: &[(usize, Minute)]) -> [Minute; MINUTES] {
         let mut minutes = [Minute::NotTried; MINUTES];
-        values.iter().for_each(|(at, value)| minutes[*at] = *value);
+        for (at, value) in values {
+            minutes[*at] = *value;
+        }
         minutes
     }
 
