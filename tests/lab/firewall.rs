@@ -176,13 +176,7 @@ fn egress(faults: &Faults) -> Vec<String> {
                 "meta nfproto ipv4 meta l4proto tcp accept".to_owned(),
             ],
         ),
-        (
-            Fault::AwsOpen,
-            vec![
-                format!("ip daddr {{ {PUBLIC_S3}, {PUBLIC_S3_ELSEWHERE} }} tcp dport 443 accept"),
-                format!("ip saddr {{ {PUBLIC_S3}, {PUBLIC_S3_ELSEWHERE} }} tcp sport 443 accept"),
-            ],
-        ),
+        (Fault::AwsOpen, s3_of_any_region()),
         (Fault::NatOpenSlow, ports("udp", "53")),
         (Fault::NatOpenNtpOnly, ports("udp", "123")),
         (Fault::NatOpenOddPorts, ports("tcp", "{ 22, 8443 }")),
@@ -221,6 +215,14 @@ fn egress(faults: &Faults) -> Vec<String> {
         ),
     ];
     in_force(faults, rules)
+}
+
+/// The way of a firewall that admits AWS's names.
+fn s3_of_any_region() -> Vec<String> {
+    let way = |side: &str| {
+        format!("ip {side}addr {{ {PUBLIC_S3}, {PUBLIC_S3_ELSEWHERE} }} tcp {side}port 443 accept")
+    };
+    vec![way("d"), way("s")]
 }
 
 /// One port of the internet over IPv4, both ways.
