@@ -249,6 +249,7 @@ mod tests {
     use crate::config::Config;
     use crate::network::Scope;
     use crate::report::fixture;
+    use crate::report::latency::Minute;
 
     fn plan() -> Plan {
         let instance = fixture::healthy().instance;
@@ -321,6 +322,22 @@ mod tests {
         assert_eq!(state.expire(old + Duration::from_millis(2)), [], "told once");
         state.fold(observed(&dns(), Outcome::Pass), old, |_| ());
         assert_eq!(outcome(&state, &dns()), Some(Outcome::Pass));
+    }
+
+    #[tokio::test]
+    async fn connection_times_are_kept_for_the_page() {
+        let (mut state, at) = (state(), Instant::now());
+        let mut connected = fixture::connect(vec![fixture::answered("10.0.1.57")]);
+        state.fold(connected.clone(), at, |_| ());
+        let earlier = state.report(SystemTime::UNIX_EPOCH);
+        connected.started_at += Duration::from_mins(1);
+        state.fold(connected.clone(), at, |_| ());
+        let known = |report: &Report| {
+            let check = report.checks.iter().find(|check| check.id == connected.check).unwrap();
+            let minutes = check.latency.minutes(fixture::ip("10.0.1.57")).unwrap();
+            minutes.iter().filter(|minute| matches!(minute, Minute::Took(_))).count()
+        };
+        assert_eq!((known(&earlier), known(&state.report(SystemTime::UNIX_EPOCH))), (1, 2));
     }
 
     #[tokio::test]

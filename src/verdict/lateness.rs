@@ -81,7 +81,8 @@ mod tests {
     use crate::check::Family;
     use crate::network::Scope;
     use crate::observation::{
-        Address, EgressEvidence, EgressProbe, IcmpSocket, NotAttempted, Protocol, SendError,
+        Address, EgressEvidence, EgressProbe, GatewayControl, IcmpSocket, JudgedControl, NotAttempted,
+        Protocol, SendError,
     };
 
     const WAIT: Duration = Duration::from_secs(3);
@@ -163,6 +164,22 @@ mod tests {
         assert_eq!(judged(Outcome::Pass, no_route), Outcome::Pass);
         for reason in [Reason::TcpConnected, Reason::IcmpReply, Reason::UdpReply, Reason::ErrorFromOutside] {
             assert_eq!(judged(Outcome::Fail(reason), ProbeResult::NoReply), Outcome::Fail(reason));
+        }
+    }
+
+    #[test]
+    fn a_gateway_does_not_pass_beside_a_control_that_may_have_been_missed() {
+        for (result, outcome) in [
+            (ControlResult::NoReply, OVERLOADED),
+            // The pass claims nothing of it.
+            (ControlResult::NotSent, Outcome::Pass),
+        ] {
+            let judged = vec![JudgedControl { family: Family::Ipv4, result }];
+            let control = Some(GatewayControl { judged, ..GatewayControl::default() });
+            let (host, connections) = ("s3.us-east-1.amazonaws.com".to_owned(), vec![]);
+            let evidence = Evidence::Connect { host, port: 443, connections, control };
+            let judgment = judgment(Outcome::Pass, &[Outcome::Pass]);
+            assert_eq!(with_lateness(judgment, &evidence, LATE, WAIT).outcome, outcome, "{result:?}");
         }
     }
 
