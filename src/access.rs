@@ -22,6 +22,8 @@ pub use clients::{Bucket, Client, Clients, cpu_time};
 pub use error::WebError;
 use look::Looks;
 use rules::WatchedFiles;
+#[cfg(any(test, fuzzing))]
+pub use rules::fuzz;
 pub use rules::{Rate, Rules};
 pub use turns::{Limits, Turns};
 use users::BasicAuth;

@@ -70,7 +70,7 @@ impl Config {
         let source = str::from_utf8(&bytes).map_err(|error| {
             let offset = error.valid_up_to();
             let lossy = String::from_utf8_lossy(&bytes);
-            let mistake = Mistake::new(&file, &lossy, offset, "this is not UTF-8".to_owned());
+            let mistake = Mistake::new(&file, &lossy, offset, "this is not UTF-8");
             ConfigError::Mistakes { shown: vec![mistake], omitted: 0 }
         })?;
         Self::parse(source, &file)

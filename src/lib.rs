@@ -49,6 +49,10 @@ mod engine;
 mod estate;
 mod explain;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzz;
+#[cfg(all(test, not(fuzzing)))]
+mod fuzz;
 mod metrics;
 mod network;
 mod notify;

@@ -25,7 +25,7 @@ pub use host_files::{FileProblem, HostFiles, HostsEntry};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use name_state::NameState;
 pub use own_names::{OtherAddress, OwnName, OwnNames, own_zone};
-pub use plain::{cut, printable, visible};
+pub use plain::{cut, marked, printable, visible};
 pub use proof::{Proof, ProofEvidence};
 pub use provider::Provider;
 pub use reason::Reason;

@@ -1,5 +1,8 @@
 //! The snapshot of everything: whatever is shown, on any surface, renders this one value.
 
+#[cfg(all(fuzzing, not(test)))]
+#[allow(dead_code, reason = "the fuzzer needs one of the reports")]
+pub mod fixture;
 #[cfg(test)]
 pub mod fixture;
 pub mod json;

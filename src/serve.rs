@@ -4,6 +4,8 @@
 mod answer;
 mod check_now;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod origin;
 mod page;
 mod places;

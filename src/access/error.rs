@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustls::server::VerifierBuilderError;
 
+use crate::observation::marked;
+
 /// A web configuration file that cannot be used: which one, and why.
 #[derive(Debug)]
 pub struct WebError {
@@ -80,18 +82,25 @@ impl WebError {
 
 impl fmt::Display for WebError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may quote a key or a value of the file.
+        f.write_str(&marked(&self.message()))
+    }
+}
+
+impl WebError {
+    fn message(&self) -> String {
         let path = self.path.display();
         match &self.problem {
-            WebProblem::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
-            WebProblem::NotUtf8 => write!(f, "{path}: not valid UTF-8"),
+            WebProblem::Unreadable(error) => format!("cannot read {path}: {error}"),
+            WebProblem::NotUtf8 => format!("{path}: not valid UTF-8"),
             WebProblem::Syntax { place: Some((line, column)), message } => {
-                write!(f, "{path}:{line}:{column}: {message}")
+                format!("{path}:{line}:{column}: {message}")
             }
-            WebProblem::Syntax { place: None, message } => write!(f, "{path}: {message}"),
-            WebProblem::Tls(problem) => write!(f, "{path}: tls_server_config: {problem}"),
-            WebProblem::User(problem) => write!(f, "{path}: basic_auth_users: {problem}"),
-            WebProblem::Header(problem) => write!(f, "{path}: http_server_config: headers: {problem}"),
-            WebProblem::NoBurst => write!(f, "{path}: rate_limit: burst must be at least 1"),
+            WebProblem::Syntax { place: None, message } => format!("{path}: {message}"),
+            WebProblem::Tls(problem) => format!("{path}: tls_server_config: {problem}"),
+            WebProblem::User(problem) => format!("{path}: basic_auth_users: {problem}"),
+            WebProblem::Header(problem) => format!("{path}: http_server_config: headers: {problem}"),
+            WebProblem::NoBurst => format!("{path}: rate_limit: burst must be at least 1"),
         }
     }
 }

@@ -39,9 +39,17 @@ pub struct Rate {
 impl Rules {
     pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebProblem> {
         let bytes = files.read(path).map_err(WebProblem::Unreadable)?;
-        let text = str::from_utf8(&bytes).map_err(|_| WebProblem::NotUtf8)?;
+        Self::parse(&bytes, path.parent().unwrap_or(Path::new("/")), open_health, files)
+    }
+
+    fn parse(
+        bytes: &[u8],
+        directory: &Path,
+        open_health: bool,
+        files: &mut WatchedFiles,
+    ) -> Result<Self, WebProblem> {
+        let text = str::from_utf8(bytes).map_err(|_| WebProblem::NotUtf8)?;
         let file = WebFile::parse(text)?;
-        let directory = path.parent().unwrap_or(Path::new("/"));
         let table = file.tls.as_ref().filter(|table| **table != TlsTable::default());
         let tls = |table| tls::server(table, &pem(table, directory, files)?, open_health);
         let requires = |table: &TlsTable| table.client_auth_type == ClientAuth::RequireAndVerifyClientCert;
@@ -151,4 +159,13 @@ impl FileVersion {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
+}
+
+/// Reads a web configuration file, and returns what is wrong with it.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Option<String> {
+    let path = PathBuf::from("/web.yml");
+    let problem =
+        Rules::parse(bytes, Path::new("/nonexistent"), false, &mut WatchedFiles::default()).err()?;
+    Some(super::WebError { path, problem }.to_string())
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::observation::marked;
+
 /// Why there is no [`Config`](super::Config).
 #[derive(Debug)]
 pub enum ConfigError {
@@ -72,15 +74,17 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    pub fn new(file: &str, source: &str, offset: usize, message: String) -> Self {
+    pub fn new(file: &str, source: &str, offset: usize, message: &str) -> Self {
         Self::on_line(file, source, offset, line_of(source, offset), message)
     }
 
     /// `line` is the one that `offset` lies in; to make many of these, use an index of lines.
-    fn on_line(file: &str, source: &str, offset: usize, line: usize, message: String) -> Self {
+    fn on_line(file: &str, source: &str, offset: usize, line: usize, message: &str) -> Self {
         let start = source[..offset].rfind('\n').map_or(0, |newline| newline + 1);
         let column = source[start..offset].chars().count() + 1;
         let text = printable(source[start..].lines().next().unwrap_or_default(), column);
+        // It may quote a value of the file.
+        let message = marked(message);
         Self { file: file.to_owned(), line, column, message, text }
     }
 }
@@ -101,12 +105,7 @@ fn printable(line: &str, column: usize) -> String {
     let (line, column) = (line.trim(), column.saturating_sub(indent));
     let length = line.chars().count();
     let first = if length > LONGEST_LINE { column.saturating_sub(LONGEST_LINE / 2) } else { 0 };
-    let part: String = line
-        .chars()
-        .skip(first)
-        .take(LONGEST_LINE)
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
+    let part = marked(&line.chars().skip(first).take(LONGEST_LINE).collect::<String>());
     let before = if first > 0 { "…" } else { "" };
     let after = if first + LONGEST_LINE < length { "…" } else { "" };
     format!("{before}{part}{after}")
@@ -157,7 +156,7 @@ impl<'s> Problems<'s> {
         self.found.truncate(MAX_SHOWN);
         let mistake = |(span, message): &(Range<usize>, String)| {
             let offset = self.floor(span.start);
-            Mistake::on_line(file, self.source, offset, self.line(span), message.clone())
+            Mistake::on_line(file, self.source, offset, self.line(span), message)
         };
         ConfigError::Mistakes { shown: self.found.iter().map(mistake).collect(), omitted }
     }
@@ -173,9 +172,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hidden_characters_are_marked_in_line_and_message() {
+        let shown = Mistake::new("x.toml", "a = \"\u{202e}\u{1b}\"", 0, "odd \u{202e}").to_string();
+        assert_eq!(shown, "x.toml:1:1: odd \u{fffd}\n  a = \"\u{fffd}\u{fffd}\"");
+    }
+
+    #[test]
     fn a_mistake_shows_its_place_in_characters_and_its_line_without_control_characters() {
         let source = "a = 1\r\n\té = \"\u{1b}[31m\"\r\n";
-        let mistake = Mistake::new("x.toml", source, source.find('"').unwrap(), "wrong".into());
+        let mistake = Mistake::new("x.toml", source, source.find('"').unwrap(), "wrong");
         assert_eq!(mistake.to_string(), "x.toml:2:6: wrong\n  é = \"\u{fffd}[31m\"");
     }
 
@@ -199,7 +204,7 @@ mod tests {
         problems.add(&(900..901), "late");
         let shown = problems.into_error("x.toml").to_string();
         assert_eq!(shown, format!("x.toml:1:301: late\n  …{}", "x".repeat(99)));
-        let shown = Mistake::new("x.toml", &source, 0, "early".into()).to_string();
+        let shown = Mistake::new("x.toml", &source, 0, "early").to_string();
         assert_eq!(shown, format!("x.toml:1:1: early\n  {}…", "x".repeat(200)));
     }
 }

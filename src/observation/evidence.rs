@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 use super::{EaiCode, LookupError, LookupResult};
 use super::{
     GatewayControl, HostFiles, Lookup, OwnNames, Phases, ProofEvidence, Provider, Reason, cut, printable,
@@ -553,7 +553,7 @@ fn rfc3339<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl DnsEvidence {
     /// Where the lookup returned what the listed name servers say, as on most hosts.
     pub fn of(host: &str, queries: Vec<Query>) -> Self {

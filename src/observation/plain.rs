@@ -18,11 +18,21 @@ pub fn printable(time: SystemTime) -> SystemTime {
     time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_SECOND)
 }
 
+/// The text with a mark for each character that would rule the terminal, or hide or reorder what is
+/// around it.
+pub fn marked(text: &str) -> String {
+    let mark = |c| if is_break(c) || is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(mark).collect()
+}
+
 /// The text with a space for each control character and line separator, and without the format
 /// characters of Unicode (category Cf), which hide and reorder what is around them.
 pub fn visible(text: &str) -> String {
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.chars().filter(|c| !is_invisible(*c)).map(|c| if breaks(c) { ' ' } else { c }).collect()
+    text.chars().filter(|c| !is_invisible(*c)).map(|c| if is_break(c) { ' ' } else { c }).collect()
+}
+
+fn is_break(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn is_invisible(c: char) -> bool {

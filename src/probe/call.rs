@@ -162,6 +162,31 @@ fn is_metric(decoder: &mut Decoder<'_>) -> Option<bool> {
     Some(namespace && name)
 }
 
+/// Reads what a server sends as the answer to ListMetrics, and returns what a report shows of it.
+#[cfg(any(test, fuzzing))]
+pub async fn fuzz(bytes: &[u8]) -> Vec<String> {
+    let (response, trace) = crate::wire::http::fuzz(bytes).await;
+    let _ = trace.date.as_deref().and_then(skew);
+    let mut shown: Vec<String> = trace.error.into_iter().map(|error| error.detail).collect();
+    let Some(response) = response else { return shown };
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let answer = Answer { status, headers, body: response.body().clone() };
+    shown.extend(request_id(&answer));
+    shown.extend(aws_error::read(&answer).into_iter().flat_map(|error| [error.code, error.message]));
+    if inspect(&answer).is_ok() {
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("AKIA", "secret", None, None, "fuzz"))
+            .http_client(crate::wire::connector::Canned(response))
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        let _ = Client::from_conf(config).list_metrics().namespace("AWS/EC2").send().await;
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use minicbor::Encoder;

@@ -17,6 +17,8 @@ use crate::observation::{
 use query::{Question, ask};
 
 pub use files::{lookup_limit, read as host_files};
+#[cfg(any(test, fuzzing))]
+pub use {files::fuzz as fuzz_files, query::fuzz as fuzz_message};
 
 const PORT: u16 = 53;
 

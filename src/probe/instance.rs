@@ -158,6 +158,17 @@ fn address(text: &str) -> Option<IpAddr> {
     text.parse().ok()
 }
 
+/// Reads one document as each of those of instance metadata, and returns what a report shows of it.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Vec<String> {
+    let mut shown = credentials::fuzz(bytes);
+    for line in metadata::fuzz(bytes).iter().flat_map(|text| text.lines()) {
+        shown.extend([region(line), id(line), mac(line)].into_iter().flatten());
+        let _ = (cidr(line), address(line));
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

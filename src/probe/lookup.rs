@@ -139,6 +139,16 @@ fn lookup(response: Response) -> Result<Lookup, NotRun> {
     Ok(Lookup { result, took: response.took })
 }
 
+/// Reads what the lookup process sends, and returns what a report shows of it.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(mut bytes: &[u8]) -> Vec<String> {
+    match message::read::<Response>(&mut bytes) {
+        Ok(Response { answer: Answer::Error { message, .. }, .. }) => vec![message],
+        Ok(_) => vec![],
+        Err(error) => vec![error.to_string()],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};

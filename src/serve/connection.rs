@@ -50,7 +50,7 @@ async fn serve(stream: TcpStream, client: Client, place: &Place, shared: &Shared
 }
 
 /// One request to a connection: an idle client cannot hold a place for long.
-async fn serve_http(
+pub async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: Client,
     is_certified: bool,

@@ -251,6 +251,25 @@ impl Target {
     }
 }
 
+/// What comes of these bytes, where a server sends them as its answer.
+#[cfg(any(test, fuzzing))]
+pub async fn fuzz(bytes: &[u8]) -> (Option<Response<Bytes>>, Trace) {
+    use tokio::io::AsyncWriteExt;
+
+    let (ours, mut theirs) = tokio::io::duplex(bytes.len() + 4096);
+    let uri = Uri::from_static("http://monitoring.us-east-1.amazonaws.com/");
+    let Ok(target) = Target::of(&uri) else { return Default::default() };
+    let _ = theirs.write_all(bytes).await;
+    let _ = theirs.shutdown().await;
+    let (mut trace, mut stage) = (Trace::default(), Stage::Tcp);
+    let request = Request::new(Bytes::new());
+    let result = send(ours, request, target, 64 * 1024, &mut trace, &mut stage).await;
+    if let Err(error) = &result {
+        trace.error = Some(trouble(stage, error.as_ref(), &HandshakeRecord::default()));
+    }
+    (result.ok(), trace)
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;

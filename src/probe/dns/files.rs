@@ -156,6 +156,17 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(LONGEST).collect()
 }
 
+/// Reads one text as each of the files, and returns what a report shows of it.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Vec<String> {
+    let conf = ResolvConf::parse(bytes);
+    assert!(conf.servers.len() <= 3 && conf.ignored.len() <= 3, "{conf:?}");
+    let (sources, _) = nsswitch::hosts_sources(bytes);
+    let hosts = hosts::entries(bytes, "monitoring.us-east-1.amazonaws.com");
+    assert!(hosts.len() <= 64, "{} lines", hosts.len());
+    conf.search.unwrap_or_default().into_iter().chain(sources).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

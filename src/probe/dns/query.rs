@@ -236,3 +236,18 @@ fn reply_of(error: &NetError) -> QueryResult {
         other => QueryResult::Invalid { detail: words(other) },
     }
 }
+
+/// Reads a message, and returns the text in it that a report shows.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Vec<String> {
+    let Ok(response) = DnsResponse::from_buffer(bytes.to_vec()) else { return vec![] };
+    is_alias_last(&response);
+    let host =
+        response.answers.first().map_or_else(|| "example.com".to_owned(), |first| first.name.to_string());
+    let read = |query_type| match read(&response, &host, query_type) {
+        QueryResult::Addresses { aliases, .. } => aliases,
+        QueryResult::Invalid { detail } | QueryResult::Truncated { detail } => vec![detail],
+        _ => vec![],
+    };
+    [QueryType::A, QueryType::Aaaa].into_iter().flat_map(read).collect()
+}

@@ -251,3 +251,18 @@ fn variable(name: &str, provider: Provider) -> Result<Option<String>, Failure> {
         },
     }
 }
+
+/// Reads a document of credentials, and returns what a report shows of it.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Vec<String> {
+    let error = match document::read(bytes) {
+        Ok(credentials) => {
+            // With what is accepted a request can be signed, and its end can be written.
+            credentials.expiry().map(crate::wording::rfc3339);
+            None
+        }
+        Err(document::Unusable::Refused(error)) => Some(error),
+        Err(document::Unusable::Invalid(why)) => return vec![why.to_owned()],
+    };
+    error.into_iter().chain(document::refusal(bytes)).flat_map(|error| [error.code, error.message]).collect()
+}

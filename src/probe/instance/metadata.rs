@@ -257,6 +257,14 @@ fn is_of_metadata(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=,@\n".contains(&byte))
 }
 
+/// What is taken for a text of instance metadata.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(bytes: &[u8]) -> Option<String> {
+    let _ = token_of(&Response::new(Bytes::copy_from_slice(bytes)));
+    let text = std::str::from_utf8(bytes).ok().map(str::trim).filter(|text| is_of_metadata(text))?;
+    Some(text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
