@@ -47,6 +47,7 @@ mod log;
 mod lookup_process;
 mod lookups;
 mod metrics;
+mod monitoring;
 mod nscd;
 mod nss;
 mod output;

@@ -4,19 +4,28 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
+    clippy::map_unwrap_or,
+    clippy::print_stdout,
     clippy::struct_excessive_bools,
     clippy::unused_self,
     clippy::unwrap_used,
     reason = "tests read clocks and take values for granted"
 )]
 
+#[path = "../it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests of the daemon use more of it")]
+mod harness;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod machine;
 mod manual;
+#[path = "../it/monitoring.rs"]
+#[allow(dead_code, reason = "the tests of the daemon use more of it")]
+mod monitoring;
 mod names;
 mod packages;
 mod provisioning;
+mod rehearsal;
 mod rpm;
 mod service;
 

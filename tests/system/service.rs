@@ -14,10 +14,10 @@ use crate::machine::Machine;
 use crate::package;
 
 /// A first round takes some seconds, a second one half a minute more.
-const ROUNDS: Duration = Duration::from_secs(90);
-const SOON: Duration = Duration::from_secs(20);
+pub const ROUNDS: Duration = Duration::from_secs(90);
+pub const SOON: Duration = Duration::from_secs(20);
 
-const CONFIG: &str = "/etc/linkproof/linkproof.toml";
+pub const CONFIG: &str = "/etc/linkproof/linkproof.toml";
 const RAW_SOCKETS: &str = "install -D -m 644 /usr/share/linkproof/raw-sockets.conf \
      /etc/systemd/system/linkproof.service.d/raw-sockets.conf && systemctl daemon-reload";
 
@@ -37,11 +37,21 @@ pub fn install(machine: &Machine) {
     machine.say(&format!("dpkg --install {package}"));
 }
 
-fn traces(machine: &Machine) -> BTreeSet<String> {
+/// To the same again with another version, as the next release will be.
+pub fn upgrade(machine: &Machine) {
+    let package = machine.bring(&package("_amd64.deb"));
+    machine.say(&format!(
+        "cd /root && dpkg-deb -R {package} next && sed -i 's/^Version: .*/Version: 99-1/' next/DEBIAN/control \
+         && echo '# A new default.' >> next/etc/linkproof/linkproof.toml \
+         && dpkg-deb --build next next.deb && dpkg --install --force-confdef --force-confold next.deb"
+    ));
+}
+
+pub fn traces(machine: &Machine) -> BTreeSet<String> {
     machine.say(TRACES).lines().map(str::to_owned).collect()
 }
 
-fn scrape(machine: &Machine) -> String {
+pub fn scrape(machine: &Machine) -> String {
     let scrape = || {
         let mut connection = TcpStream::connect(("127.0.0.1", 10042))?;
         connection.write_all(b"GET /metrics HTTP/1.1\r\nHost: instance\r\n\r\n")?;
@@ -52,7 +62,7 @@ fn scrape(machine: &Machine) -> String {
     machine.lab().on(Host::Instance, scrape).expect("the daemon listens once it is ready")
 }
 
-fn passes(machine: &Machine) -> bool {
+pub fn passes(machine: &Machine) -> bool {
     machine.property("StatusText").starts_with("PASS")
 }
 
@@ -209,13 +219,7 @@ fn upgrading_keeps_an_edited_configuration_and_purging_leaves_nothing() {
     install(&machine);
     machine.write(CONFIG, "interval = \"20s\"\n");
     let pid = machine.property("MainPID");
-    // The same again with another version, as the next release will be.
-    let package = machine.bring(&package("_amd64.deb"));
-    machine.say(&format!(
-        "cd /root && dpkg-deb -R {package} next && sed -i 's/^Version: .*/Version: 99-1/' next/DEBIAN/control \
-         && echo '# A new default.' >> next/etc/linkproof/linkproof.toml \
-         && dpkg-deb --build next next.deb && dpkg --install --force-confdef --force-confold next.deb"
-    ));
+    upgrade(&machine);
     assert_eq!(machine.say(&format!("cat {CONFIG}")), "interval = \"20s\"");
     assert_eq!(machine.property("ActiveState"), "active");
     assert_ne!(machine.property("MainPID"), pid, "the new binary runs");
