@@ -57,7 +57,8 @@ impl Budget {
         let own_names = evidence.own.iter().flat_map(|own| &own.names);
         let own = own_names.clone().map(|name| name.queries.len()).sum::<usize>();
         let expected = self.usual.saturating_add(count(own_names.count()));
-        let again = evidence.queries.iter().filter(|query| query.retransmitted).count();
+        // Without an answer, once with EDNS and once without.
+        let again = 2 * evidence.queries.iter().filter(|query| query.retransmitted).count();
         let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES);
         let sent = count(evidence.queries.len() + own + again).saturating_add(looked_up);
         self.charge(sent.saturating_sub(expected));

@@ -159,7 +159,7 @@ pub struct Query {
     pub transport: Transport,
     /// The first datagram was lost, or its answer was late.
     pub retransmitted: bool,
-    /// The server refused EDNS, and answered without.
+    /// The server refused or dropped a question with EDNS, and answered without.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub edns_refused: bool,
     /// An alias stands behind the addresses that it leads to, which the GNU C library refuses.

@@ -121,6 +121,11 @@ impl HostFiles {
         !self.search.is_empty() && u32::try_from(dots).is_ok_and(|dots| dots < self.ndots)
     }
 
+    /// Whether the search list makes the same name again.
+    pub fn searches_root(&self) -> bool {
+        self.search.iter().any(|suffix| suffix.trim_matches('.').is_empty())
+    }
+
     /// Whether resolv.conf leads to a resolver on this host alone.
     pub fn is_behind_stub(&self) -> bool {
         !self.servers.is_empty() && self.servers.iter().all(|server| server.ip().is_loopback())

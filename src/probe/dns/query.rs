@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -46,9 +47,8 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
     let started = Instant::now();
     let deadline = started + limit;
     let provider = Sockets::default();
-    let mut answer = exchange(question, true, deadline, &provider).await;
+    let (mut answer, mut edns_refused) = ask_twice(question, started + limit / 2, deadline, &provider).await;
     let sent = provider.opened();
-    let mut edns_refused = false;
     if matches!(answer.result, QueryResult::OtherCode { rcode } if EDNS_REFUSED.contains(&rcode)) {
         let without = exchange(question, false, deadline, &provider).await;
         edns_refused = without.result != answer.result;
@@ -70,6 +70,29 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         alias_last: answer.alias_last,
         took: started.elapsed(),
         result: answer.result,
+    }
+}
+
+/// A server that drops what it does not know answers the C library, which does not send EDNS. So a
+/// question that is not answered `by` then is asked without EDNS beside the first.
+async fn ask_twice(
+    question: Question<'_>,
+    by: Instant,
+    deadline: Instant,
+    provider: &Sockets,
+) -> (Answer, bool) {
+    let mut with = pin!(exchange(question, true, deadline, provider));
+    if let Ok(answer) = timeout_at(by, &mut with).await {
+        return (answer, false);
+    }
+    let others = Sockets::default();
+    tokio::select! {
+        biased;
+        answer = with => (answer, false),
+        without = exchange(question, false, deadline, &others) => {
+            let answered = without.result != QueryResult::Timeout;
+            (without, answered)
+        }
     }
 }
 

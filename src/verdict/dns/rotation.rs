@@ -20,14 +20,21 @@ pub fn outcome(
     }
     let files = &evidence.files;
     let in_hosts: Vec<IpAddr> = files.hosts.iter().map(|entry| entry.address).collect();
-    let of_server = |server| {
-        let told = told_by(evidence, server)?;
+    let told: Vec<Option<Told>> = files.servers.iter().map(|server| told_by(evidence, *server)).collect();
+    let next = told.iter().cycle().skip(1);
+    let of_server = |(told, next): (&Option<Told>, &Option<Told>)| {
+        let told = told.as_ref()?;
+        let is_repaired =
+            files.searches_root() && next.as_ref().is_some_and(|next| !next.addresses.is_empty());
+        if told.addresses.is_empty() && is_repaired {
+            return None;
+        }
         let of_addresses = |ips: &[IpAddr]| of_addresses(&judge(ips));
         let otherwise = if files.hosts_comes_next() { of_addresses(&in_hosts) } else { None };
         let failure = told.failure.map(|failure| otherwise.unwrap_or(failure));
         if told.is_broken { failure } else { of_addresses(&told.addresses).or(failure) }
     };
-    let servers = evidence.files.servers.iter().filter_map(|server| of_server(*server));
+    let servers = told.iter().zip(next).filter_map(of_server);
     let outcomes: Vec<Outcome> =
         of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
     let passes = outcomes.contains(&Outcome::Pass);
@@ -227,6 +234,16 @@ mod tests {
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses));
         evidence.files.returns = true;
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
+    }
+
+    #[test]
+    fn the_root_in_the_search_list_asks_the_next_server_for_the_same_name() {
+        let mut evidence = two_servers(QueryResult::Nxdomain, QueryResult::Nxdomain);
+        evidence.files.rotate = true;
+        evidence.files.search = vec!["corp.example".to_owned()];
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
+        evidence.files.search.push(".".to_owned());
+        assert_eq!(judged(&evidence), Outcome::Pass);
     }
 
     #[test]
