@@ -81,13 +81,13 @@ impl Metrics {
     pub fn page(&self, report: &Report, accept: &str) -> Exposition {
         let mut families = self.families(report);
         families.extend(self.process.collect());
-        encode(&families, accept::format(accept))
+        encode(families, accept::format(accept))
     }
 
     /// The page for node_exporter's textfile collector: without our process, since node_exporter
     /// tells the same of its own, and series that come twice are an error to it.
     pub fn textfile(&self, report: &Report) -> String {
-        encode(&self.families(report), ExpositionFormat::Text).body
+        encode(self.families(report), ExpositionFormat::Text).body
     }
 
     /// In a fixed order. What has not run is there as well, at zero.
@@ -136,12 +136,19 @@ fn durations() -> HistogramVec {
         .expect("the crate refuses only invalid names and buckets out of order, and these are neither")
 }
 
-fn encode(families: &[MetricFamily], format: ExpositionFormat) -> Exposition {
+/// Each family goes once it is written: all of them take more memory than the page.
+fn encode(families: Vec<MetricFamily>, format: ExpositionFormat) -> Exposition {
     let body = match format {
         ExpositionFormat::OpenMetrics => openmetrics::encode(families),
-        ExpositionFormat::Text => TextEncoder::new()
-            .encode_to_string(families)
-            .expect("the encoder refuses only families without a name or a series, and there are none"),
+        ExpositionFormat::Text => {
+            let mut page = String::new();
+            for family in families {
+                TextEncoder::new()
+                    .encode_utf8(&[family], &mut page)
+                    .expect("the encoder refuses only a family without a name or a series");
+            }
+            page
+        }
     };
     Exposition { content_type: format.content_type(), body }
 }

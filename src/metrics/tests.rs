@@ -8,7 +8,7 @@ use crate::observation::{Evidence, Outcome, Phase, ProbeJudgment, ProbeResult, P
 use crate::report::fixture;
 
 fn page(metrics: &Metrics, report: &Report, format: ExpositionFormat) -> String {
-    encode(&metrics.families(report), format).body
+    encode(metrics.families(report), format).body
 }
 
 fn value(page: &str, series: &str) -> Option<String> {
