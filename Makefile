@@ -12,6 +12,8 @@
 # mutants      changes one decision at a time and shows the changes that no test notices. Takes two
 #              hours on two cores, less with CARGO_MUTANTS_JOBS=4 on more cores; MUTANTS="-F
 #              verdict/egress" does a part
+# bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab: a table,
+#              and target/bench.json. Takes ten minutes; other work on the machine spoils the figures
 # reproduce    builds the packages of this commit again from nothing and compares them byte for byte
 CARGO ?= cargo
 # The lab makes network namespaces, which needs root.
@@ -23,7 +25,7 @@ RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX
 # .ci/install puts cargo-deny and cargo-machete there.
 TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 
-.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz reproduce
+.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz bench reproduce
 
 demo:
 	@.ci/install build lab
@@ -71,6 +73,12 @@ rehearsal:
 fuzz:
 	.ci/install fuzz
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+bench:
+	.ci/install build lab bench
+	$(CARGO) build --release --bin linkproof
+	$(CARGO) build --quiet --example bench
+	$(ROOT) target/debug/examples/bench target/release/linkproof target/bench.json
 
 reproduce: packages
 	.ci/reproduce

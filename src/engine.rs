@@ -1,6 +1,7 @@
 //! The one owner of state: observations come in, reports go out.
 
 mod history;
+mod reports;
 mod store;
 
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{info, warn};
 
 use crate::attempt::now;
+use crate::diagnosis::Diagnosis;
 use crate::observation::{Instance, Observation, Reason, Status};
 use crate::plan::Plan;
-use crate::report::Report;
+pub use reports::Reports;
 pub use store::{Store, Transition};
 
 /// How often the engine shows that it is alive, even while no observation arrives.
@@ -22,10 +24,24 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// What the engine publishes.
 #[derive(Debug)]
 pub struct Published {
-    pub report: watch::Sender<Arc<Report>>,
+    /// All that is known. Readers make a report of it when they need one: see [`Reports`].
+    pub store: watch::Sender<Store>,
     /// The last answer of instance metadata, from which the plan is made.
     pub instance: watch::Sender<Option<Instance>>,
     pub heartbeat: watch::Sender<Instant>,
+    /// The outcome of the whole in one line.
+    pub headline: watch::Sender<String>,
+}
+
+impl Published {
+    pub fn new(store: Store) -> Self {
+        Self {
+            headline: watch::Sender::new(store.report(now()).headline().to_string()),
+            store: watch::Sender::new(store),
+            instance: watch::Sender::new(None),
+            heartbeat: watch::Sender::new(Instant::now()),
+        }
+    }
 }
 
 /// Watches the engine at work.
@@ -39,13 +55,12 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Runs until every sender of observations is gone.
 pub async fn run(
-    store: Store,
     mut observations: mpsc::Receiver<Observation>,
     mut plan: watch::Receiver<Arc<Plan>>,
     published: Published,
     observer: impl Observer,
 ) {
-    let mut engine = Engine { store, published, observer, publish_at: None };
+    let mut engine = Engine { published, observer, diagnoses: Vec::new(), diagnose_at: None };
     let mut beat = interval(HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -55,11 +70,12 @@ pub async fn run(
                 engine.fold(observation);
             }
             Ok(()) = plan.changed() => {
-                engine.store.adopt(&plan.borrow_and_update().clone());
-                engine.publish_within(Duration::ZERO);
+                let plan = plan.borrow_and_update().clone();
+                engine.published.store.send_modify(|store| store.adopt(&plan));
+                engine.diagnose_within(CHANGED);
             }
             _ = beat.tick() => engine.beat(),
-            () = until(engine.publish_at) => engine.publish(),
+            () = until(engine.diagnose_at) => engine.diagnose(),
         }
     }
 }
@@ -72,28 +88,34 @@ async fn until(instant: Option<Instant>) {
     }
 }
 
-/// A report costs in proportion to the number of checks, and so does the number of observations:
-/// one report for each observation would be quadratic. A change is published at once, with what
-/// arrives together with it; an observation that changes nothing waits for the next beat.
-const TOGETHER: Duration = Duration::from_millis(10);
+/// A diagnosis looks at all checks, so it is made for many observations at once. Changes of
+/// outcomes come in groups. Without one, a cause can still appear (a warning) or be another one.
+const CHANGED: Duration = Duration::from_millis(100);
+const UNCHANGED: Duration = Duration::from_secs(10);
 
 struct Engine<O> {
-    store: Store,
     published: Published,
     observer: O,
-    publish_at: Option<Instant>,
+    /// As the log has them.
+    diagnoses: Vec<Diagnosis>,
+    diagnose_at: Option<Instant>,
 }
 
 impl<O: Observer> Engine<O> {
+    /// The work for one observation does not depend on the number of checks.
     fn fold(&mut self, observation: Observation) {
         let observe = |observation: &Observation| self.observer.on_observation(observation);
-        let transitions = self.store.fold(observation, Instant::now(), observe);
-        self.publish_within(if transitions.is_empty() { HEARTBEAT } else { TOGETHER });
+        let mut transitions = Vec::new();
+        self.published.store.send_modify(|store| {
+            transitions = store.fold(observation, Instant::now(), observe);
+        });
+        self.diagnose_within(if transitions.is_empty() { UNCHANGED } else { CHANGED });
         log(transitions);
+        let store = self.published.store.borrow();
         self.published.instance.send_if_modified(|known| {
-            let news = *known != self.store.instance;
+            let news = *known != store.instance;
             if news {
-                known.clone_from(&self.store.instance);
+                known.clone_from(&store.instance);
             }
             news
         });
@@ -102,23 +124,33 @@ impl<O: Observer> Engine<O> {
     fn beat(&mut self) {
         self.published.heartbeat.send_replace(Instant::now());
         self.observer.on_heartbeat();
-        let expired = self.store.expire(Instant::now());
+        let mut expired = Vec::new();
+        self.published.store.send_if_modified(|store| {
+            expired = store.expire(Instant::now());
+            !expired.is_empty()
+        });
         if !expired.is_empty() {
-            self.publish_within(Duration::ZERO);
+            self.diagnose_within(CHANGED);
             log(expired);
         }
     }
 
-    fn publish_within(&mut self, delay: Duration) {
+    fn diagnose_within(&mut self, delay: Duration) {
         let at = Instant::now() + delay;
-        self.publish_at = Some(self.publish_at.map_or(at, |earlier| earlier.min(at)));
+        self.diagnose_at = Some(self.diagnose_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    fn publish(&mut self) {
-        self.publish_at = None;
-        let report = self.store.report(now());
-        log_causes(&self.published.report.borrow(), &report);
-        self.published.report.send_replace(Arc::new(report));
+    fn diagnose(&mut self) {
+        self.diagnose_at = None;
+        let report = self.published.store.borrow().report(now());
+        log_causes(&self.diagnoses, &report.diagnoses);
+        let headline = report.headline().to_string();
+        self.published.headline.send_if_modified(|known| {
+            let news = *known != headline;
+            *known = headline;
+            news
+        });
+        self.diagnoses = report.diagnoses;
     }
 }
 
@@ -133,12 +165,12 @@ fn log(transitions: impl IntoIterator<Item = Transition>) {
     }
 }
 
-fn log_causes(before: &Report, after: &Report) {
-    let has = |report: &Report, cause| report.diagnoses.iter().any(|diagnosis| diagnosis.cause == cause);
-    for diagnosis in after.diagnoses.iter().filter(|diagnosis| !has(before, diagnosis.cause)) {
+fn log_causes(before: &[Diagnosis], after: &[Diagnosis]) {
+    let has = |diagnoses: &[Diagnosis], cause| diagnoses.iter().any(|diagnosis| diagnosis.cause == cause);
+    for diagnosis in after.iter().filter(|diagnosis| !has(before, diagnosis.cause)) {
         warn!(cause = diagnosis.cause.code(), remedy = diagnosis.remedy, "{}", diagnosis.evidence);
     }
-    for diagnosis in before.diagnoses.iter().filter(|diagnosis| !has(after, diagnosis.cause)) {
+    for diagnosis in before.iter().filter(|diagnosis| !has(after, diagnosis.cause)) {
         info!(cause = diagnosis.cause.code(), "{} no longer", diagnosis.cause.title());
     }
 }

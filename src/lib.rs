@@ -14,8 +14,8 @@
 //! instance metadata ────── Instance ───┴─ plan ── schedule ── attempt ── Observation
 //!                                                    │  probes look, verdicts judge
 //!                                                    ▼  bounded channel
-//!                                       engine: folds, diagnoses; the one owner of state
-//!                                                    ▼  watch<Arc<Report>>
+//!                                       engine: folds; the one owner of state
+//!                                                    ▼  watch<Store>: a report is made when it is read
 //!                       metrics · status page · journal · text, JSON, JUnit · systemd status
 //! ```
 //!

@@ -1,22 +1,21 @@
 //! Every Prometheus series is named here. Gauges and most counters are read off the report at each
 //! scrape, so a series is gone once its address, check or target is; only what a single
-//! report cannot know (histograms, sums over attempts) is kept. A scrape never probes.
+//! report cannot know (durations, sums over attempts) is kept. A scrape never probes.
 
 mod accept;
 mod counters;
 mod family;
 mod gauges;
-mod histogram;
 mod openmetrics;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use prometheus::TextEncoder;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
+use prometheus::{HistogramOpts, HistogramVec, TextEncoder};
 
 use crate::check::CheckId;
 use crate::observation::Observation;
@@ -26,6 +25,8 @@ use counters::Counters;
 
 #[derive(Debug)]
 pub struct Metrics {
+    /// By kind of check.
+    durations: HistogramVec,
     counters: Mutex<BTreeMap<CheckId, Counters>>,
     last_reload_succeeded: AtomicBool,
     process: ProcessCollector,
@@ -46,6 +47,7 @@ pub fn content_type(accept: &str) -> &'static str {
 impl Metrics {
     pub fn new() -> Self {
         Self {
+            durations: durations(),
             counters: Mutex::default(),
             // We run, so a configuration was accepted.
             last_reload_succeeded: AtomicBool::new(true),
@@ -56,14 +58,19 @@ impl Metrics {
     /// Of a report by itself, as if its attempts were the only ones.
     pub fn of(report: &Report) -> Self {
         let metrics = Self::new();
-        report.checks.iter().filter_map(|check| check.last.as_ref()).for_each(|last| metrics.observe(last));
+        report.checks.iter().filter_map(|check| check.last.as_deref()).for_each(|last| metrics.observe(last));
         metrics
     }
 
     /// To be called once for every attempt.
     pub fn observe(&self, observation: &Observation) {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.entry(observation.check.clone()).or_default().add(observation);
+        self.durations
+            .with_label_values(&[observation.check.kind().code()])
+            .observe(observation.took.as_secs_f64());
+        if counters::counts(observation) {
+            let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+            counters.entry(observation.check.clone()).or_default().add(observation);
+        }
     }
 
     pub fn reloaded(&self, succeeded: bool) {
@@ -74,36 +81,74 @@ impl Metrics {
     pub fn page(&self, report: &Report, accept: &str) -> Exposition {
         let mut families = self.families(report);
         families.extend(self.process.collect());
-        encode(&families, accept::format(accept))
+        encode(families, accept::format(accept))
     }
 
     /// The page for node_exporter's textfile collector: without our process, since node_exporter
     /// tells the same of its own, and series that come twice are an error to it.
     pub fn textfile(&self, report: &Report) -> String {
-        encode(&self.families(report), ExpositionFormat::Text).body
+        encode(self.families(report), ExpositionFormat::Text).body
+    }
+
+    /// In a fixed order. What has not run is there as well, at zero.
+    fn durations(&self, report: &Report) -> Option<MetricFamily> {
+        for check in &report.checks {
+            self.durations.with_label_values(&[check.id.kind().code()]);
+        }
+        let mut family = self.durations.collect().pop().filter(|family| !family.get_metric().is_empty())?;
+        let mut series = family.take_metric();
+        series.sort_by(family::by_labels);
+        family.set_metric(series);
+        Some(family)
+    }
+
+    /// A copy, so that a scrape does not hold up the engine, which counts. Few checks have counters.
+    fn counters(&self, report: &Report) -> BTreeMap<CheckId, Counters> {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.retain(|id, _| report.check(id).is_some());
+        for last in report.checks.iter().filter_map(|check| check.last.as_deref()) {
+            if counters::counts(last) {
+                counters.entry(last.check.clone()).or_default().sync(last);
+            }
+        }
+        counters.clone()
     }
 
     fn families(&self, report: &Report) -> Vec<MetricFamily> {
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        counters.retain(|id, _| report.checks.iter().any(|check| check.id == *id));
-        for check in &report.checks {
-            counters.entry(check.id.clone()).or_default().sync(check.last.as_ref());
-        }
         let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
-        families.extend(counters::families(&counters, report));
+        families.extend(counters::families(&self.counters(report), report));
         let mut families: Vec<MetricFamily> =
-            families.into_iter().filter_map(family::Family::finish).collect();
+            families.into_iter().filter_map(family::Family::finish).chain(self.durations(report)).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));
         families
     }
 }
 
-fn encode(families: &[MetricFamily], format: ExpositionFormat) -> Exposition {
+/// An answer inside a VPC takes a few milliseconds, and no timeout is longer than 10 s.
+const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+fn durations() -> HistogramVec {
+    let options = HistogramOpts::new(
+        "linkproof_check_duration_seconds",
+        "Duration of the runs of a kind of check in seconds.",
+    );
+    HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["kind"])
+        .expect("the crate refuses only invalid names and buckets out of order, and these are neither")
+}
+
+/// Each family goes once it is written: all of them take more memory than the page.
+fn encode(families: Vec<MetricFamily>, format: ExpositionFormat) -> Exposition {
     let body = match format {
         ExpositionFormat::OpenMetrics => openmetrics::encode(families),
-        ExpositionFormat::Text => TextEncoder::new()
-            .encode_to_string(families)
-            .expect("the encoder refuses only families without a name or a series, and there are none"),
+        ExpositionFormat::Text => {
+            let mut page = String::new();
+            for family in families {
+                TextEncoder::new()
+                    .encode_utf8(&[family], &mut page)
+                    .expect("the encoder refuses only a family without a name or a series");
+            }
+            page
+        }
     };
     Exposition { content_type: format.content_type(), body }
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::check::CheckId;
-use crate::diagnosis::Diagnosis;
-use crate::observation::{Instance, Observation, Outcome, Reason, Status};
+use crate::diagnosis::{Diagnosis, diagnose};
+use crate::observation::{Environment, Instance, Observation, Outcome, Reason, Status};
 use crate::wording::{self, Length};
 use latency::Latency;
 
@@ -32,17 +32,14 @@ pub struct Report {
     pub diagnoses: Vec<Diagnosis>,
     /// What did not pass lately, the newest first.
     pub episodes: Vec<Episode>,
-    /// The proxy variables of the environment that are set. Nothing here obeys them, but
-    /// applications may, and then they do not take the path that was looked at.
-    pub proxy_variables: Vec<String>,
-    pub endpoint_variables: Vec<String>,
+    pub environment: Environment,
 }
 
 /// A row of attempts of one check that all ended in the same way, which was no pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Episode {
     /// With its evidence.
-    pub first: Observation,
+    pub first: Arc<Observation>,
     pub attempts: u64,
     pub last_at: SystemTime,
     /// When an attempt ended otherwise, and how. `None` while it goes on.
@@ -62,7 +59,7 @@ pub struct CheckReport {
     pub id: CheckId,
     pub interval: Duration,
     /// `None` until the first attempt has ended.
-    pub last: Option<Observation>,
+    pub last: Option<Arc<Observation>>,
     pub last_success_at: Option<SystemTime>,
     pub runs: u64,
     pub failures: u64,
@@ -128,6 +125,16 @@ const SLACK: Duration = Duration::from_mins(1);
 const NOT_RUN: &str = "has not run yet";
 
 impl Report {
+    pub fn diagnose(&mut self) {
+        let last: Vec<&Observation> = self.checks.iter().filter_map(|check| check.last.as_deref()).collect();
+        self.diagnoses = diagnose(&last, self.instance.as_ref(), &self.environment);
+    }
+
+    pub fn check(&self, id: &CheckId) -> Option<&CheckReport> {
+        let found = self.checks.binary_search_by(|check| check.id.cmp(id));
+        found.ok().map(|at| &self.checks[at])
+    }
+
     pub fn state(&self) -> Status {
         run_outcome(self.checks.iter().map(CheckReport::weight))
     }
@@ -283,7 +290,7 @@ mod tests {
             report.checks.truncate(outcomes.len());
             for (check, outcome) in report.checks.iter_mut().zip(&outcomes) {
                 match outcome {
-                    Some(outcome) => check.last.as_mut().unwrap().outcome = *outcome,
+                    Some(outcome) => Arc::make_mut(check.last.as_mut().unwrap()).outcome = *outcome,
                     None => check.last = None,
                 }
             }
@@ -332,7 +339,7 @@ mod tests {
     #[test]
     fn a_check_that_left_its_turn_to_another_is_owed() {
         let mut report = fixture::healthy();
-        let last = report.checks[4].last.as_mut().unwrap();
+        let last = fixture::last(&mut report, 4);
         last.outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
         assert_eq!(report.state(), Status::Inconclusive);
         assert_eq!(
@@ -350,7 +357,7 @@ mod tests {
         }
         assert_eq!(report.headline().to_string(), "STARTING: 5 of 7 checks done");
         let mut failed = report.clone();
-        failed.checks[3].last.as_mut().unwrap().outcome = Outcome::Fail(Reason::ConnectTimeout);
+        fixture::last(&mut failed, 3).outcome = Outcome::Fail(Reason::ConnectTimeout);
         assert_eq!(failed.headline().word(), "FAIL");
         report.finished_at = report.started_at + report.checks[0].patience() + Duration::from_secs(1);
         assert_eq!(report.headline().word(), "INCONCLUSIVE");

@@ -34,7 +34,8 @@ use render::Rendered;
 /// What the server shows, and what it asks for: all of it handed in.
 pub struct AppState {
     pub access: Arc<Access>,
-    pub report: watch::Receiver<Arc<Report>>,
+    /// The report of this moment.
+    pub report: Box<dyn Fn() -> Arc<Report> + Send + Sync>,
     /// The wall clock: a report that is not renewed grows old.
     pub now: fn() -> SystemTime,
     /// The content type that an `Accept` header prefers, of those that `metrics` renders.

@@ -21,12 +21,11 @@ use crate::access::{self, Access};
 use crate::attempt::{Runner, now};
 use crate::cli::Args;
 use crate::config::Config;
-use crate::engine::{self, Observer, Published, Store};
+use crate::engine::{self, Observer, Published, Reports, Store};
 use crate::explain::RUNBOOK;
 use crate::metrics::{self, Metrics};
 use crate::observation::{Instance, Observation};
 use crate::plan::Plan;
-use crate::report::Report;
 use crate::serve::{AppState, CheckNow, Reload, ReloadFailed};
 use crate::wire::trust::Trust;
 use crate::wording::{clock_time, list};
@@ -54,10 +53,9 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
-    let state = Store::new(&plan.borrow(), now(), environment());
-    let report = watch::Sender::new(Arc::new(state.report(now())));
-    let instance = watch::Sender::new(None);
-    let heartbeat = watch::Sender::new(Instant::now());
+    let published = Published::new(Store::new(&plan.borrow(), now(), environment()));
+    let (store, instance) = (published.store.subscribe(), published.instance.subscribe());
+    let (heartbeat, mut headline) = (published.heartbeat.subscribe(), published.headline.subscribe());
     let metrics = Arc::new(Metrics::new());
     let (asked, mut reloads) = mpsc::channel(RELOADS);
     let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -65,15 +63,13 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let check_now = watch::Sender::new(0);
     let notes = watch::Sender::new(Vec::new());
     let mut state_of_app =
-        app_state(&access, report.subscribe(), heartbeat.subscribe(), ready.subscribe(), &metrics, reload);
+        app_state(&access, Reports::new(store.clone()), heartbeat, ready.subscribe(), &metrics, reload);
     state_of_app.check_now = args.lifecycle.then(|| CheckNow::new(check_now.clone()));
     state_of_app.notes = notes.subscribe();
     let served = server::start(listeners, state_of_app, stopped(stop.subscribe()))?;
 
     let mut tasks = JoinSet::new();
-    let published = Published { report: report.clone(), instance: instance.clone(), heartbeat };
-    let engine =
-        engine::run(state, observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
+    let engine = engine::run(observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
     tasks.spawn(named("the engine", engine));
     tasks.spawn(named(
         "the schedule",
@@ -81,16 +77,15 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     ));
     tasks.spawn(named("the server", served));
     if let Some(path) = config.web.textfile.clone() {
-        let written = textfile::keep(path, Arc::clone(&metrics), report.subscribe());
+        let written = textfile::keep(path, Arc::clone(&metrics), store);
         tasks.spawn(named("the textfile", written));
     }
-    let mut daemon =
-        Daemon { args, config, access, runner, plan, instance: instance.subscribe(), metrics, notes };
+    let mut daemon = Daemon { args, config, access, runner, plan, instance, metrics, notes };
     ready.send_replace(true);
     notify::ready();
     info!(listen = %written(&daemon.config.web.listen), version = env!("CARGO_PKG_VERSION"), "Ready.");
 
-    let (mut report, mut notes) = (report.subscribe(), daemon.notes.subscribe());
+    let mut notes = daemon.notes.subscribe();
     let mut reloading = None;
     loop {
         tokio::select! {
@@ -105,8 +100,8 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
                 daemon.reloaded(loaded, answer);
             }
             Ok(()) = daemon.instance.changed() => daemon.replan(),
-            Ok(()) = report.changed() => notify::status(&status_line(&report.borrow_and_update(), &notes.borrow())),
-            Ok(()) = notes.changed() => notify::status(&status_line(&report.borrow(), &notes.borrow_and_update())),
+            Ok(()) = headline.changed() => notify::status(&status_line(&headline.borrow_and_update(), &notes.borrow())),
+            Ok(()) = notes.changed() => notify::status(&status_line(&headline.borrow(), &notes.borrow_and_update())),
             Some(ended) = tasks.join_next() => return Err(StartError::Ended(ended.unwrap_or("a task"))),
         }
     }
@@ -118,8 +113,8 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn status_line(report: &Report, notes: &[String]) -> String {
-    [&[report.headline().to_string()], notes].concat().join(". ")
+fn status_line(headline: &str, notes: &[String]) -> String {
+    [&[headline.to_owned()], notes].concat().join(". ")
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
@@ -172,7 +167,7 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 
 fn app_state(
     access: &Arc<Access>,
-    report: watch::Receiver<Arc<Report>>,
+    reports: Reports,
     heartbeat: watch::Receiver<Instant>,
     ready: watch::Receiver<bool>,
     metrics: &Arc<Metrics>,
@@ -181,7 +176,7 @@ fn app_state(
     let metrics = Arc::clone(metrics);
     AppState {
         access: Arc::clone(access),
-        report,
+        report: Box::new(move || reports.get()),
         now,
         metrics_type: metrics::content_type,
         metrics: Box::new(move |report, content_type| metrics.page(report, content_type).body),

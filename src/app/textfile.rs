@@ -11,18 +11,20 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::output;
+use crate::engine::{Reports, Store};
 use crate::metrics::Metrics;
-use crate::report::Report;
 
 /// Nobody scrapes more often, and a large estate has observations all the time.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Writes it anew whenever something was seen, for as long as there is something to see. If the
 /// engine hangs, the file stands still, which `linkproof_check_last_run_timestamp_seconds` tells.
-pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut report: watch::Receiver<Arc<Report>>) {
+pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut store: watch::Receiver<Store>) {
+    let reports = Reports::new(store.clone());
     let mut works = true;
     loop {
-        let page = metrics.textfile(&report.borrow_and_update());
+        store.mark_unchanged();
+        let page = metrics.textfile(&reports.get());
         let written = publish(path.clone(), page).await;
         // Once for each change, not once for each attempt.
         match &written {
@@ -32,7 +34,7 @@ pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut report: watch::Recei
         }
         works = written.is_ok();
         sleep(PAUSE).await;
-        if report.changed().await.is_err() {
+        if store.changed().await.is_err() {
             return;
         }
     }

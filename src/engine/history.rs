@@ -1,5 +1,7 @@
 //! The last failures, with the evidence of their first attempt, to read after the fact.
 
+use std::sync::Arc;
+
 use crate::check::CheckId;
 use crate::observation::{Observation, Status};
 use crate::report::Episode;
@@ -12,7 +14,7 @@ const MOST: usize = 32;
 pub struct History(Vec<Episode>);
 
 impl History {
-    pub fn add(&mut self, observation: &Observation) {
+    pub fn add(&mut self, observation: &Arc<Observation>) {
         let state = observation.outcome.state();
         let same =
             |episode: &&mut Episode| episode.first.check == observation.check && episode.ended.is_none();
@@ -30,9 +32,9 @@ impl History {
         }
     }
 
-    fn open(&mut self, first: &Observation) {
+    fn open(&mut self, first: &Arc<Observation>) {
         let last_at = first.started_at;
-        self.0.push(Episode { first: first.clone(), attempts: 1, last_at, ended: None });
+        self.0.push(Episode { first: Arc::clone(first), attempts: 1, last_at, ended: None });
         if self.0.len() > MOST {
             self.forget_one();
         }
@@ -76,12 +78,12 @@ mod tests {
     const UNSEEN: Outcome = Outcome::Inconclusive(Reason::Throttled);
     const SKIPPED: Outcome = Outcome::Skipped(Reason::PrerequisiteFailed);
 
-    fn observed(name: &str, second: u64, outcome: Outcome) -> Observation {
+    fn observed(name: &str, second: u64, outcome: Outcome) -> Arc<Observation> {
         let id = CheckId::Endpoint(name.into(), Step::Connect);
         let last_run = Duration::from_secs(second);
         let evidence =
             Evidence::NotAttempted(NotAttempted::Overdue { last_run, interval: Duration::from_secs(1) });
-        Observation { started_at: fixture::at(second), ..fixture::observed(id, outcome, evidence) }
+        Arc::new(Observation { started_at: fixture::at(second), ..fixture::observed(id, outcome, evidence) })
     }
 
     fn history(outcomes: &[Outcome]) -> Vec<Episode> {

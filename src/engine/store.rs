@@ -1,6 +1,6 @@
 //! The fold: what is known after each observation. Pure; time comes in with what is folded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::history::History;
 use crate::check::{CheckId, Family, Step};
-use crate::diagnosis::diagnose;
 use crate::observation::{
     Environment, Evidence, Instance, NotAttempted, Observation, Outcome, Reason, Status,
 };
@@ -21,6 +20,8 @@ pub struct Store {
     started_at: SystemTime,
     environment: Environment,
     items: Vec<Item>,
+    /// The connections of gateway endpoints.
+    gateways: BTreeSet<CheckId>,
     checks: BTreeMap<CheckId, Check>,
     history: History,
     /// Connections of gateway endpoints that wait for the first result of the egress check.
@@ -50,6 +51,7 @@ impl Store {
             started_at,
             environment,
             items: Vec::new(),
+            gateways: BTreeSet::new(),
             checks: BTreeMap::new(),
             history: History::default(),
             held: BTreeMap::new(),
@@ -76,6 +78,7 @@ impl Store {
             }
         }
         self.items.clone_from(&plan.items);
+        self.gateways = self.items.iter().filter_map(gateway).collect();
         self.history.retain(|id| self.checks.contains_key(id));
         self.held.retain(|id, _| self.checks.contains_key(id));
     }
@@ -89,7 +92,7 @@ impl Store {
         mut observe: impl FnMut(&Observation),
     ) -> Vec<Transition> {
         let of_egress = matches!(observation.check, CheckId::Egress(_));
-        if self.is_gateway(&observation.check) && self.egress_is_pending() {
+        if self.gateways.contains(&observation.check) && self.egress_is_pending() {
             self.held.insert(observation.check.clone(), (observation, at));
             return Vec::new();
         }
@@ -114,10 +117,11 @@ impl Store {
         {
             self.instance = Some(instance.clone());
         }
-        if self.is_gateway(&observation.check) {
+        if self.gateways.contains(&observation.check) {
             observation = self.judge_gateway(observation);
         }
         observe(&observation);
+        let observation = Arc::new(observation);
         // A check that the plan no longer has: its last run was under way at the change.
         let check = self.checks.get_mut(&observation.check)?;
         check.folded_at = Some(at);
@@ -137,13 +141,15 @@ impl Store {
 
     /// Egress has changed, and with it what a gateway's last connection shows.
     fn judge_gateways_again(&mut self) -> Vec<Transition> {
-        let gateways: Vec<CheckId> = self.checks.keys().filter(|id| self.is_gateway(id)).cloned().collect();
+        let gateways: Vec<CheckId> = self.gateways.iter().cloned().collect();
         let mut transitions = Vec::new();
         for id in &gateways {
-            let last = self.checks.get(id).and_then(|check| check.report.last.clone());
-            let Some(judged) = last.clone().map(|last| self.judge_gateway(last)) else { continue };
+            let Some(last) = self.checks.get(id).and_then(|check| check.report.last.clone()) else {
+                continue;
+            };
+            let judged = Arc::new(self.judge_gateway(Observation::clone(&last)));
             let Some(check) = self.checks.get_mut(id) else { continue };
-            if last.as_ref() != Some(&judged) {
+            if last != judged {
                 self.history.add(&judged);
                 transitions.extend(check.replace(judged));
             }
@@ -159,15 +165,15 @@ impl Store {
                 return None;
             }
             check.folded_at = None;
-            let last = check.report.last.clone()?;
+            let last = check.report.last.as_deref()?.clone();
             let because = NotAttempted::Overdue { last_run: silent, interval: check.report.interval };
-            let expired = Observation {
+            let expired = Arc::new(Observation {
                 outcome: Outcome::Inconclusive(Reason::InternalError),
                 addresses: Vec::new(),
                 phases: Vec::new(),
                 evidence: Evidence::NotAttempted(because),
                 ..last
-            };
+            });
             self.history.add(&expired);
             check.replace(expired)
         });
@@ -175,27 +181,23 @@ impl Store {
     }
 
     pub fn report(&self, at: SystemTime) -> Report {
-        let checks: Vec<CheckReport> = self.checks.values().map(|check| check.report.clone()).collect();
-        let last: Vec<&Observation> = checks.iter().filter_map(|check| check.last.as_ref()).collect();
-        let diagnoses = diagnose(&last, self.instance.as_ref(), &self.environment);
+        let mut report = self.undiagnosed(at);
+        report.diagnose();
+        report
+    }
+
+    /// Cheap, since it shares the observations: for a reader that holds the engine up meanwhile.
+    pub fn undiagnosed(&self, at: SystemTime) -> Report {
         Report {
             version: env!("CARGO_PKG_VERSION"),
             started_at: self.started_at,
             finished_at: at,
             instance: self.instance.clone(),
-            checks,
-            diagnoses,
+            checks: self.checks.values().map(|check| check.report.clone()).collect(),
+            diagnoses: Vec::new(),
             episodes: self.history.episodes(),
-            proxy_variables: self.environment.proxy_variables.clone(),
-            endpoint_variables: self.environment.endpoint_variables.clone(),
+            environment: self.environment.clone(),
         }
-    }
-
-    fn is_gateway(&self, check: &CheckId) -> bool {
-        let CheckId::Endpoint(name, Step::Connect) = check else { return false };
-        self.items.iter().any(
-            |item| matches!(item, Item::Endpoint(endpoint) if endpoint.gateway && endpoint.name == *name),
-        )
     }
 
     fn judge_gateway(&self, observation: Observation) -> Observation {
@@ -205,13 +207,23 @@ impl Store {
     }
 
     fn egress_is_pending(&self) -> bool {
-        let mut checks = self.checks.iter().filter(|(id, _)| matches!(id, CheckId::Egress(_)));
-        checks.any(|(_, check)| check.report.last.is_none())
+        let mut checks =
+            Family::BOTH.into_iter().filter_map(|family| self.checks.get(&CheckId::Egress(family)));
+        checks.any(|check| check.report.last.is_none())
     }
 
     fn is_closed(&self, family: Family) -> bool {
         let last = self.checks.get(&CheckId::Egress(family)).and_then(|check| check.report.last.as_ref());
         last.is_some_and(|last| last.outcome == Outcome::Pass)
+    }
+}
+
+fn gateway(item: &Item) -> Option<CheckId> {
+    match item {
+        Item::Endpoint(endpoint) if endpoint.gateway => {
+            Some(CheckId::Endpoint(endpoint.name.clone(), Step::Connect))
+        }
+        Item::Endpoint(_) | Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => None,
     }
 }
 
@@ -230,7 +242,7 @@ impl Check {
         Self { report, folded_at: None }
     }
 
-    fn replace(&mut self, observation: Observation) -> Option<Transition> {
+    fn replace(&mut self, observation: Arc<Observation>) -> Option<Transition> {
         let (check, outcome) = (observation.check.clone(), observation.outcome);
         let before = self.report.last.replace(observation).map(|last| last.outcome);
         (before != Some(outcome)).then(|| Transition {
@@ -262,14 +274,14 @@ mod tests {
 
     fn healthy(state: &mut Store, at: Instant) {
         for observation in fixture::healthy().checks.into_iter().filter_map(|check| check.last) {
-            state.fold(observation, at, |_| ());
+            state.fold(Arc::unwrap_or_clone(observation), at, |_| ());
         }
     }
 
     fn observed(id: &CheckId, outcome: Outcome) -> Observation {
         let last =
             fixture::healthy().checks.into_iter().find(|check| check.id == *id).and_then(|check| check.last);
-        Observation { outcome, ..last.unwrap() }
+        Observation { outcome, ..Arc::unwrap_or_clone(last.unwrap()) }
     }
 
     fn outcome(state: &Store, id: &CheckId) -> Option<Outcome> {

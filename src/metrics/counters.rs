@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::family::Family;
-use super::histogram::Histogram;
-use crate::check::{CheckId, Kind};
+use crate::check::CheckId;
 use crate::observation::{EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult, Protocol, Reason};
 use crate::report::Report;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
-    durations: Histogram,
     reasons: BTreeSet<Reason>,
     /// By target and probe: packets sent, answers received.
     packets: BTreeMap<(String, Protocol), (u64, u64)>,
@@ -18,7 +16,6 @@ pub struct Counters {
 
 impl Counters {
     pub fn add(&mut self, observation: &Observation) {
-        self.durations.add(observation.took);
         self.reasons.extend(observation.outcome.reason());
         for probe in probes(observation) {
             let (sent, replies) = self.packets.entry((target(probe), probe.protocol)).or_default();
@@ -28,8 +25,7 @@ impl Counters {
     }
 
     /// Learns the current reason and forgets the targets that are aimed at no more.
-    pub fn sync(&mut self, last: Option<&Observation>) {
-        let Some(last) = last else { return };
+    pub fn sync(&mut self, last: &Observation) {
         self.reasons.extend(last.outcome.reason());
         if matches!(last.evidence, Evidence::Egress(_)) {
             let current: BTreeSet<(String, Protocol)> =
@@ -37,6 +33,11 @@ impl Counters {
             self.packets.retain(|key, _| current.contains(key));
         }
     }
+}
+
+/// Whether there is anything to count: a healthy endpoint has nothing.
+pub fn counts(observation: &Observation) -> bool {
+    observation.outcome.reason().is_some() || !probes(observation).is_empty()
 }
 
 fn probes(observation: &Observation) -> &[EgressProbe] {
@@ -68,10 +69,6 @@ fn answers(probe: &EgressProbe) -> u32 {
 }
 
 pub fn families(counters: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<Family> {
-    let mut durations = Family::histogram(
-        "linkproof_check_duration_seconds",
-        "Duration of the runs of a kind of check in seconds.",
-    );
     let mut reasons = Family::gauge(
         "linkproof_check_reason",
         "Reason why the check does not pass: 1 for the current one, 0 for earlier ones.",
@@ -84,12 +81,10 @@ pub fn families(counters: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<
         "linkproof_egress_replies_total",
         "Replies from an internet target; each one is a leak.",
     );
-    let mut durations_by_kind: BTreeMap<Kind, Histogram> = BTreeMap::new();
     for (id, counter) in counters {
         let (name, target) = (id.to_string(), id.target());
         let check = ("check", name.as_str());
-        durations_by_kind.entry(id.kind()).or_default().merge(&counter.durations);
-        let last = report.checks.iter().find(|check| check.id == *id).and_then(|check| check.last.as_ref());
+        let last = report.check(id).and_then(|check| check.last.as_ref());
         let current = last.and_then(|last| last.outcome.reason());
         for reason in &counter.reasons {
             let value = f64::from(u8::from(current == Some(*reason)));
@@ -101,10 +96,7 @@ pub fn families(counters: &BTreeMap<CheckId, Counters>, report: &Report) -> Vec<
             replies.set(&labels, exact(*answers));
         }
     }
-    for (kind, histogram) in &durations_by_kind {
-        durations.set_histogram(&[("kind", kind.code())], histogram);
-    }
-    vec![durations, reasons, sent, replies]
+    vec![reasons, sent, replies]
 }
 
 /// Exact up to 2^53, which a counter here does not reach in the life of a machine.

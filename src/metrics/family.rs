@@ -1,11 +1,9 @@
 //! A family of series under construction. Each set of labels appears once, whatever is added:
 //! a duplicate would make Prometheus refuse the whole page.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
-
-use super::histogram::{self, BUCKETS};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 pub type Labels<'a> = &'a [(&'static str, &'a str)];
 
@@ -14,20 +12,16 @@ pub struct Family {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
-    series: BTreeMap<Vec<(&'static str, String)>, Metric>,
+    series: Vec<Metric>,
 }
 
 impl Family {
     pub fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, kind: MetricType::GAUGE, series: BTreeMap::new() }
+        Self { name, help, kind: MetricType::GAUGE, series: Vec::new() }
     }
 
     pub fn counter(name: &'static str, help: &'static str) -> Self {
         Self { kind: MetricType::COUNTER, ..Self::gauge(name, help) }
-    }
-
-    pub fn histogram(name: &'static str, help: &'static str) -> Self {
-        Self { kind: MetricType::HISTOGRAM, ..Self::gauge(name, help) }
     }
 
     /// The first value of a set of labels stays.
@@ -42,51 +36,36 @@ impl Family {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
-        self.insert(labels, metric);
-    }
-
-    pub fn set_histogram(&mut self, labels: Labels<'_>, values: &histogram::Histogram) {
-        let bucket = |(bound, count): (&f64, &u64)| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(*count);
-            bucket
-        };
-        let mut histogram = Histogram::default();
-        histogram.set_bucket(BUCKETS.iter().zip(&values.cumulative).map(bucket).collect());
-        histogram.set_sample_count(values.count);
-        histogram.set_sample_sum(values.sum);
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        self.insert(labels, metric);
-    }
-
-    fn insert(&mut self, labels: Labels<'_>, metric: Metric) {
-        let key = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        self.series.entry(key).or_insert(metric);
+        metric.set_label(labels.iter().map(pair).collect());
+        self.series.push(metric);
     }
 
     /// `None` without a series: the formats know no empty family.
-    pub fn finish(self) -> Option<MetricFamily> {
+    pub fn finish(mut self) -> Option<MetricFamily> {
         if self.series.is_empty() {
             return None;
         }
-        let metrics = self.series.into_iter().map(|(labels, mut metric)| {
-            metric.set_label(labels.into_iter().map(pair).collect());
-            metric
-        });
+        // Stable, so that the first of two remains.
+        self.series.sort_by(by_labels);
+        self.series.dedup_by(|later, first| by_labels(later, first).is_eq());
         let mut family = MetricFamily::default();
         family.set_name(self.name.to_owned());
         family.set_help(self.help.to_owned());
         family.set_field_type(self.kind);
-        family.set_metric(metrics.collect());
+        family.set_metric(self.series);
         Some(family)
     }
 }
 
-fn pair((name, value): (&'static str, String)) -> LabelPair {
+pub fn by_labels(one: &Metric, other: &Metric) -> Ordering {
+    let [one, other] =
+        [one, other].map(|metric| metric.get_label().iter().map(|pair| (pair.name(), pair.value())));
+    one.cmp(other)
+}
+
+fn pair((name, value): &(&'static str, &str)) -> LabelPair {
     let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value);
+    pair.set_name((*name).to_owned());
+    pair.set_value((*value).to_owned());
     pair
 }

@@ -115,7 +115,7 @@ fn shown(addresses: &[Address]) -> Vec<&Address> {
 }
 
 fn last(report: &Report) -> impl Iterator<Item = (&CheckReport, &Observation)> {
-    report.checks.iter().filter_map(|check| Some((check, check.last.as_ref()?)))
+    report.checks.iter().filter_map(|check| Some((check, check.last.as_deref()?)))
 }
 
 struct EvidenceFamilies {

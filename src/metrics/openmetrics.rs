@@ -1,11 +1,11 @@
 //! The OpenMetrics 1.0 text format, which the prometheus crate does not write. It differs from
 //! the older one in that a counter's family has no `_total`, in its numbers, and in its end.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-pub fn encode(families: &[MetricFamily]) -> String {
+pub fn encode(families: Vec<MetricFamily>) -> String {
     let mut page = String::new();
     for family in families {
         let kind = family.get_field_type();
@@ -16,8 +16,9 @@ pub fn encode(families: &[MetricFamily]) -> String {
             // Nothing here makes them.
             MetricType::SUMMARY | MetricType::UNTYPED => continue,
         };
-        line(&mut page, format_args!("# TYPE {name} {word}"));
-        line(&mut page, format_args!("# HELP {name} {}", escape(family.help())));
+        page.extend(["# TYPE ", name, " ", word, "\n# HELP ", name, " "]);
+        escape(&mut page, family.help());
+        page.push('\n');
         for metric in family.get_metric() {
             series(&mut page, name, kind, metric);
         }
@@ -29,62 +30,76 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     let labels = metric.get_label();
     match kind {
         MetricType::COUNTER => {
-            sample(page, name, "_total", labels, None, number(metric.get_counter().get_value()));
+            sample(page, [name, "_total"], labels, None, Number(metric.get_counter().get_value()));
         }
-        MetricType::GAUGE => sample(page, name, "", labels, None, number(metric.get_gauge().get_value())),
+        MetricType::GAUGE => sample(page, [name, ""], labels, None, Number(metric.get_gauge().get_value())),
         MetricType::HISTOGRAM => {
             let histogram = metric.get_histogram();
             for bucket in histogram.get_bucket() {
-                let bound = ("le", float(bucket.upper_bound()));
-                sample(page, name, "_bucket", labels, Some(bound), bucket.cumulative_count().to_string());
+                let bound = Some(bucket.upper_bound());
+                sample(page, [name, "_bucket"], labels, bound, bucket.cumulative_count());
             }
-            let count = histogram.get_sample_count().to_string();
-            sample(page, name, "_bucket", labels, Some(("le", "+Inf".to_owned())), count.clone());
-            sample(page, name, "_count", labels, None, count);
-            sample(page, name, "_sum", labels, None, number(histogram.get_sample_sum()));
+            let count = histogram.get_sample_count();
+            sample(page, [name, "_bucket"], labels, Some(f64::INFINITY), count);
+            sample(page, [name, "_count"], labels, None, count);
+            sample(page, [name, "_sum"], labels, None, Number(histogram.get_sample_sum()));
         }
         MetricType::SUMMARY | MetricType::UNTYPED => {}
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "every caller has just made it")]
+/// Straight into the page: there are thousands.
 fn sample(
     page: &mut String,
-    name: &str,
-    suffix: &str,
+    name: [&str; 2],
     labels: &[LabelPair],
-    extra: Option<(&str, String)>,
-    value: String,
+    bound: Option<f64>,
+    value: impl fmt::Display,
 ) {
-    let own = labels.iter().map(|pair| format!("{}=\"{}\"", pair.name(), escape(pair.value())));
-    let extra = extra.map(|(name, value)| format!("{name}=\"{value}\""));
-    let labels: Vec<String> = own.chain(extra).collect();
-    if labels.is_empty() {
-        line(page, format_args!("{name}{suffix} {value}"));
-    } else {
-        line(page, format_args!("{name}{suffix}{{{}}} {value}", labels.join(",")));
+    page.extend(name);
+    let mut before = "{";
+    for pair in labels {
+        page.extend([before, pair.name(), "=\""]);
+        escape(page, pair.value());
+        page.push('"');
+        before = ",";
     }
-}
-
-fn line(page: &mut String, text: std::fmt::Arguments<'_>) {
+    if let Some(bound) = bound {
+        page.extend([before, "le=\"", &float(bound), "\""]);
+        before = ",";
+    }
+    if before == "," {
+        page.push('}');
+    }
     // Writing to a String does not fail.
-    let _ = writeln!(page, "{text}");
+    let _ = writeln!(page, " {value}");
 }
 
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"")
-}
-
-fn number(value: f64) -> String {
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() };
+fn escape(page: &mut String, text: &str) {
+    let mut plain = 0;
+    for (at, letter) in text.match_indices(['\\', '\n', '"']) {
+        let escaped = if letter == "\n" { "n" } else { letter };
+        page.extend([&text[plain..at], "\\", escaped]);
+        plain = at + 1;
     }
-    value.to_string()
+    page.push_str(&text[plain..]);
+}
+
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            f64::INFINITY => f.write_str("+Inf"),
+            f64::NEG_INFINITY => f.write_str("-Inf"),
+            value => write!(f, "{value}"),
+        }
+    }
 }
 
 /// The canonical spelling of a bound always has a point.
 fn float(value: f64) -> String {
-    let text = number(value);
+    let text = Number(value).to_string();
     if value.is_finite() && !text.contains('.') { text + ".0" } else { text }
 }
 
@@ -109,7 +124,7 @@ mod tests {
         histogram.observe(7.0);
         let families = [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat();
         assert_eq!(
-            encode(&families),
+            encode(families),
             r#"# TYPE runs counter
 # HELP runs Runs \"so far\"\n\\.
 runs_total{check="a\"b\\c\nd"} 3
@@ -133,13 +148,13 @@ took_seconds_sum 7.5
 
     #[test]
     fn an_empty_page_still_ends() {
-        assert_eq!(encode(&[]), "# EOF\n");
+        assert_eq!(encode(vec![]), "# EOF\n");
     }
 
     #[test]
     fn numbers_without_an_end_are_spelt_as_specified() {
         assert_eq!(
-            [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e9].map(number),
+            [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e9].map(|value| Number(value).to_string()),
             ["+Inf", "-Inf", "NaN", "1000000000"]
         );
         assert_eq!([10.0, 0.25, f64::INFINITY].map(float), ["10.0", "0.25", "+Inf"]);

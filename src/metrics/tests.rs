@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::*;
 use crate::check::{CheckId, Family, Step};
@@ -7,7 +8,7 @@ use crate::observation::{Evidence, Outcome, Phase, ProbeJudgment, ProbeResult, P
 use crate::report::fixture;
 
 fn page(metrics: &Metrics, report: &Report, format: ExpositionFormat) -> String {
-    encode(&metrics.families(report), format).body
+    encode(metrics.families(report), format).body
 }
 
 fn value(page: &str, series: &str) -> Option<String> {
@@ -36,7 +37,7 @@ fn the_whole_page_is_as_committed() {
 fn no_report_makes_a_series_appear_twice() {
     for (name, mut report) in fixture::all() {
         for check in &mut report.checks {
-            let Some(last) = &mut check.last else { continue };
+            let Some(last) = check.last.as_mut().map(Arc::make_mut) else { continue };
             last.addresses.extend(last.addresses.clone());
             last.phases.extend(last.phases.clone());
             if let Evidence::Connect { connections, .. } = &mut last.evidence {
@@ -108,7 +109,7 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     assert_eq!([sent, by_name].map(|series| value(&text, series)), [Some("10".into()), Some("2".into())]);
     let mut other = report.clone();
     let probes = vec![fixture::probe(Protocol::Icmp, "9.9.9.9", 5, ProbeResult::NoReply)];
-    other.checks[5].last = Some(fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), probes));
+    *fixture::last(&mut other, 5) = fixture::egress(Outcome::Inconclusive(Reason::TooFewTargets), probes);
     assert_eq!(value(&page(&metrics, &other, ExpositionFormat::Text), sent), None);
 }
 
@@ -126,7 +127,7 @@ fn the_control_gauge_and_the_replies_are_the_verdicts() {
         let observation = fixture::bent(fixture::egress(outcome, vec![probe]), |evidence| {
             evidence.controls_passed = passed;
         });
-        report.checks[5].last = Some(observation);
+        *fixture::last(&mut report, 5) = observation;
         let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
         assert_eq!(value(&page, gauge).as_deref(), shown, "{page}");
         assert_eq!(value(&page, replies).as_deref(), Some("0"), "an interception is no leak");
@@ -136,7 +137,7 @@ fn the_control_gauge_and_the_replies_are_the_verdicts() {
 #[test]
 fn a_name_with_countless_addresses_does_not_flood_the_server() {
     let mut report = fixture::healthy();
-    let last = report.checks[2].last.as_mut().unwrap();
+    let last = fixture::last(&mut report, 2);
     last.addresses = (0..200)
         .map(|n| fixture::address(&format!("10.0.3.{n}"), Scope::Vpc, Outcome::Pass, vec![]))
         .collect();
@@ -150,7 +151,7 @@ fn a_name_with_countless_addresses_does_not_flood_the_server() {
 #[test]
 fn of_an_address_that_is_listed_twice_the_worse_outcome_shows() {
     let mut report = fixture::healthy();
-    let last = report.checks[2].last.as_mut().unwrap();
+    let last = fixture::last(&mut report, 2);
     let outcomes = [Outcome::Pass, Outcome::Fail(Reason::OutsideVpc)];
     last.addresses =
         outcomes.map(|outcome| fixture::address("10.0.3.1", Scope::Vpc, outcome, vec![])).to_vec();
@@ -244,7 +245,7 @@ fn the_number_of_series_is_bounded_whatever_is_answered() {
         let reason = Reason::ALL[round as usize % Reason::ALL.len()];
         let fresh = |n: u32| std::net::Ipv4Addr::from_bits((round << 8 | n).reverse_bits()).to_string();
         for check in &mut report.checks {
-            let Some(last) = &mut check.last else { continue };
+            let Some(last) = check.last.as_mut().map(Arc::make_mut) else { continue };
             last.outcome = Outcome::Fail(reason);
             let phases = vec![
                 (Phase::Tcp, fixture::ms(1.0)),
@@ -301,7 +302,7 @@ fn the_textfile_holds_nothing_that_node_exporter_says_of_itself() {
 #[test]
 fn an_inconclusive_address_has_neither_passed_nor_failed() {
     let mut report = fixture::healthy();
-    let last = report.checks[4].last.as_mut().unwrap();
+    let last = fixture::last(&mut report, 4);
     last.addresses[0].outcome = Outcome::Inconclusive(Reason::ServiceError);
     let ip = last.addresses[0].ip;
     let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);
@@ -334,7 +335,7 @@ fn an_endpoint_costs_at_most_50_series() {
 #[test]
 fn an_address_that_was_not_tried_has_neither_passed_nor_failed() {
     let mut report = fixture::healthy();
-    let last = report.checks[3].last.as_mut().unwrap();
+    let last = fixture::last(&mut report, 3);
     let skipped = Outcome::Skipped(Reason::FamilyUnavailable);
     last.addresses.push(fixture::address("2001:db8::57", Scope::Vpc, skipped, vec![]));
     let page = page(&Metrics::of(&report), &report, ExpositionFormat::Text);

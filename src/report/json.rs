@@ -86,8 +86,8 @@ impl<'a> From<&'a Report> for Document<'a> {
             finished_at: rfc3339(report.finished_at),
             agent: Agent { version: report.version },
             instance: report.instance.as_ref(),
-            proxy_variables: &report.proxy_variables,
-            endpoint_variables: &report.endpoint_variables,
+            proxy_variables: &report.environment.proxy_variables,
+            endpoint_variables: &report.environment.endpoint_variables,
             checks: report.checks.iter().map(CheckJson::from).collect(),
             diagnoses: report.diagnoses.iter().map(DiagnosisJson::from).collect(),
         }
@@ -204,8 +204,7 @@ mod tests {
         let queries: Vec<Query> =
             results.map(|result| fixture::query(Resolver::Vpc, QueryType::Aaaa, result)).into();
         let mut report = fixture::healthy();
-        let Some(Evidence::Dns(evidence)) = report.checks[2].last.as_mut().map(|last| &mut last.evidence)
-        else {
+        let Evidence::Dns(evidence) = &mut fixture::last(&mut report, 2).evidence else {
             panic!("the third check is dns");
         };
         evidence.queries = queries;
@@ -239,9 +238,7 @@ mod tests {
             LookupResult::NotRun { because: NotRun::Busy },
         ] {
             let mut report = fixture::healthy();
-            if let Some(Evidence::Dns(evidence)) =
-                report.checks[2].last.as_mut().map(|last| &mut last.evidence)
-            {
+            if let Evidence::Dns(evidence) = &mut fixture::last(&mut report, 2).evidence {
                 evidence.lookup.result = result;
             }
             assert_eq!(violations(&report), [] as [String; 0]);
@@ -268,8 +265,7 @@ mod tests {
             .flat_map(|protocol| results.clone().map(|result| fixture::probe(protocol, "1.1.1.1", 1, result)))
             .collect();
         let mut report = fixture::healthy();
-        let Some(Evidence::Egress(evidence)) = report.checks[5].last.as_mut().map(|last| &mut last.evidence)
-        else {
+        let Evidence::Egress(evidence) = &mut fixture::last(&mut report, 5).evidence else {
             panic!("the sixth check is egress");
         };
         evidence.probes = probes;

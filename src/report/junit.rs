@@ -59,7 +59,7 @@ fn case(check: &CheckReport) -> String {
         Status::Fail => "failure",
         Status::Inconclusive => "error",
     };
-    let lines = check.last.as_ref().map(wording::detail).unwrap_or_default();
+    let lines = check.last.as_deref().map(wording::detail).unwrap_or_default();
     let body = escape_text(&lines.join("\n"));
     format!(
         "{open}>\n      <{element} type=\"{reason}\" message=\"{summary}\">{body}</{element}>\n    </testcase>\n"

@@ -163,7 +163,7 @@ fn evidence(check: &CheckReport, style: Style) -> String {
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let title = style.wrapped(&format!("{}: {}{reason}", check.id, outcome(check)), "", "  ");
     let mut text = style.bold(title.trim_end()) + "\n" + &style.wrapped(&check.summary(), "  ", "  ");
-    for line in check.last.as_ref().map(wording::detail).unwrap_or_default() {
+    for line in check.last.as_deref().map(wording::detail).unwrap_or_default() {
         text += &style.wrapped(&line, "    ", "      ");
     }
     text
@@ -171,10 +171,10 @@ fn evidence(check: &CheckReport, style: Style) -> String {
 
 fn proxy_warning(report: &Report, style: Style) -> Option<String> {
     let told = report.diagnoses.iter().any(|diagnosis| diagnosis.cause == Cause::ProxyConfigured);
-    if told || report.proxy_variables.is_empty() {
+    if told || report.environment.proxy_variables.is_empty() {
         return None;
     }
-    let names = list(&report.proxy_variables);
+    let names = list(&report.environment.proxy_variables);
     let text = format!(
         "Warning: {names} set. Nothing here goes through a proxy, but applications may, and then they do not take \
          the path that was proven."
@@ -269,7 +269,8 @@ mod tests {
         assert!(text.lines().count() <= SCREEN, "{text}");
         assert!(!text.contains("service-0"), "{text}");
         let dns = report.checks.iter_mut().find(|check| check.id.to_string() == "service-042.api/dns");
-        dns.unwrap().last.as_mut().unwrap().outcome = Outcome::Fail(Reason::PublicAddress);
+        std::sync::Arc::make_mut(dns.unwrap().last.as_mut().unwrap()).outcome =
+            Outcome::Fail(Reason::PublicAddress);
         let text = render(&report, TERMINAL);
         assert_eq!(text.lines().filter(|line| line.starts_with("service-0")).count(), 2, "{text}");
         fixture::golden("src/report/golden/estate.txt", &text);
@@ -285,7 +286,7 @@ mod tests {
     fn nothing_is_wider_than_the_terminal_and_nothing_drives_it() {
         for (name, mut report) in fixture::all() {
             report.checks[0].id = CheckId::Endpoint("a".repeat(250), Step::Dns);
-            report.proxy_variables = vec!["X".repeat(300)];
+            report.environment.proxy_variables = vec!["X".repeat(300)];
             for columns in [20, 72, 80, 100, 200] {
                 let style = Style { color: false, terminal: Some(columns) };
                 for line in render(&report, style).lines() {
@@ -342,7 +343,7 @@ mod tests {
         warning.cause = Cause::ProxyConfigured;
         warning.explains.clear();
         report.diagnoses.insert(0, warning);
-        report.proxy_variables = vec!["HTTPS_PROXY".into()];
+        report.environment.proxy_variables = vec!["HTTPS_PROXY".into()];
         let text = render(&report, PLAIN);
         let at = |needle: &str| text.find(needle).unwrap();
         let warned = format!("Warning: {}", Cause::ProxyConfigured.title());

@@ -1,7 +1,7 @@
 //! What each address of the server answers. Reads the snapshot; looks at no request body.
 
 use std::io::Read;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -85,7 +85,7 @@ async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
         }
         ("/", _) => landing(shared, request.uri().query()),
         ("/metrics", _) => metrics(shared, request.headers()),
-        ("/report", _) => report::answer(&state.report.borrow(), request.uri().query()),
+        ("/report", _) => report::answer(&(state.report)(), request.uri().query()),
         ("/runbook", _) => html(runbook::render(state.runbook).into()),
         ("/-/check", &Method::POST) => check_now(shared),
         ("/-/check", _) => wrong_method(POST),
@@ -126,7 +126,7 @@ fn reads(method: &Method) -> bool {
 
 /// `/?still` does not reload itself, so that a reader is not interrupted.
 fn landing(shared: &Shared, query: Option<&str>) -> Answer {
-    let report = Arc::clone(&shared.state.report.borrow());
+    let report = (shared.state.report)();
     let reloads = query != Some("still");
     let kind = Kind { content_type: "text/html; charset=utf-8", is_gzip: false, reloads };
     let render = || page::render(&report, (shared.state.now)(), reloads, &shared.state.notes.borrow()).into();
@@ -139,7 +139,7 @@ fn landing(shared: &Shared, query: Option<&str>) -> Answer {
 
 fn metrics(shared: &Shared, headers: &HeaderMap) -> Answer {
     let state = &shared.state;
-    let report = Arc::clone(&state.report.borrow());
+    let report = (state.report)();
     let content_type = (state.metrics_type)(&joined(headers, header::ACCEPT));
     let is_gzip = accepts_gzip(&joined(headers, header::ACCEPT_ENCODING));
     let kind = Kind { content_type, is_gzip, reloads: false };

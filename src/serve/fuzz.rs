@@ -19,7 +19,7 @@ thread_local! {
 fn state() -> AppState {
     AppState {
         access: Arc::new(Access::open(None, false).unwrap_or_else(|error| panic!("{error}"))),
-        report: watch::channel(Arc::new(fixture::named("leak"))).1,
+        report: Box::new(|| Arc::new(fixture::named("leak"))),
         now: || fixture::at(4),
         metrics_type: |_| "text/plain",
         metrics: Box::new(|_, _| String::new()),

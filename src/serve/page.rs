@@ -135,7 +135,7 @@ fn badge(state: Status, word: &str) -> String {
 }
 
 fn evidence(check: &CheckReport) -> String {
-    let lines = check.last.as_ref().map(detail).unwrap_or_default();
+    let lines = check.last.as_deref().map(detail).unwrap_or_default();
     let open = match check.state() {
         Status::Fail | Status::Inconclusive => " open",
         Status::Pass | Status::Skipped => "",
@@ -169,10 +169,10 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
 }
 
 fn proxy(report: &Report) -> String {
-    if report.proxy_variables.is_empty() {
+    if report.environment.proxy_variables.is_empty() {
         return String::new();
     }
-    format!("<p>Proxy variables are set: {}</p>\n", escape(&list(&report.proxy_variables)))
+    format!("<p>Proxy variables are set: {}</p>\n", escape(&list(&report.environment.proxy_variables)))
 }
 
 /// For text and for quoted attributes alike.
@@ -249,7 +249,7 @@ mod tests {
         let timeout = QueryResult::Timeout;
         let gone = fixture::unresolved(Reason::QueryTimeout, &timeout);
         let ended = Some((fixture::at(1), Status::Pass));
-        episodes.push(Episode { attempts: 1, last_at: gone.started_at, ended, first: gone });
+        episodes.push(Episode { attempts: 1, last_at: gone.started_at, ended, first: gone.into() });
         episodes
     }
 
@@ -292,7 +292,7 @@ mod tests {
         );
         let connect =
             report.checks.iter_mut().find(|check| check.id.to_string() == "service-007.api/connect");
-        let last = connect.unwrap().last.as_mut().unwrap();
+        let last = std::sync::Arc::make_mut(connect.unwrap().last.as_mut().unwrap());
         last.outcome = Outcome::Fail(Reason::ConnectTimeout);
         last.addresses[1].outcome = last.outcome;
         let page = shown(&report);

@@ -20,13 +20,13 @@ struct Server {
 }
 
 async fn started(timeouts: Timeouts, change: impl FnOnce(&mut AppState)) -> Server {
-    let (_, report) = watch::channel(Arc::new(fixture::named("leak")));
+    let report = Arc::new(fixture::named("leak"));
     let (_, ready) = watch::channel(true);
     let metrics =
         |report: &Report, content_type: &str| format!("checks {}\n# {content_type}\n", report.checks.len());
     let mut state = AppState {
         access: Arc::new(Access::open(None, false).unwrap()),
-        report,
+        report: Box::new(move || Arc::clone(&report)),
         now: || fixture::at(4),
         metrics_type: |accept| {
             if accept == "a,b" { "text/plain; both" } else { "text/plain; version=0.0.4; charset=utf-8" }

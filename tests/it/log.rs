@@ -24,6 +24,8 @@ fn settled(lab: &Lab, scratch: &Scratch, options: &[&str], journal: &str) -> Chi
 fn says(lab: &Lab, verdict: &str) {
     let words = format!("<strong>{verdict}</strong>");
     eventually(&words, || http::get(lab, DAEMON, "/", "")?.text().contains(&words).then_some(()));
+    // The log names causes a moment after the page does.
+    rounds(lab, 1);
 }
 
 /// Lets every check run as many times more.

@@ -43,6 +43,14 @@ pub const ENDPOINT_ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 57);
 /// And here, in the VPC's second CIDR.
 pub const ENDPOINT_SECOND_CIDR: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 57);
 
+/// Many endpoints with an interface in each of three zones. Two of the zones are behind interface b.
+pub const ESTATE_BLOCKS: [&str; 3] = ["10.0.128.0/20", "10.0.144.0/20", "10.0.160.0/20"];
+
+pub fn estate(number: usize) -> [Ipv4Addr; 3] {
+    let [high, low] = u16::try_from(number).expect("a few hundred").to_be_bytes();
+    [128, 144, 160].map(|zone| Ipv4Addr::new(10, 0, zone + high, low))
+}
+
 /// S3, behind a gateway endpoint: a public address that the route table leads into the VPC.
 pub const PUBLIC_S3: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 30);
 /// Its IPv6 address, which the gateway does not divert.

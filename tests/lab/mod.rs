@@ -64,7 +64,7 @@ pub use self::protocol::Protocol;
 pub use self::request::{Door, Request};
 pub use self::run::{Child, Output, Run};
 pub use self::sigv4::{ACCESS_KEY, Flaw, SECRET_KEY, SESSION_TOKEN, Signature};
-pub use self::zone::CLOUDWATCH;
+pub use self::zone::{CLOUDWATCH, ESTATE};
 
 /// The programs that the lab is built from, with the Debian packages that have them.
 const TOOLS: [(&str, &str); 5] = [

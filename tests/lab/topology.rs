@@ -4,10 +4,10 @@
 
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
-    ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6, INTERNET,
-    INTERNET_V6, LATTICE, LINK_LOCAL, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER, RESOLVER_LINK_LOCAL,
-    RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
-    VPC_CIDRS,
+    ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, ESTATE_BLOCKS, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6,
+    INTERNET, INTERNET_V6, LATTICE, LINK_LOCAL, MAC, METADATA, METADATA_V6, PUBLIC_S3, RESOLVER,
+    RESOLVER_LINK_LOCAL, RESOLVER_V6, ROUTER_A, ROUTER_B, ROUTER_C, ROUTER_V6, SECOND_INTERFACE, SECONDARY,
+    VPC_CIDR_V6, VPC_CIDRS,
 };
 use super::fault::{Fault, Faults};
 use super::host::{Host, Hosts, sysctl, thread_id, tool};
@@ -247,6 +247,14 @@ fn router() -> String {
          route add {ENDPOINT_A_V6}/128 via fe80::2 dev endpoint-a\n\
          route add {ENDPOINT_B_V6}/128 via fe80::2 dev endpoint-b\n"
     );
+    // By way of the interface's own address: the kernel keeps few neighbors.
+    for (block, way) in ESTATE_BLOCKS.iter().zip([
+        format!("{ENDPOINT_A} dev endpoint-a"),
+        format!("{ENDPOINT_B} dev endpoint-b"),
+        format!("{ENDPOINT_B} dev endpoint-b"),
+    ]) {
+        batch += &format!("route add {block} via {way} onlink\n");
+    }
     // What leads nowhere goes to the internet's cable, where the firewall drops it:
     // without a route the router would answer "unreachable", which a VPC never does.
     batch +=
@@ -268,9 +276,11 @@ fn endpoint_a() -> String {
          route add local {LATTICE}/32 dev lo\n\
          route add local {ENDPOINT_SECOND_CIDR}/32 dev lo\n\
          route add local {PUBLIC_S3}/32 dev lo\n\
+         route add local {} dev lo\n\
          route add default via {ROUTER_A}\n\
          route add default via fe80::1 dev eth0\n",
-        cable()
+        cable(),
+        ESTATE_BLOCKS[0]
     )
 }
 
@@ -279,9 +289,13 @@ fn endpoint_b() -> String {
         "{}addr add {ENDPOINT_B}/24 dev eth0\n\
          addr add {ENDPOINT_B_V6}/128 dev eth0 nodad\n\
          route add local {ENDPOINT_B_BLOCK} dev lo\n\
+         route add local {} dev lo\n\
+         route add local {} dev lo\n\
          route add default via {ROUTER_B}\n\
          route add default via fe80::1 dev eth0\n",
-        cable()
+        cable(),
+        ESTATE_BLOCKS[1],
+        ESTATE_BLOCKS[2]
     )
 }
 

@@ -4,7 +4,7 @@
 use super::address::{
     ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6, ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, NOBODY,
     OTHER_ENDPOINT, PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_ELSEWHERE, PUBLIC_S3,
-    PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6, PUBLIC_S3_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6,
+    PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6, PUBLIC_S3_V6, PUBLIC_WEBSITE, PUBLIC_WEBSITE_V6, estate,
 };
 use super::fault::{Fault, Faults};
 
@@ -35,6 +35,7 @@ pub const OF_THE_COMPANY: [Fault; 4] = [
 pub const OTHER_SERVICES: [&str; 7] = ["ssm", "ssmmessages", "ec2messages", "logs", "kms", "sts", "api.ecr"];
 
 /// Names like `estate-1.us-east-1.amazonaws.com`, all of them of the endpoint with its two zones.
+/// As many like `zones-1.us-east-1.amazonaws.com` have three addresses each, of their own.
 pub const ESTATE: usize = 200;
 
 /// Names like `partner-1.us-east-1.amazonaws.com`. At the last one's address there is nobody.
@@ -144,6 +145,9 @@ fn zone(cloudwatch: &[String], faults: &Faults) -> String {
     for number in 1..=ESTATE {
         for address in [ENDPOINT_A, ENDPOINT_B] {
             zone += &format!("estate-{number}.us-east-1.amazonaws.com. 60 IN A {address}\n");
+        }
+        for address in estate(number) {
+            zone += &format!("zones-{number}.us-east-1.amazonaws.com. 60 IN A {address}\n");
         }
     }
     for (region, ipv4, ipv6) in

@@ -20,12 +20,10 @@ pub fn outcome(
     }
     let files = &evidence.files;
     let in_hosts: Vec<IpAddr> = files.hosts.iter().map(|entry| entry.address).collect();
-    let told: Vec<Option<Told>> = files.servers.iter().map(|server| told_by(evidence, *server)).collect();
+    let told: Vec<Told> = files.servers.iter().filter_map(|server| told_by(evidence, *server)).collect();
     let next = told.iter().cycle().skip(1);
-    let of_server = |(told, next): (&Option<Told>, &Option<Told>)| {
-        let told = told.as_ref()?;
-        let is_repaired =
-            files.searches_root() && next.as_ref().is_some_and(|next| !next.addresses.is_empty());
+    let of_server = |(told, next): (&Told, &Told)| {
+        let is_repaired = files.searches_root() && !next.addresses.is_empty();
         if told.addresses.is_empty() && is_repaired {
             return None;
         }
