@@ -18,7 +18,7 @@ pub use evidence::{
     AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
     EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Evidence, IcmpSocket, Instance,
     InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Protocol, Query,
-    QueryResult, QueryType, Resolver, SendError, SourceJudgment, Transport,
+    QueryResult, QueryType, Resolver, SendError, Signature, SourceJudgment, Transport,
 };
 pub use gateway::{ControlResult, GatewayControl, JudgedControl};
 pub use host_files::{FileProblem, HostFiles, HostsEntry};

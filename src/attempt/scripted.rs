@@ -106,6 +106,7 @@ impl Probes for Scripted {
             certificate: None,
             http_status: Some(403),
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error: None,
         }

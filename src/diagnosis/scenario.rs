@@ -435,6 +435,7 @@ fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
         certificate: handshaken.then(|| certificate(words)),
         http_status: passed.then_some(404),
         clock_skew: words.number("skew"),
+        signature: None,
         trust_store: words.text("trust_store"),
         error: (!passed)
             .then(|| ProbeError { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),

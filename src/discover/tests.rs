@@ -83,6 +83,7 @@ impl Looks for Scripted {
             certificate: None,
             http_status: Some(403),
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error: None,
         }

@@ -268,11 +268,23 @@ pub struct Connection {
     pub http_status: Option<u16>,
     /// How far the peer's Date is ahead of our clock; seconds, negative when it is behind.
     pub clock_skew: Option<i64>,
+    /// How the service names itself. Anybody can write it, so no outcome rests on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// What is wrong with this host's trust store, where that is why the certificate is not trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_store: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ProbeError>,
+}
+
+/// Headers of an HTTP response, cut to what such headers need.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Signature {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// What an endpoint speaks, and so how far the connect check goes.

@@ -11,12 +11,18 @@ use tokio::time::{Instant, timeout};
 use tower::util::MapResponseLayer;
 
 use super::clock::skew;
-use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason};
+use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason, Signature, cut};
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
+
+/// Of AWS's protocols, and of S3.
+const REQUEST_IDS: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
+
+/// A request id has 36 characters at most.
+const LONGEST_HEADER: usize = 80;
 
 /// As far as the protocol goes. What is not HTTPS is neither sent to nor read from.
 pub async fn connect(
@@ -39,6 +45,7 @@ pub async fn connect(
                 certificate: trace.certificate,
                 http_status: None,
                 clock_skew: None,
+                signature: None,
                 trust_store: None,
                 error: trace.error,
             }
@@ -61,6 +68,7 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         certificate: marks.record.certificate(),
         http_status: None,
         clock_skew: None,
+        signature: None,
         trust_store: None,
         error: None,
     };
@@ -68,6 +76,7 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         Ok(Ok(response)) => {
             evidence.peer = response.remote_addr();
             evidence.http_status = Some(response.status().as_u16());
+            evidence.signature = signature(&response);
             evidence.clock_skew =
                 response.headers().get(reqwest::header::DATE).and_then(|date| skew(date.to_str().ok()?));
         }
@@ -83,6 +92,16 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         }
     }
     evidence
+}
+
+fn signature(response: &Response) -> Option<Signature> {
+    let header = |name: &str| {
+        let text = response.headers().get(name)?.to_str().ok()?;
+        Some(cut(text, LONGEST_HEADER))
+    };
+    let server = header("server");
+    let request_id = REQUEST_IDS.iter().find_map(|name| header(name));
+    (server.is_some() || request_id.is_some()).then_some(Signature { server, request_id })
 }
 
 enum Unmade {

@@ -327,6 +327,7 @@ pub fn answered(ip_text: &str) -> (Address, Connection) {
         certificate: Some(certificate("CN=Amazon RSA 2048 M02, O=Amazon, C=US")),
         http_status: Some(404),
         clock_skew: Some(0),
+        signature: None,
         trust_store: None,
         error: None,
     };

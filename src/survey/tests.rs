@@ -117,6 +117,7 @@ impl World {
             certificate: None,
             http_status: error.is_none().then_some(403),
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error: error.map(|reason| ProbeError { reason, detail: "no answer within 3s".into() }),
         };

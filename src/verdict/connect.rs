@@ -99,6 +99,7 @@ mod tests {
             certificate: None,
             http_status: Some(403),
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error: None,
         }

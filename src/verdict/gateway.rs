@@ -132,6 +132,7 @@ mod tests {
             certificate: None,
             http_status: None,
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error: error.map(|reason| ProbeError { reason, detail: String::new() }),
         }

@@ -122,6 +122,7 @@ fn connection() -> impl Strategy<Value = Connection> {
             certificate: None,
             http_status,
             clock_skew: None,
+            signature: None,
             trust_store: None,
             error,
         },

@@ -108,7 +108,9 @@ fn query(query: &Query) -> String {
 fn connected(connection: &Connection, address: Option<&Address>) -> String {
     let mut parts = Vec::new();
     parts.extend(outcome_words(address, connection.error.as_ref()));
-    parts.extend(connection.http_status.map(|status| format!("HTTP {status}")));
+    let server = connection.signature.as_ref().and_then(|signature| signature.server.as_ref());
+    let server = server.map(|server| format!(" (Server: {server})")).unwrap_or_default();
+    parts.extend(connection.http_status.map(|status| format!("HTTP {status}{server}")));
     parts.extend(timing(&connection.phases));
     parts.extend(skew(connection.clock_skew));
     // An accepted certificate is not worth the line.

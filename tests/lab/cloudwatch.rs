@@ -100,10 +100,14 @@ impl Connection {
             sleep(SLOWNESS).await;
         }
         let canned = self.peers.canned().filter(|_| signed);
-        let response = match canned {
+        let mut response = match canned {
             Some(canned) => canned.response(),
             None => respond(&behaviour, &call, &signature, self.source(), now),
         };
+        let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
+        if host.is_some_and(|host| host.starts_with("s3.")) {
+            set(&mut response, "server", "AmazonS3");
+        }
         self.sign(Sign::WithAnswer);
         self.log(&parts, &call, signature, Some(response.status().as_u16()));
         response

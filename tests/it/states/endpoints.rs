@@ -1,11 +1,14 @@
 //! More than one endpoint, and a gateway among them.
 
+use crate::agent::Agent;
+use crate::harness;
 use crate::lab::Fault::{
     self, AwsOpen, CertificateWrongName, ClientCertificateRequired, DnsOutsideVpc, DnsStale,
     EgressRejectedInside, EndpointASilent, EndpointSgSilent, GatewayMissing, InstanceEgressBlocked,
     Ipv6EgressOpen, NatOpen, PingForbidden, PrivateDnsOff, ResponseGarbage, SystemResolverDiffers,
     SystemResolverElsewhere, SystemResolverStale, TlsSilent,
 };
+use crate::report::Report;
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State, state};
 
 const KMS: &str = "kms/connect";
@@ -190,4 +193,13 @@ states! {
         .fails(CONNECT, "connect_timeout")
         .because("endpoint_security_group", &[CONNECT])
         .takes(3.0);
+}
+
+#[test]
+fn the_service_that_answers_is_named_as_evidence() {
+    let output = harness::lab().run(&Agent::default().config(GATEWAY).once("json"));
+    let report = Report::read(&output.stdout).unwrap();
+    let of = |check| report.check(check)["evidence"]["connections"][0]["signature"].clone();
+    assert_eq!(of(S3)["server"], "AmazonS3", "{:?}", report.check(S3));
+    assert!(of(CONNECT)["request_id"].as_str().is_some_and(|id| id.len() == 36), "{:?}", of(CONNECT));
 }
