@@ -20,7 +20,7 @@ use when::When;
 pub const STYLE: &str = include_str!("style.css");
 
 /// Nothing but our own style sheet, by its SHA-256, which a test computes anew.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-79LNmJ1/6guDc1gjWMId92prQXb12bBSnfeLONm4trk='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-zhOYDG0MQs0xozyGQ4JccXjO6zVVl6GIe9hVyBIipVs='; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `reloads` says whether the answer comes with a header that has the browser ask again.

@@ -62,8 +62,6 @@ async function look({ call, evaluate, once }, width, scheme) {
   const loaded = once("Page.loadEventFired");
   await call("Page.navigate", { url });
   await loaded;
-  // axe takes a page without a background for white; the browser's own is dark in the dark.
-  await evaluate("document.documentElement.style.background = 'Canvas'");
   const background = await evaluate("getComputedStyle(document.documentElement).backgroundColor + getComputedStyle(document.body).backgroundColor");
   await evaluate(fs.readFileSync(axe, "utf8"));
   const { data } = await call("Page.captureScreenshot", { captureBeyondViewport: true });

@@ -39,6 +39,7 @@ fn a_day_in_the_life_of_an_operator() {
     machine.reboot();
     machine.until("the image proves its subnet", ROUNDS, || passes(&machine));
 
+    discover(&machine);
     import(&machine);
     provision(&machine);
     monitor(&machine);
@@ -61,6 +62,16 @@ fn furnish(machine: &Machine) {
     machine.write("/var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n");
     machine.write("/root/endpoints.json", ENDPOINTS);
     machine.say("chmod +x /usr/local/bin/aws /usr/local/sbin/verify-subnet");
+}
+
+/// The subnet's endpoints by its own DNS, as a configuration.
+fn discover(machine: &Machine) {
+    let found = machine.say("linkproof discover --format toml");
+    for expected in ["service = \"monitoring\"", "10.0.1.57 (us-east-1a, connects)", "10.0.2.113"] {
+        assert!(found.contains(expected), "{found}");
+    }
+    machine.write("/root/discovered.toml", &found);
+    machine.say("linkproof --check-config --config /root/discovered.toml");
 }
 
 /// A configuration from the list of the endpoints, which the daemon takes.
