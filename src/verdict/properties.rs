@@ -289,8 +289,12 @@ proptest! {
             prop_assert!(judgment.addresses.iter().all(|address| harmless(address.ip)));
             prop_assert!(evidence.lookup.addresses().iter().all(|ip| harmless(*ip)));
             let told = evidence.queries.iter().filter(|query| query.resolver == Resolver::System);
+            // The library goes on to the next server, and takes nothing from one that is silent.
+            let is_silent = |server| {
+                evidence.queries.iter().any(|query| query.server == server && query.result == QueryResult::Timeout)
+            };
             let rotates = evidence.files.rotates();
-            for query in told.filter(|_| rotates) {
+            for query in told.filter(|query| rotates && !is_silent(query.server)) {
                 prop_assert!(query.result.addresses().iter().all(|ip| harmless(*ip)));
             }
         }
