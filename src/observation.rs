@@ -2,6 +2,8 @@
 //!
 //! An expected failure of the network is data here, never an `Err`.
 
+mod connection;
+mod egress;
 mod evidence;
 mod gateway;
 mod host_files;
@@ -11,14 +13,18 @@ mod own_names;
 mod plain;
 mod proof;
 mod provider;
+mod query;
 mod reason;
 mod request;
 
+pub use connection::{Certificate, Connection, EndpointProtocol, Signature};
+pub use egress::{
+    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, IcmpSocket, ProbeJudgment, ProbeResult,
+    Protocol, SendError, SourceJudgment,
+};
 pub use evidence::{
-    AwsError, CallEvidence, Certificate, Connection, Control, ControlKind, CredentialsEvidence, DnsEvidence,
-    EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Evidence, IcmpSocket, Instance,
-    InstanceEvidence, MetadataSilence, NotAttempted, ProbeError, ProbeJudgment, ProbeResult, Protocol, Query,
-    QueryResult, QueryType, Resolver, SendError, Signature, SourceJudgment, Transport,
+    AwsError, CallEvidence, CredentialsEvidence, Evidence, Instance, InstanceEvidence, MetadataSilence,
+    NotAttempted, ProbeError,
 };
 pub use gateway::{ControlResult, GatewayControl, JudgedControl};
 pub use host_files::{FileProblem, HostFiles, HostsEntry};
@@ -28,6 +34,7 @@ pub use own_names::{OtherAddress, OwnName, OwnNames, own_zone};
 pub use plain::{cut, marked, printable, visible};
 pub use proof::{Proof, ProofEvidence};
 pub use provider::Provider;
+pub use query::{DnsEvidence, Query, QueryResult, QueryType, Resolver, Transport};
 pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
 
@@ -66,8 +73,8 @@ impl Outcome {
         }
     }
 
-    /// The outcome of many: any failure, else anything not seen, else a pass that somebody
-    /// earned. Of equals the first stays. Nothing at all is `None`: it is no pass.
+    /// The outcome of many: any failure, else anything not seen, else a pass if one
+    /// passed. Of equals the first is kept. No outcomes at all are `None`, which is not a pass.
     pub fn worst(outcomes: impl IntoIterator<Item = Self>) -> Option<Self> {
         outcomes.into_iter().reduce(|worst, next| if next.gravity() > worst.gravity() { next } else { worst })
     }

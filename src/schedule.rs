@@ -158,7 +158,7 @@ mod tests {
     }
 
     impl Running {
-        /// When this check was heard of, within so many seconds.
+        /// When results of this check arrived, within so many seconds.
         async fn result(&mut self, check: &str, seconds: u64) -> Vec<Duration> {
             let end = self.began + Duration::from_secs(seconds);
             let mut result = Vec::new();

@@ -70,7 +70,7 @@ fn show(args: &DiscoverArgs, survey: &Survey) -> Result<u8, StartError> {
     Ok(if incomplete.is_none() { 0 } else { UNKNOWN })
 }
 
-/// Without standard error nobody reads it.
+/// Best effort: standard error may be closed.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "linkproof: {text}");
 }

@@ -14,7 +14,7 @@ use super::output;
 use crate::engine::{Reports, Store};
 use crate::metrics::Metrics;
 
-/// Nobody scrapes more often, and a large estate has observations all the time.
+/// Scrapers do not read more often, and a large estate has observations all the time.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Writes it anew whenever something was seen, for as long as there is something to see. If the

@@ -73,12 +73,12 @@ impl<P: Probes> Runner<P> {
     }
 }
 
-/// Those of all addresses that were heard of.
+/// Of all addresses in the answers.
 fn families(evidence: &DnsEvidence) -> Vec<Family> {
     let answers = evidence.queries.iter().flat_map(|query| query.result.addresses());
-    let heard = answers.chain(evidence.lookup.addresses());
+    let found = answers.chain(evidence.lookup.addresses());
     let families: BTreeSet<Family> =
-        heard.flat_map(|ip| [Family::of(*ip), Family::of(embedded_ipv4(*ip))]).collect();
+        found.flat_map(|ip| [Family::of(*ip), Family::of(embedded_ipv4(*ip))]).collect();
     families.into_iter().collect()
 }
 

@@ -78,7 +78,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Whether the endpoint's certificate is somebody else's, at any of its addresses.
+/// Whether any of the endpoint's addresses shows the certificate of a proxy.
 pub fn is_intercepted(observation: &Observation) -> bool {
     let name = context::host(observation);
     connections(observation).iter().any(|c| c.certificate.as_ref().is_some_and(|c| is_foreign(name, c)))

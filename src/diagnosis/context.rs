@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The reason of an outcome that somebody must look at.
+/// The reason of an outcome that needs attention.
 pub fn broken(outcome: Outcome) -> Option<Reason> {
     match outcome {
         Outcome::Pass | Outcome::Skipped(_) => None,
@@ -90,7 +90,7 @@ pub fn host(observation: &Observation) -> &str {
     }
 }
 
-/// The words of whoever reported the trouble, where there are any.
+/// The error text of the peer or library that reported the problem, if there is one.
 pub fn detail(observation: &Observation) -> Option<String> {
     let trouble = match &observation.evidence {
         Evidence::NotAttempted(because) => return Some(wording::not_attempted(&observation.check, *because)),

@@ -110,7 +110,7 @@ fn cause(
     }
 }
 
-/// A public AWS name exists for everybody: where it does not, somebody hides it.
+/// A public AWS name exists everywhere: where it does not, a resolver or firewall hides it.
 fn absent(context: &Context<'_>, name: &str) -> Cause {
     let expected = host::is_aws(name) && !host::is_of_one_endpoint(name) && host::suggestion(name).is_none();
     if expected && elsewhere(context, name).is_none() { Cause::ForeignZone } else { Cause::NameUnknown }

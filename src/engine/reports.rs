@@ -1,4 +1,4 @@
-//! Reports for whoever reads one. They are made when they are read, on the reader's thread.
+//! Reports are made when they are read, on the reader's thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

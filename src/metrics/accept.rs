@@ -15,8 +15,8 @@ impl ExpositionFormat {
     }
 }
 
-/// The preferred format. Whoever wants neither gets text: for a scraper, a page in the wrong
-/// format still says more than an error.
+/// The preferred format. A client that accepts neither gets text: for a scraper, a page in the
+/// wrong format is more useful than an error.
 pub fn format(accept: &str) -> ExpositionFormat {
     let mut best = (0.0, ExpositionFormat::Text);
     for range in accept.split(',') {

@@ -5,8 +5,8 @@ use crate::check::Family;
 use crate::network::Scope;
 use crate::observation::{Address, Connection, EndpointProtocol, Outcome, Phase, Reason};
 
-/// `resolved` is what the `dns` step judged; `missing_families` the families the instance has no
-/// address of, so that nobody on it can be harmed by an address of them.
+/// `resolved` is what the `dns` step judged; `missing_families` are the families that the instance
+/// has no address of: no program on it can connect to such an address.
 pub fn connect(resolved: &[Address], connections: &[Connection], missing_families: &[Family]) -> Judgment {
     let addresses: Vec<Address> = resolved
         .iter()

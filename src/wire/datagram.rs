@@ -38,7 +38,7 @@ mod tests {
         };
         let (result, ()) = timeout(Duration::from_secs(5), async { tokio::join!(waiting, closing) })
             .await
-            .expect("the error is heard");
+            .expect("the error is received");
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 

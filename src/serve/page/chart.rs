@@ -39,7 +39,7 @@ fn picture(minutes: &[Minute; MINUTES], most: u32) -> String {
             Some(Minute::Took(micros)) => {
                 let y = i64::from(HEIGHT - 1) - i64::from(micros) * i64::from(HEIGHT - 2) / i64::from(most);
                 line += &match before {
-                    // Without a neighbor it is a dash, or nobody would see it.
+                    // A point without a neighbor is drawn as a dash, because a line of no length is invisible.
                     None => format!("M{x} {y}h1"),
                     Some(before) => step(y - before, line.ends_with("h1")),
                 };
