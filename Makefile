@@ -14,6 +14,8 @@
 #              verdict/egress" does a part
 # bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab: a table,
 #              and target/bench.json. Takes ten minutes; other work on the machine spoils the figures
+# soak         random faults for SOAK_SECONDS, then a thousand hostile clients: stale passes, leaks,
+#              latency of scrapes
 # reproduce    builds the packages of this commit again from nothing and compares them byte for byte
 CARGO ?= cargo
 # The lab makes network namespaces, which needs root.
@@ -21,11 +23,12 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E)
 # The release build whose limits are tested. CI sets the build that it packages, to build only once.
 RELEASE ?= target/release/linkproof
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 3600
 RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(ROOT)")
 # .ci/install puts cargo-deny and cargo-machete there.
 TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 
-.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz bench reproduce
+.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz bench soak reproduce
 
 demo:
 	@.ci/install build lab
@@ -73,6 +76,13 @@ rehearsal:
 fuzz:
 	.ci/install fuzz
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+soak:
+	.ci/install build lab tests
+	$(CARGO) build --release --bin linkproof
+	$(CARGO) build --bin linkproof --example lab
+	LINKPROOF_RELEASE=$(abspath $(RELEASE)) LINKPROOF_TRUTH_SECONDS=$(SOAK_SECONDS) \
+		$(RUNNER) $(CARGO) test --test it -- --nocapture --test-threads=1 endurance:: soak::
 
 bench:
 	.ci/install build lab bench

@@ -2,6 +2,7 @@
 //! made it so; what was said is sampled all along; afterwards the two are compared.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,6 +84,7 @@ fn no_broken_truth_is_reported_as_passing_for_longer_than_an_interval_and_its_ti
         .and_then(|text| text.parse().ok())
         .unwrap_or(fastrand::u64(..));
     println!("LINKPROOF_TRUTH_SEED={seed} LINKPROOF_TRUTH_SECONDS={seconds}");
+    let before = Held::by(&daemon);
     let over = AtomicBool::new(false);
     let (samples, broken) = thread::scope(|scope| {
         let sampler = scope.spawn(|| sample_until(&daemon, &over));
@@ -111,7 +113,63 @@ fn no_broken_truth_is_reported_as_passing_for_longer_than_an_interval_and_its_ti
         broken.len(),
         samples.len()
     );
+    lab.set([]);
+    daemon.until("all is well again", |daemon| FAULTS.iter().all(|(_, check)| daemon.passes(check)));
+    let after = Held::by(&daemon);
+    println!("before the faults {before:?}, after them {after:?}");
+    assert!(after.exceeds(&before).is_none(), "{:?} (seed {seed})", after.exceeds(&before));
     assert!(broken.len() >= 3 && samples.len() >= 20, "too little happened to show anything");
+}
+
+/// What a leak would make grow.
+#[derive(Debug)]
+struct Held {
+    descriptors: usize,
+    threads: usize,
+    series: usize,
+    resident_kib: u64,
+}
+
+impl Held {
+    /// The least of some moments: attempts under way hold more.
+    fn by(daemon: &Daemon<'_>) -> Self {
+        let moments = (0..50).map(|_| {
+            thread::sleep(Duration::from_millis(100));
+            Self::at_this_moment(daemon)
+        });
+        let least = |one: Self, other: Self| Self {
+            descriptors: one.descriptors.min(other.descriptors),
+            threads: one.threads.min(other.threads),
+            series: one.series.min(other.series),
+            resident_kib: one.resident_kib.min(other.resident_kib),
+        };
+        moments.reduce(least).unwrap()
+    }
+
+    fn at_this_moment(daemon: &Daemon<'_>) -> Self {
+        let process = daemon.child.id();
+        let entries = |folder: &str| fs::read_dir(format!("/proc/{process}/{folder}")).unwrap().count();
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let page = daemon.get("/metrics").unwrap().body;
+        Self {
+            descriptors: entries("fd"),
+            threads: entries("task"),
+            series: page.lines().filter(|line| !line.starts_with('#')).count(),
+            resident_kib: resident.trim().trim_end_matches(" kB").parse().unwrap(),
+        }
+    }
+
+    /// What has grown by more than the last failures that are kept, and the workers that rest.
+    fn exceeds(&self, before: &Self) -> Option<&'static str> {
+        let grown = [
+            ("descriptors", self.descriptors > before.descriptors + 4),
+            ("threads", self.threads > before.threads + 8),
+            ("series", self.series > before.series + 60),
+            ("memory", self.resident_kib > before.resident_kib + 16 * 1024),
+        ];
+        grown.into_iter().find_map(|(what, grown)| grown.then_some(what))
+    }
 }
 
 fn sample_until(daemon: &Daemon<'_>, over: &AtomicBool) -> Vec<Sample> {
