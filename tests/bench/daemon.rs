@@ -24,11 +24,20 @@ pub fn name(number: usize) -> String {
     format!("zones-{number}.us-east-1.amazonaws.com")
 }
 
+const UNIT: &str = include_str!("../../systemd/linkproof.service");
+
 pub struct Daemon<'a> {
     lab: &'a Lab,
     child: Child,
     port: u16,
     pub endpoints: usize,
+}
+
+/// What the unit tells the C library's allocator.
+fn allocator() -> Vec<(&'static str, &'static str)> {
+    let lines = UNIT.lines().filter_map(|line| line.strip_prefix("Environment="));
+    let words = lines.flat_map(str::split_whitespace).filter_map(|word| word.split_once('='));
+    words.filter(|(name, _)| name.starts_with("MALLOC_")).collect()
 }
 
 impl<'a> Daemon<'a> {
@@ -43,7 +52,8 @@ impl<'a> Daemon<'a> {
         let listen = format!("interval = '{}s'\n[web]\nlisten = '127.0.0.1:{port}'", interval.as_secs());
         let file = scratch.join(format!("linkproof-{endpoints}.toml"));
         fs::write(&file, config(endpoints, &listen)).unwrap();
-        let child = lab.spawn(&Run::new(binary).arg("--config").arg(&file));
+        let run = Run::new(binary).arg("--config").arg(&file);
+        let child = lab.spawn(&allocator().into_iter().fold(run, |run, (name, value)| run.env(name, value)));
         let daemon = Self { lab, child, port, endpoints };
         let begun = Instant::now();
         while !daemon.try_page().is_some_and(|page| page.contains("\nlinkproof_success 1\n")) {
