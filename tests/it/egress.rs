@@ -152,10 +152,10 @@ fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
     let evidence = text.split("Evidence").nth(1).and_then(|rest| rest.split("Remedy").next()).unwrap();
     assert!(!evidence.contains("10.200.0.1"), "{evidence}");
     let metrics = lab.run(&agent.once("prometheus")).stdout;
-    let replies = |probe: &str| {
-        let of_probe =
-            |line: &&str| line.starts_with("linkproof_egress_replies_total{") && line.contains(probe);
-        metrics.lines().filter(of_probe).filter(|line| !line.ends_with(" 0")).count()
+    let replies = |protocol: &str| {
+        let of_protocol =
+            |line: &&str| line.starts_with("linkproof_egress_replies_total{") && line.contains(protocol);
+        metrics.lines().filter(of_protocol).filter(|line| !line.ends_with(" 0")).count()
     };
-    assert_eq!((replies("probe=\"tcp\""), replies("probe=\"icmp\"")), (4, 0), "{metrics}");
+    assert_eq!((replies("protocol=\"tcp\""), replies("protocol=\"icmp\"")), (4, 0), "{metrics}");
 }

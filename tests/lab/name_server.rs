@@ -143,9 +143,7 @@ fn serve_datagrams(socket: &UdpSocket, behavior: &Behavior, stop: &AtomicBool) {
         if let Ok((length, client)) = socket.recv_from(&mut buffer)
             && let Some(reply) = reply(&buffer[..length], behavior).filter(|_| behavior.over_udp)
         {
-            // Replies that are due together leave in any order.
-            let place = if fastrand::bool() { held.len() } else { held.len().saturating_sub(1) };
-            held.insert(place, (Instant::now() + behavior.delay, client, reply));
+            held.push_back((Instant::now() + behavior.delay, client, reply));
         }
         while held.front().is_some_and(|(due, ..)| *due <= Instant::now()) {
             let Some((_, client, reply)) = held.pop_front() else { break };
