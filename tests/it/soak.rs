@@ -50,9 +50,10 @@ const CLIENTS: u32 = 1000;
 /// Prometheus's own default.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The target is 100 ms, and that is what an idle machine shows. Here a thousand clients and the
-/// lab share two cores with the daemon, so that is printed, and this is asserted.
-const P99: Duration = Duration::from_secs(2);
+/// For 99 of 100 scrapes.
+const PLAIN: Duration = Duration::from_millis(100);
+/// Each TLS client makes the daemon sign with RSA-4096, and shares two cores with it.
+const ENCRYPTED: Duration = Duration::from_secs(2);
 
 const RESIDENT: u64 = 40 << 20;
 
@@ -131,7 +132,8 @@ fn soak(web: &std::path::Path, certificate: Option<&str>) {
     );
     assert!(connections > u64::from(CLIENTS), "the load was no load");
     assert_eq!(lost, [], "scrapes were lost");
-    assert!(p99 < P99, "{p99:?}");
+    let limit = if certificate.is_some() { ENCRYPTED } else { PLAIN };
+    assert!(p99 < limit, "{p99:?}");
     assert!(peak < RESIDENT, "{} KiB", peak / 1024);
     // Where the machine is too busy for all of us, that is what a check may say, and nothing else.
     let inconclusive = daemon.log_lines(&["outcome=\"inconclusive\""]);
