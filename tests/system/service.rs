@@ -24,7 +24,7 @@ const RAW_SOCKETS: &str = "install -D -m 644 /usr/share/linkproof/raw-sockets.co
 /// What a package may not leave behind. What others write while a system runs is left out.
 const TRACES: &str = "find /etc /usr /var /opt /home /root /srv -xdev \
      ! -path '/root*' ! -path '/var/lib/dpkg*' ! -path '/var/log*' ! -path '/var/cache*' \
-     ! -path '/etc/machine-id'";
+     ! -path '/etc/machine-id' ! -path '/var/tmp/systemd-private-*-systemd-*'";
 
 fn installed() -> Machine {
     let machine = Machine::boot();
