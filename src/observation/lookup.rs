@@ -176,7 +176,7 @@ impl EaiCode {
 }
 
 impl EaiCode {
-    /// Whether it is the answer that there is no address, rather than no answer.
+    /// Whether the servers answered that the name has no address, rather than not answering.
     pub fn is_answer(self) -> bool {
         matches!(self, Self::NoName | Self::NoData)
     }

@@ -186,7 +186,7 @@ fn vpc_answer(queries: &[Query]) -> VpcAnswer {
     if addresses.is_empty() { VpcAnswer::None } else { VpcAnswer::Addresses(addresses) }
 }
 
-/// Public names have many addresses, and each answer some of them: that is no difference.
+/// Public names have many addresses, and each answer has some of them, so a different answer is expected.
 fn disagrees(looked_up: Option<&[IpAddr]>, vpc: &VpcAnswer, network: &Network) -> Option<bool> {
     let looked_up: BTreeSet<IpAddr> = looked_up?.iter().copied().collect();
     let vpc = match vpc {

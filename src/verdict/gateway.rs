@@ -23,7 +23,7 @@ fn result_of<'a>(connections: impl Iterator<Item = &'a Connection>) -> ControlRe
     any(ControlResult::Reply).or_else(|| any(ControlResult::NoReply)).unwrap_or(ControlResult::NotSent)
 }
 
-/// A rejection is no answer: what sent it stands between this host and the service.
+/// A rejection does not count as an answer: its sender is between this host and the service.
 fn of_connection(connection: &Connection) -> ControlResult {
     let connected = connection.phases.iter().any(|(phase, _)| *phase == Phase::Tcp);
     match connection.error.as_ref().map(|error| error.reason) {

@@ -66,7 +66,7 @@ impl fmt::Display for TooLarge {
 
 impl Error for TooLarge {}
 
-/// Why there is no response: `trace.error` has the reason, this the library's own error.
+/// Why the request was not answered: `trace.error` has the reason, this the library's own error.
 #[derive(Debug)]
 pub enum Unanswered {
     Failed(BoxError),

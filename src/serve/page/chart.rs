@@ -8,7 +8,7 @@ use crate::wording::duration;
 /// In the units of the picture, which has one for each minute.
 const HEIGHT: u32 = 16;
 
-/// Of a cell of the table. Nothing before the second minute: one point is no line.
+/// Of a cell of the table. Nothing before the second minute: a line needs two points.
 pub fn cell(minutes: &[Minute; MINUTES]) -> String {
     let took = |minute: &Minute| match minute {
         Minute::Took(micros) => Some(*micros),
@@ -98,7 +98,7 @@ mod tests {
             "<svg viewBox=\"0 0 60 16\" aria-hidden=\"true\"><path d=\"M10 8h1l1-7h2l2 7M58 12h1\"/>\
              <path class=\"f\" d=\"M20 0v16\"/></svg> up to 2 ms, failed in 1 min"
         );
-        assert_eq!(cell(&hour(&[(59, Took(500))])), "", "one point is no line");
+        assert_eq!(cell(&hour(&[(59, Took(500))])), "", "a line needs two points");
         assert!(cell(&hour(&[(58, Failed), (59, Failed)])).ends_with("</svg> failed in 2 min"));
     }
 
