@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::Cause;
 use super::context::{Context, Failure};
@@ -15,6 +16,9 @@ use crate::observation::{
     Reason, SendError,
 };
 use crate::wording;
+
+/// RFC 6298, 2.1: the kernel sends an unanswered SYN again after a second.
+const SYN_RETRANSMISSION: Duration = Duration::from_secs(1);
 
 pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Evidence::Egress(evidence) = &observation.evidence else {
@@ -78,11 +82,21 @@ fn of_source(source: IpAddr) -> String {
     )
 }
 
-/// Where even the kinds that got out lost some, no rule needs to filter the others: a route that
-/// is just being opened looks like this. TCP makes two attempts and needs only one.
+/// A way that loses packets, or one that opened while the probes were under way: the silence of
+/// the other protocols shows no filter.
 fn is_lossy(out: &[&EgressProbe]) -> bool {
     let lost = |probe: &&EgressProbe| matches!(probe.result, ProbeResult::Reply { replies, .. } if replies < probe.sent);
-    out.iter().filter(|probe| probe.protocol == Protocol::Icmp).any(lost)
+    let (echoes, others): (Vec<_>, Vec<_>) = out.iter().partition(|probe| probe.protocol == Protocol::Icmp);
+    echoes.iter().any(|probe| lost(probe))
+        || (echoes.is_empty() && others.iter().all(|probe| came_late(probe)))
+}
+
+/// Answered, but not to its first packet.
+fn came_late(probe: &EgressProbe) -> bool {
+    match probe.result {
+        ProbeResult::Reply { after, .. } => probe.sent > 1 || after >= SYN_RETRANSMISSION,
+        _ => false,
+    }
 }
 
 /// Sent from where others got out, and nothing at all came back.
