@@ -131,9 +131,21 @@ impl HostFiles {
         !self.servers.is_empty() && self.servers.iter().all(|server| server.ip().is_loopback())
     }
 
-    /// The names that the search list makes of a name, in order.
+    /// The names that the search list makes of a name, in order. One that fits no DNS message ends
+    /// the library's search.
     pub fn searched(&self, host: &str) -> Vec<String> {
         let host = host.trim_end_matches('.');
-        self.search.iter().map(|suffix| format!("{host}.{}", suffix.trim_matches('.'))).collect()
+        let names = self.search.iter().map(|suffix| format!("{host}.{}", suffix.trim_matches('.')));
+        names.take_while(|name| fits_a_message(name.trim_end_matches('.'))).collect()
     }
+}
+
+/// RFC 1035, 2.3.4.
+fn fits_a_message(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
+/// The C library takes addresses from no answer to another kind of name (`res_hnok`).
+pub fn is_host_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

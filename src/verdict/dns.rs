@@ -361,8 +361,6 @@ pub(super) mod tests {
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::PublicAddress));
     }
 
-    /// Two servers of which the lookup met the first.
-
     #[test]
     fn an_address_is_shown_with_the_time_of_the_answer_that_told_it() {
         let mut evidence = evidence(told(INSIDE), told(&["2001:db8:1234:1::57"]));

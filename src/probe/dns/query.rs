@@ -11,6 +11,7 @@ use hickory_resolver::net::tcp::TcpClientStream;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsExchange, DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::ProtoError;
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query as DnsQuestion, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout_at};
@@ -145,9 +146,7 @@ fn request(
     query_type: QueryType,
     edns: bool,
 ) -> Result<(DnsQuestion, DnsRequestOptions), NetError> {
-    // With the dot: a search list must not lead elsewhere.
-    let mut name = Name::from_str_relaxed(host)?;
-    name.set_fqdn(true);
+    let name = wire_name(host)?;
     let record_type = match query_type {
         QueryType::A => RecordType::A,
         QueryType::Aaaa => RecordType::AAAA,
@@ -157,6 +156,12 @@ fn request(
     options.edns_payload_len = UDP_PAYLOAD;
     options.recursion_desired = true;
     Ok((DnsQuestion::query(name, record_type), options))
+}
+
+/// The labels as they are, since the C library asks for what is no host name too ("(none)" of a
+/// search list). A search list does not apply to this name.
+fn wire_name(host: &str) -> Result<Name, ProtoError> {
+    Name::from_labels(host.trim_end_matches('.').split('.').map(str::as_bytes))
 }
 
 async fn ask_udp(
@@ -212,10 +217,9 @@ fn read(response: &DnsResponse, host: &str, query_type: QueryType) -> QueryResul
     if response.metadata.truncation {
         return QueryResult::Truncated { detail: "even over TCP".to_owned() };
     }
-    let Ok(mut owner) = Name::from_str_relaxed(host) else {
+    let Ok(mut owner) = wire_name(host) else {
         return QueryResult::Invalid { detail: format!("{host} is not a DNS name") };
     };
-    owner.set_fqdn(true);
     let mut aliases = Vec::new();
     let mut ttl: Option<u32> = None;
     let mut shorten = |record: u32| ttl = Some(ttl.map_or(record, |ttl| ttl.min(record)));

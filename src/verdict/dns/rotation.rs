@@ -5,7 +5,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{of_addresses, reason_of};
-use crate::observation::{DnsEvidence, Outcome, Query, QueryResult, QueryType, Reason, Resolver, Transport};
+use crate::observation::{
+    DnsEvidence, Outcome, Query, QueryResult, QueryType, Reason, Resolver, Transport, is_host_name,
+};
 
 /// The response code of a server that does not know the question's kind.
 const NOTIMP: u16 = 4;
@@ -58,8 +60,16 @@ struct Told {
     addresses: Vec<IpAddr>,
     /// Of a lookup that is told no address.
     failure: Option<Outcome>,
-    /// The library cannot read the answer, and takes no other.
+    /// The library cannot read the answer, or takes no addresses for such a name, and takes no
+    /// other answer.
     is_broken: bool,
+}
+
+impl Told {
+    fn without_addresses(self) -> Self {
+        let failure = Some(Outcome::Fail(Reason::LookupFailed));
+        if self.addresses.is_empty() { self } else { Self { addresses: vec![], failure, is_broken: true } }
+    }
 }
 
 /// By the first name that has addresses there, of those that the library tries. `None` where it
@@ -69,8 +79,12 @@ fn told_by(evidence: &DnsEvidence, server: SocketAddr) -> Option<Told> {
     let mut names: Vec<Option<&str>> = searched.iter().map(|name| Some(name.as_str())).collect();
     let place = if evidence.files.searches_first(&evidence.host) { names.len() } else { 0 };
     names.insert(place, None);
-    let of_name = |name| of_answers(&asked(evidence, server, name), evidence.files.single_request);
-    let found = names.into_iter().filter_map(of_name).find(|told| !told.addresses.is_empty());
+    let of_name = |name: Option<&str>| {
+        let told = of_answers(&asked(evidence, server, name), evidence.files.single_request);
+        if name.is_none_or(is_host_name) { told } else { told.map(Told::without_addresses) }
+    };
+    let ends = |told: &Told| !told.addresses.is_empty() || told.is_broken;
+    let found = names.into_iter().filter_map(of_name).find(ends);
     found.or_else(|| of_name(None))
 }
 
@@ -133,7 +147,7 @@ fn is_error(result: &QueryResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::HostsEntry;
+    use crate::observation::{HostFiles, HostsEntry};
     use crate::verdict::dns::tests::{INSIDE, answer, evidence, judged, told};
 
     fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
@@ -242,6 +256,21 @@ mod tests {
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
         evidence.files.search.push(".".to_owned());
         assert_eq!(judged(&evidence), Outcome::Pass);
+    }
+
+    #[test]
+    fn addresses_of_what_is_no_host_name_end_the_lookup() {
+        for (suffix, outcome) in
+            [("(none)", Outcome::Fail(Reason::LookupFailed)), ("corp.example", Outcome::Pass)]
+        {
+            let mut evidence = two_servers(told(INSIDE), told(&[]));
+            evidence.files = HostFiles { rotate: true, ndots: 5, ..evidence.files };
+            evidence.files.search = vec![suffix.to_owned()];
+            let name = format!("{}.{suffix}", evidence.host);
+            let second = evidence.queries[2].clone();
+            evidence.queries.push(Query { name: Some(name), ..second });
+            assert_eq!(judged(&evidence), outcome, "{suffix}");
+        }
     }
 
     #[test]
