@@ -6,9 +6,6 @@ use std::time::Duration;
 use super::certificates::Certificate;
 use super::fault::{Fault, Faults};
 
-/// A round trip that is slower than any on earth, by congestion or by satellite.
-const SLOW_ANSWER: Duration = Duration::from_millis(1100);
-
 /// What AWS tolerates is 5 minutes.
 const CLOCK_ERROR_SECONDS: i64 = 15 * 60;
 
@@ -25,8 +22,6 @@ pub struct Behaviour {
     /// When the endpoint tells the router that the time for a fault has come.
     pub sign: Option<Sign>,
     pub endpoint_a_slow: bool,
-    /// How long the internet's name server takes.
-    pub internet_dns_delay: Duration,
     /// CloudWatch's clock minus the instance's.
     pub clock_seconds: i64,
     pub metadata: Metadata,
@@ -140,7 +135,6 @@ impl Behaviour {
                 (Fault::EndpointShutAfterAnswer, Sign::WithAnswer),
             ]),
             endpoint_a_slow: faults.has(Fault::EndpointSlow),
-            internet_dns_delay: if faults.has(Fault::NatOpenSlow) { SLOW_ANSWER } else { Duration::ZERO },
             clock_seconds: clock_seconds.unwrap_or(0),
             metadata: Metadata::of(faults),
         }

@@ -34,7 +34,7 @@ faults! {
     NatOpenUdpOnly "nat-open-udp-only" "Only UDP gets out over IPv4",
     NatOpenLossy "nat-open-lossy" "All IPv4 gets out, but two of three packets that leave are lost",
     NatOpenFirstSynLost "nat-open-first-syn-lost" "Only TCP gets out over IPv4, and the first packet of each connection is lost",
-    NatOpenSlow "nat-open-slow" "Only DNS gets out over IPv4, and each answer takes 1.1 s",
+    NatOpenSlow "nat-open-slow" "All IPv4 gets out, and each round trip takes 1.1 s",
     NatOpenNtpOnly "nat-open-ntp-only" "Only UDP port 123 gets out over IPv4",
     NatOpenOddPorts "nat-open-odd-ports" "Only TCP ports 8443 and 22 get out over IPv4",
     AwsOpen "aws-open" "A firewall behind the default route lets S3 of any region out, and drops the rest",

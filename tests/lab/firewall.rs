@@ -9,6 +9,7 @@ use super::address::{
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
+use super::long_way::INTERFACE as LONG_WAY;
 
 /// Replaces the rules of the calling thread's namespace in one transaction.
 pub fn apply(rules: &str) -> Result<(), String> {
@@ -177,7 +178,7 @@ fn egress(faults: &Faults) -> Vec<String> {
             ],
         ),
         (Fault::AwsOpen, s3_of_any_region()),
-        (Fault::NatOpenSlow, ports("udp", "53")),
+        (Fault::NatOpenSlow, vec!["meta nfproto ipv4 accept".to_owned()]),
         (Fault::NatOpenNtpOnly, ports("udp", "123")),
         (Fault::NatOpenOddPorts, ports("tcp", "{ 22, 8443 }")),
         (
@@ -251,7 +252,9 @@ pub fn internet(faults: &Faults) -> String {
     format!(
         "chain arriving {{\ntype filter hook prerouting priority -150; policy accept;\n{nowhere}{reject}}}\n\
          chain local {{\ntype filter hook input priority 0; policy accept;\n{reset}}}\n\
-         chain forward {{\ntype filter hook forward priority 0; policy drop;\nmeta mark 1 reject with icmpx admin-prohibited\n}}\n\
+         chain forward {{\ntype filter hook forward priority 0; policy drop;\n\
+         iifname {LONG_WAY} accept\nmeta mark 1 reject with icmpx admin-prohibited\n}}\n\
+         chain held {{\ntype filter hook prerouting priority raw; policy accept;\niifname {LONG_WAY} notrack\n}}\n\
          chain names {{\ntype nat hook prerouting priority dstnat; policy accept;\n\
          iifname eth0 meta nfproto ipv4 udp dport 53 dnat ip to {INTERNET}\n\
          iifname eth0 meta nfproto ipv6 udp dport 53 dnat ip6 to {INTERNET_V6}\n\

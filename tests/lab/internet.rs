@@ -3,10 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::sleep;
 
 use super::address::{
     PUBLIC_CLOUDWATCH, PUBLIC_CLOUDWATCH_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, PUBLIC_S3_ELSEWHERE_V6,
@@ -48,22 +46,21 @@ pub async fn serve_plain(stream: TcpStream) {
 }
 
 /// Answers every question about an address with the website's.
-pub async fn serve_dns(peers: Arc<Peers>, socket: std::net::UdpSocket) -> std::io::Result<()> {
-    serve_datagrams(socket, dns_answer, move || peers.behaviour().internet_dns_delay).await
+pub async fn serve_dns(socket: std::net::UdpSocket) -> std::io::Result<()> {
+    serve_datagrams(socket, dns_answer).await
 }
 
 /// NTP (RFC 5905): what came as the transmit timestamp goes back as the origin timestamp.
 pub async fn serve_ntp(socket: std::net::UdpSocket) -> std::io::Result<()> {
-    serve_datagrams(socket, ntp_answer, || Duration::ZERO).await
+    serve_datagrams(socket, ntp_answer).await
 }
 
 async fn serve_datagrams(
     socket: std::net::UdpSocket,
     answer: fn(&[u8]) -> Option<Vec<u8>>,
-    delay: impl Fn() -> Duration,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
-    let socket = Arc::new(UdpSocket::from_std(socket)?);
+    let socket = UdpSocket::from_std(socket)?;
     let mut buffer = [0; 4096];
     loop {
         // An error here is an ICMP message about an earlier answer.
@@ -71,12 +68,8 @@ async fn serve_datagrams(
             continue;
         };
         if let Some(answer) = answer(&buffer[..length]) {
-            let (socket, delay) = (Arc::clone(&socket), delay());
-            tokio::spawn(async move {
-                sleep(delay).await;
-                // Whether it arrives is the network's business.
-                let _ = socket.send_to(&answer, client).await;
-            });
+            // Whether it arrives is the network's business.
+            let _ = socket.send_to(&answer, client).await;
         }
     }
 }

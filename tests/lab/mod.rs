@@ -26,6 +26,7 @@ mod firewall;
 mod host;
 mod instance;
 mod internet;
+mod long_way;
 mod metadata;
 mod name_server;
 mod names;
@@ -240,7 +241,7 @@ fn serve(runtime: &Runtime, hosts: &Hosts, peers: &Arc<Peers>) -> Result<(), Str
     }
     for address in [address::INTERNET.into(), address::INTERNET_V6.into()] {
         let open = |port| datagrams(hosts, SocketAddr::new(address, port));
-        runtime.spawn(internet::serve_dns(Arc::clone(peers), open(53)?));
+        runtime.spawn(internet::serve_dns(open(53)?));
         runtime.spawn(internet::serve_ntp(open(123)?));
     }
 

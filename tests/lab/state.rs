@@ -8,6 +8,7 @@ use super::fault::{Fault, Faults};
 use super::firewall;
 use super::host::{Host, Hosts, sysctl};
 use super::instance;
+use super::long_way::{self, LongWay};
 use super::name_server::NameServer;
 use super::names::{self, Names};
 use super::peer::Peers;
@@ -46,6 +47,7 @@ pub struct Derived {
     vpc_resolver: Setup,
     corporate_resolver: Option<Setup>,
     behaviour: Behaviour,
+    long_way: bool,
 }
 
 impl Derived {
@@ -64,6 +66,7 @@ impl Derived {
             vpc_resolver: Setup::vpc(faults, &wish.names.records),
             corporate_resolver: Setup::corporate(faults),
             behaviour: Behaviour::of(faults),
+            long_way: faults.has(Fault::NatOpenSlow),
         }
     }
 }
@@ -87,6 +90,7 @@ pub struct State {
     vpc_resolver: Option<Resolver>,
     corporate_resolver: Option<Resolver>,
     name_servers: Vec<NameServer>,
+    long_way: Option<LongWay>,
 }
 
 impl State {
@@ -113,10 +117,25 @@ impl State {
             let routes = new.router_routes.clone();
             hosts.on(Host::Router, move || topology::apply_router_routes(&routes))?;
         }
+        if self.long_way.is_some() != new.long_way {
+            self.change_long_way(new.long_way, hosts)?;
+        }
         self.change_instance(&new, old.as_ref(), hosts)?;
         self.change_resolvers(&new, old.as_ref(), hosts)?;
         self.wish = wish;
         self.in_force = Some(new);
+        Ok(())
+    }
+
+    fn change_long_way(&mut self, wanted: bool, hosts: &Hosts) -> Result<(), String> {
+        match self.long_way.take() {
+            Some(open) => {
+                drop(open);
+                long_way::close(hosts)?;
+            }
+            None if wanted => self.long_way = Some(LongWay::open(hosts)?),
+            None => {}
+        }
         Ok(())
     }
 

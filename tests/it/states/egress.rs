@@ -37,8 +37,8 @@ states! {
         .fails(IPV4, "tcp_connected")
         .because("egress_filtered_by_protocol", &[IPV4]);
     nat_open_slow: state([NatOpenSlow])
-        .fails(IPV4, "udp_reply")
-        .because("egress_filtered_by_protocol", &[IPV4]);
+        .fails(IPV4, "icmp_reply")
+        .because("internet_route_open", &[IPV4]);
     nat_open_ntp_only: state([NatOpenNtpOnly])
         .fails(IPV4, "udp_reply")
         .because("egress_filtered_by_protocol", &[IPV4]);
