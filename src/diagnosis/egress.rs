@@ -87,8 +87,7 @@ fn of_source(source: IpAddr) -> String {
 fn is_lossy(out: &[&EgressProbe]) -> bool {
     let lost = |probe: &&EgressProbe| matches!(probe.result, ProbeResult::Reply { replies, .. } if replies < probe.sent);
     let (echoes, others): (Vec<_>, Vec<_>) = out.iter().partition(|probe| probe.protocol == Protocol::Icmp);
-    echoes.iter().any(lost)
-        || (echoes.is_empty() && others.iter().all(|probe| came_late(probe)))
+    echoes.iter().any(lost) || (echoes.is_empty() && others.iter().all(|probe| came_late(probe)))
 }
 
 /// Answered, but not to its first packet.

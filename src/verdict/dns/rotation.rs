@@ -26,7 +26,7 @@ pub fn outcome(
     let next = told.iter().cycle().skip(1);
     let of_server = |(told, next): (&Told, &Told)| {
         let is_repaired = files.searches_root() && !next.addresses.is_empty();
-        if told.addresses.is_empty() && is_repaired {
+        if told.addresses.is_empty() && !told.is_broken && is_repaired {
             return None;
         }
         let of_addresses = |ips: &[IpAddr]| of_addresses(&judge(ips));
@@ -281,6 +281,9 @@ mod tests {
             evidence.files.rotate = true;
             assert_eq!(judged(&evidence), Outcome::Fail(Reason::ServerFailure));
         }
+        let mut evidence = two_servers(cut(), told(&[]));
+        evidence.files = HostFiles { rotate: true, search: vec![".".to_owned()], ..evidence.files };
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::ServerFailure), "it is not asked for again");
         let mut evidence = two_servers(told(INSIDE), cut());
         evidence.files.rotate = true;
         assert_eq!(judged(&evidence), Outcome::Pass);
