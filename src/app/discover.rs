@@ -181,7 +181,7 @@ impl Looks for Live {
             self.remember(&queries);
             queries
         },);
-        DnsEvidence { host: host.to_owned(), lookup, queries, files, own: None }
+        DnsEvidence { host: host.to_owned(), lookup, other_lookups: vec![], queries, files, own: None }
     }
 
     async fn connect(&self, host: &str, peer: SocketAddr, protocol: EndpointProtocol) -> Connection {

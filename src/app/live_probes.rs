@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_cloudwatch::config::Credentials;
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -84,12 +85,15 @@ impl Probes for LiveProbes {
 
     async fn resolve(&self, host: &str, vpc_resolvers: &[IpAddr], limit: Duration) -> DnsEvidence {
         let files = dns::host_files(host);
-        let (lookup, mut queries) = tokio::join!(
-            self.lookups.look_up(host, dns::lookup_limit(&files)),
+        let ask = || self.lookups.look_up(host, dns::lookup_limit(&files));
+        let (lookup, further, mut queries) = tokio::join!(
+            ask(),
+            join_all((0..files.further_lookups()).map(|_| ask())),
             dns::queries(host, &files, vpc_resolvers, limit),
         );
         queries.extend(dns::searched(host, &files, &lookup, &queries, limit).await);
-        DnsEvidence { host: host.to_owned(), lookup, queries, files, own: None }
+        let other_lookups = lookup.others(further);
+        DnsEvidence { host: host.to_owned(), lookup, other_lookups, queries, files, own: None }
     }
 
     async fn query(

@@ -59,7 +59,8 @@ impl Budget {
         let expected = self.usual.saturating_add(count(own_names.count()));
         // Without an answer, once with EDNS and once without.
         let again = 2 * evidence.queries.iter().filter(|query| query.retransmitted).count();
-        let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES);
+        let lookups = count(evidence.files.further_lookups()).saturating_add(1);
+        let looked_up = count(searched).saturating_add(1).saturating_mul(FAMILIES).saturating_mul(lookups);
         let sent = count(evidence.queries.len() + own + again).saturating_add(looked_up);
         self.charge(sent.saturating_sub(expected));
     }

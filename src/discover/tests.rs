@@ -66,6 +66,7 @@ impl Looks for Scripted {
         DnsEvidence {
             host: host.to_owned(),
             lookup: Lookup { result: lookup, took: self.takes },
+            other_lookups: vec![],
             queries: vec![query(QueryType::A), query(QueryType::Aaaa)],
             files: HostFiles { search: vec!["ec2.internal".into(); self.search], ..HostFiles::default() },
             own: None,

@@ -16,6 +16,30 @@ impl Lookup {
         self.took > SLOW
     }
 
+    /// Those that returned something else, each once.
+    pub fn others(&self, further: Vec<Self>) -> Vec<Self> {
+        let mut others: Vec<Self> = vec![];
+        for lookup in further {
+            let is_new = [self].into_iter().chain(&others).all(|known| !lookup.returned_what(known));
+            if is_new {
+                others.push(lookup);
+            }
+        }
+        others
+    }
+
+    fn returned_what(&self, other: &Self) -> bool {
+        let sorted = |lookup: &Self| {
+            let mut addresses = lookup.addresses().to_vec();
+            addresses.sort_unstable();
+            addresses
+        };
+        match (&self.result, &other.result) {
+            (LookupResult::Addresses { .. }, LookupResult::Addresses { .. }) => sorted(self) == sorted(other),
+            (result, other) => result == other,
+        }
+    }
+
     pub fn addresses(&self) -> &[IpAddr] {
         match &self.result {
             LookupResult::Addresses { addresses } => addresses,

@@ -16,6 +16,9 @@ pub struct DnsEvidence {
     pub host: String,
     /// What applications on this host get. It decides; the rest explains.
     pub lookup: Lookup,
+    /// What further lookups returned instead, where each may start at another server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_lookups: Vec<Lookup>,
     pub queries: Vec<Query>,
     pub files: HostFiles,
     /// Where the endpoint's own names are configured.
@@ -152,6 +155,7 @@ impl DnsEvidence {
         Self {
             host: host.to_owned(),
             lookup: Lookup { result, took: Duration::from_micros(1500) },
+            other_lookups: vec![],
             queries,
             files: HostFiles { servers, sources, ..HostFiles::default() },
             own: None,

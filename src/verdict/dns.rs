@@ -39,7 +39,7 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
     } else {
         let of_lookup = match &evidence.lookup.result {
             LookupResult::Addresses { .. } => of_addresses(&judge(looked_up)),
-            _ => Some(of_failure(evidence)),
+            other => Some(of_failure(evidence, other)),
         };
         // Servers of two kinds first: which one this lookup met is chance. Then the addresses: a
         // public one says more than a resolver that differs.
@@ -113,8 +113,8 @@ fn of_addresses(addresses: &[(IpAddr, Outcome)]) -> Option<Outcome> {
 }
 
 /// Why a lookup returned no address, as far as the name servers explain it.
-fn of_failure(evidence: &DnsEvidence) -> Outcome {
-    match &evidence.lookup.result {
+fn of_failure(evidence: &DnsEvidence, result: &LookupResult) -> Outcome {
+    match result {
         LookupResult::Addresses { .. } => Outcome::Fail(Reason::NoAddress),
         LookupResult::Error(error) if is_for_want_of_resources(error) => {
             Outcome::Inconclusive(Reason::LookupFailed)

@@ -45,6 +45,9 @@ fn dns(evidence: &DnsEvidence) -> Vec<String> {
         _ => format!(", after {}", duration(evidence.lookup.took)),
     };
     let mut lines = vec![format!("lookup: getaddrinfo {}{after}", lookup(&evidence.lookup))];
+    lines.extend(
+        evidence.other_lookups.iter().map(|other| format!("another lookup: getaddrinfo {}", lookup(other))),
+    );
     lines.extend(evidence.queries.iter().map(query));
     lines.extend(evidence.own.iter().flat_map(|own| &own.names).map(own_name));
     let files = &evidence.files;

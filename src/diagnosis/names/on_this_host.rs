@@ -100,7 +100,9 @@ fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Optio
     let others = || listed().filter(|query| query.server != right);
     let has_none =
         |query: &&Query| !listed().any(|other| other.server == query.server && leads_inside(other));
-    let wrong = others().find(is_wrong).or_else(|| others().find(has_none))?;
+    let Some(wrong) = others().find(is_wrong).or_else(|| others().find(has_none)) else {
+        return other_lookup(evidence);
+    };
     let did = match wording::query_failure(wrong) {
         _ if wrong.alias_last => "puts an alias behind its address, which the C library refuses".to_owned(),
         Some(failure) => failure,
@@ -114,7 +116,19 @@ fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Optio
     Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&evidence.host))
 }
 
-/// The lookup returned what a name servers has for another name.
+/// What the queries do not explain.
+fn other_lookup(evidence: &DnsEvidence) -> Option<Finding> {
+    let other = evidence.other_lookups.first()?;
+    let fact = format!(
+        "{}: one lookup {}, another {}, and resolv.conf has options rotate: lookups start at each server in turn",
+        evidence.host,
+        wording::lookup(&evidence.lookup),
+        wording::lookup(other)
+    );
+    Some(Finding::new(Cause::ResolverBypassesVpc, fact).about(&evidence.host))
+}
+
+/// The lookup returned what a name server has for another name.
 fn search_list(evidence: &DnsEvidence) -> Option<Finding> {
     let looked_up = evidence.lookup.addresses();
     let by_search = |query: &&Query| query.result.addresses().iter().any(|ip| looked_up.contains(ip));

@@ -1,12 +1,13 @@
 //! `options rotate` of resolv.conf: each lookup starts at another server, so that one lookup has
-//! not seen what the next is told. What is told where follows the GNU C library (res_send.c and
-//! nss_dns/dns-host.c).
+//! not seen what the next is told. Further lookups most likely have; what each server would have
+//! told follows the GNU C library (res_send.c and nss_dns/dns-host.c).
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{of_addresses, reason_of};
+use super::{of_addresses, of_failure, reason_of};
 use crate::observation::{
-    DnsEvidence, Outcome, Query, QueryResult, QueryType, Reason, Resolver, Transport, is_host_name,
+    DnsEvidence, Lookup, LookupResult, Outcome, Query, QueryResult, QueryType, Reason, Resolver, Transport,
+    is_host_name,
 };
 
 /// The response code of a server that does not know the question's kind.
@@ -35,8 +36,13 @@ pub fn outcome(
         if told.is_broken { failure } else { of_addresses(&told.addresses).or(failure) }
     };
     let servers = told.iter().zip(next).filter_map(of_server);
-    let outcomes: Vec<Outcome> =
-        of_addresses(&judge(evidence.lookup.addresses())).into_iter().chain(servers).collect();
+    let of_lookup = |lookup: &Lookup| match &lookup.result {
+        LookupResult::Addresses { addresses } => of_addresses(&judge(addresses)),
+        LookupResult::NotRun { .. } => None,
+        failed => Some(of_failure(evidence, failed)),
+    };
+    let lookups = [&evidence.lookup].into_iter().chain(&evidence.other_lookups).filter_map(of_lookup);
+    let outcomes: Vec<Outcome> = lookups.chain(servers).collect();
     let passes = outcomes.contains(&Outcome::Pass);
     let worst = Outcome::worst(outcomes)?;
     match worst {
@@ -146,8 +152,10 @@ fn is_error(result: &QueryResult) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::observation::{HostFiles, HostsEntry};
+    use crate::observation::{HostFiles, HostsEntry, NotRun};
     use crate::verdict::dns::tests::{INSIDE, answer, evidence, judged, told};
 
     fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
@@ -158,6 +166,22 @@ mod tests {
         }
         evidence.files.servers.push(second);
         evidence
+    }
+
+    #[test]
+    fn each_further_lookup_counts() {
+        let returned = |ip: &str| LookupResult::Addresses { addresses: vec![ip.parse().unwrap()] };
+        for (result, outcome) in [
+            (returned("10.0.1.58"), Outcome::Pass),
+            (returned("203.0.113.20"), Outcome::Fail(Reason::MixedAddresses)),
+            (LookupResult::TimedOut, Outcome::Fail(Reason::LookupTimeout)),
+            (LookupResult::NotRun { because: NotRun::Busy }, Outcome::Pass),
+        ] {
+            let mut evidence = two_servers(told(INSIDE), told(&[]));
+            evidence.files.rotate = true;
+            evidence.other_lookups = vec![Lookup { result, took: Duration::from_millis(1) }];
+            assert_eq!(judged(&evidence), outcome, "{:?}", evidence.other_lookups);
+        }
     }
 
     #[test]
