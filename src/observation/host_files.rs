@@ -20,6 +20,9 @@ pub struct HostFiles {
     /// A and AAAA are asked one after the other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub single_request: bool,
+    /// Each question has EDNS, and a server that drops it is silent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub edns0: bool,
     /// For one try at one server, in seconds.
     pub timeout: u32,
     pub attempts: u32,

@@ -49,7 +49,18 @@ pub async fn queries_at(
                 Family::Ipv6 => QueryType::Aaaa,
             };
             let (resolver, transport) = (Resolver::Vpc, Transport::Udp);
-            ask(Question { server, resolver, host, is_searched: false, query_type, transport }, limit)
+            ask(
+                Question {
+                    server,
+                    resolver,
+                    host,
+                    is_searched: false,
+                    edns_only: false,
+                    query_type,
+                    transport,
+                },
+                limit,
+            )
         };
         asked.push(join_all(families.iter().map(question).collect::<Vec<_>>()));
     }
@@ -117,7 +128,8 @@ async fn ask_all(
 ) -> Vec<Query> {
     let transport = if files.use_vc { Transport::Tcp } else { Transport::Udp };
     let pairs = servers.iter().map(|&server| {
-        let question = Question { server, resolver, host, is_searched, query_type: QueryType::A, transport };
+        let (edns_only, query_type) = (files.edns0, QueryType::A);
+        let question = Question { server, resolver, host, is_searched, edns_only, query_type, transport };
         ask_both(question, limit)
     });
     join_all(pairs).await.concat()

@@ -58,6 +58,7 @@ pub fn read(host: &str) -> HostFiles {
         rotate: conf.rotate,
         use_vc: conf.use_vc,
         single_request: conf.single_request,
+        edns0: conf.edns0,
         timeout: conf.timeout,
         attempts: conf.attempts,
         sources: nsswitch.sources,

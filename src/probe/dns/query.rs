@@ -40,6 +40,9 @@ pub struct Question<'a> {
     pub host: &'a str,
     /// The name is one that the search list made.
     pub is_searched: bool,
+    /// The C library sends EDNS too, so that a question without it would tell what no application
+    /// is told.
+    pub edns_only: bool,
     pub query_type: QueryType,
     pub transport: Transport,
 }
@@ -48,7 +51,11 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
     let started = Instant::now();
     let deadline = started + limit;
     let provider = Sockets::default();
-    let (mut answer, mut edns_refused) = ask_twice(question, started + limit / 2, deadline, &provider).await;
+    let (mut answer, mut edns_refused) = if question.edns_only {
+        (exchange(question, true, deadline, &provider).await, false)
+    } else {
+        ask_twice(question, started + limit / 2, deadline, &provider).await
+    };
     let sent = provider.opened();
     if matches!(answer.result, QueryResult::OtherCode { rcode } if EDNS_REFUSED.contains(&rcode)) {
         let without = exchange(question, false, deadline, &provider).await;

@@ -12,6 +12,7 @@ const MOST_SERVERS: usize = 3;
 const MOST_SUFFIXES: usize = 6;
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the file")]
 pub struct ResolvConf {
     pub servers: Vec<SocketAddr>,
     /// `None` where the file has no such line.
@@ -20,6 +21,7 @@ pub struct ResolvConf {
     pub rotate: bool,
     pub use_vc: bool,
     pub single_request: bool,
+    pub edns0: bool,
     pub timeout: u32,
     pub attempts: u32,
     pub ignored: Vec<FileProblem>,
@@ -34,6 +36,7 @@ impl ResolvConf {
             rotate: false,
             use_vc: false,
             single_request: false,
+            edns0: false,
             timeout: 5,
             attempts: 2,
             ignored: vec![],
@@ -94,6 +97,8 @@ impl ResolvConf {
             self.rotate = true;
         } else if option.starts_with(b"use-vc") {
             self.use_vc = true;
+        } else if option.starts_with(b"edns0") {
+            self.edns0 = true;
         } else if option.starts_with(b"single-request") {
             // The longer word is another option.
             self.single_request |= !option.starts_with(b"single-request-reopen");
@@ -210,11 +215,11 @@ mod tests {
     #[test]
     fn the_last_search_list_and_the_options_count() {
         let conf = ResolvConf::parse(
-            b"domain a.b\nsearch (none) c.d\noptions ndots:5 rotate timeout:99\noptions attempts:x use-vc\n",
+            b"domain a.b\nsearch (none) c.d\noptions ndots:5 rotate timeout:99\noptions attempts:x use-vc edns0\n",
         );
         assert_eq!(conf.search, Some(vec!["(none)".to_owned(), "c.d".to_owned()]));
         assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, 30, 0));
-        assert!(conf.rotate && conf.use_vc && !conf.single_request);
+        assert!(conf.rotate && conf.use_vc && conf.edns0 && !conf.single_request);
         let plain = ResolvConf::parse(b"");
         assert_eq!((plain.search, plain.ndots, plain.timeout, plain.attempts), (None, 1, 5, 2));
     }
