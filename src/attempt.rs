@@ -74,8 +74,15 @@ pub trait Probes: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<CallEvidence, NotSigned>> + Send;
 
-    /// The addresses that a name leads to, or why there are none.
+    /// The addresses that the name servers have for a name, or why there are none.
     fn addresses(
+        &self,
+        host: &str,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Vec<IpAddr>, String>> + Send;
+
+    /// The addresses that applications get for a name, or why there are none.
+    fn applications_get(
         &self,
         host: &str,
         limit: Duration,

@@ -19,8 +19,8 @@ mod request;
 
 pub use connection::{Certificate, Connection, EndpointProtocol, Signature};
 pub use egress::{
-    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, IcmpSocket, ProbeJudgment, ProbeResult,
-    Protocol, SendError, SourceJudgment,
+    Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, IcmpSocket, ProbeJudgment,
+    ProbeResult, Protocol, SendError, SourceJudgment,
 };
 pub use evidence::{
     AwsError, CallEvidence, CredentialsEvidence, Evidence, Instance, InstanceEvidence, MetadataSilence,

@@ -15,7 +15,7 @@ use crate::check::Family;
 use crate::config::Config;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, EndpointProtocol, InstanceEvidence, Query,
+    EgressRequest, EndpointProtocol, InstanceEvidence, LookupResult, Query,
 };
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
@@ -23,6 +23,7 @@ use crate::probe::instance::CredentialsWorker;
 use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
 use crate::wire::trust::{Trust, TrustFollower};
+use crate::wording;
 
 #[derive(Debug)]
 pub struct LiveProbes {
@@ -130,6 +131,14 @@ impl Probes for LiveProbes {
 
     async fn addresses(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
         dns::addresses(host, limit).await
+    }
+
+    async fn applications_get(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
+        let lookup = self.lookups.look_up(host, limit).await;
+        match &lookup.result {
+            LookupResult::Addresses { addresses } => Ok(addresses.clone()),
+            _ => Err(format!("getaddrinfo {}", wording::lookup(&lookup))),
+        }
     }
 
     async fn egress(&self, request: EgressRequest, known: watch::Receiver<ControlTargets>) -> EgressEvidence {

@@ -8,9 +8,10 @@ use futures_util::future::join_all;
 
 use super::{Clock, Probes, Runner};
 use crate::check::{CheckId, Family};
+use crate::network::Scope;
 use crate::observation::{
-    EgressEvidence, EgressProbe, EgressRequest, EgressSettings, Evidence, Phase, Phases, ProbeJudgment,
-    ProbeResult, Protocol, TargetHost,
+    EgressEvidence, EgressGap, EgressProbe, EgressRequest, EgressSettings, Evidence, Phase, Phases,
+    ProbeJudgment, ProbeResult, Protocol, TargetHost,
 };
 use crate::plan::Egress;
 use crate::verdict;
@@ -18,18 +19,27 @@ use crate::verdict;
 /// For names, before the window opens: they are extra evidence and must not delay it much.
 const NAME_LIMIT: Duration = Duration::from_millis(250);
 
+/// For names of the operator's own targets: what is not found in this time is not probed, and the
+/// check says so.
+const OWN_NAME_LIMIT: Duration = Duration::from_secs(3);
+
 /// A name behind a large balancer has dozens of addresses; two tell as much.
 const ADDRESSES_OF_A_NAME: usize = 2;
 
+/// Names with the addresses that they lead to.
+type Named = Vec<(String, IpAddr)>;
+
 impl<P: Probes> Runner<P> {
     pub(super) async fn egress(&self, egress: &Egress) {
-        let (named, unresolved) = self.names(egress).await;
-        let (settings, inside) = without_own_ranges(egress);
+        let (mut named, unresolved) = self.names(egress).await;
+        let mut gaps = self.names_of_targets(egress, &mut named).await;
+        let (settings, inside) = without_own_ranges(egress, &mut gaps);
         let request = |family| EgressRequest {
             family,
             settings: settings.clone(),
             named: named.clone(),
             unresolved: unresolved.iter().chain(&inside).cloned().collect(),
+            gaps: gaps.clone(),
         };
         let families = egress.settings.families.iter();
         join_all(families.map(|family| self.family(egress, request(*family)))).await;
@@ -44,40 +54,67 @@ impl<P: Probes> Runner<P> {
         self.publish(clock, CheckId::Egress(family), judgment, phases, Evidence::Egress(evidence)).await;
     }
 
-    async fn names(&self, egress: &Egress) -> (Vec<(String, IpAddr)>, Vec<String>) {
-        let own = egress.settings.own_targets.iter().filter_map(|target| match &target.host {
-            TargetHost::Name(name) => Some(name),
-            TargetHost::Address(_) => None,
-        });
-        let hosts: BTreeSet<&String> = egress.settings.hosts.iter().chain(own).collect();
+    async fn names(&self, egress: &Egress) -> (Named, Vec<String>) {
+        let hosts: BTreeSet<&String> = egress.settings.hosts.iter().collect();
         let found = join_all(hosts.iter().map(|host| self.probes.addresses(host, NAME_LIMIT))).await;
         let mut named = Vec::new();
         let mut unresolved = Vec::new();
         for (host, addresses) in hosts.into_iter().zip(found) {
             match addresses {
-                Ok(addresses) => {
-                    for family in Family::BOTH {
-                        let of_family = addresses.iter().filter(|ip| Family::of(**ip) == family);
-                        named.extend(of_family.take(ADDRESSES_OF_A_NAME).map(|ip| (host.clone(), *ip)));
-                    }
-                }
+                Ok(addresses) => named.extend(few(host, &addresses)),
                 Err(why) => unresolved.push(why),
             }
         }
         (named, unresolved)
     }
+
+    /// Targets of the operator's own are no extra evidence: what is not probed of them is a gap.
+    async fn names_of_targets(&self, egress: &Egress, named: &mut Named) -> Vec<EgressGap> {
+        let own = egress.settings.own_targets.iter().filter_map(|target| match &target.host {
+            TargetHost::Name(name) => Some(name),
+            TargetHost::Address(_) => None,
+        });
+        let hosts: BTreeSet<&String> = own.collect();
+        let found =
+            join_all(hosts.iter().map(|host| self.probes.applications_get(host, OWN_NAME_LIMIT))).await;
+        let mut gaps = Vec::new();
+        for (host, addresses) in hosts.into_iter().zip(found) {
+            let is_public = |ip: &IpAddr| egress.network.scope(*ip) == Scope::Public;
+            let why = match addresses {
+                Ok(addresses) if addresses.iter().any(is_public) => {
+                    named.retain(|(known, _)| known != host);
+                    named.extend(few(host, &addresses));
+                    continue;
+                }
+                Ok(_) => "it has no public address".to_owned(),
+                Err(why) => why,
+            };
+            gaps.push(EgressGap::TargetNotProbed { host: host.clone(), why });
+        }
+        gaps
+    }
+}
+
+fn few(host: &str, addresses: &[IpAddr]) -> Named {
+    let of_family = |family| addresses.iter().filter(move |ip| Family::of(**ip) == family);
+    let few = Family::BOTH.into_iter().flat_map(|family| of_family(family).take(ADDRESSES_OF_A_NAME));
+    few.map(|ip| (host.to_owned(), *ip)).collect()
 }
 
 /// Addresses in the VPC's own ranges are taken out, each with a sentence that says so.
-fn without_own_ranges(egress: &Egress) -> (EgressSettings, Vec<String>) {
+fn without_own_ranges(egress: &Egress, gaps: &mut Vec<EgressGap>) -> (EgressSettings, Vec<String>) {
     let mut settings = egress.settings.clone();
     let is_inside = |ip: &IpAddr| egress.network.scope(*ip).is_inside();
     let inside: BTreeSet<IpAddr> = settings.literals().filter(is_inside).collect();
     settings.addresses.retain(|ip| !inside.contains(ip));
     settings.time_servers.retain(|ip| !inside.contains(ip));
     settings.own_targets.retain(|target| match &target.host {
-        TargetHost::Address(ip) => !inside.contains(ip),
-        TargetHost::Name(_) => true,
+        TargetHost::Address(ip) if inside.contains(ip) => {
+            let why = "it lies inside the VPC".to_owned();
+            gaps.push(EgressGap::TargetNotProbed { host: ip.to_string(), why });
+            false
+        }
+        TargetHost::Address(_) | TargetHost::Name(_) => true,
     });
     let said = inside.iter().map(|ip| format!("{ip} is not probed: it lies inside the VPC")).collect();
     (settings, said)

@@ -135,6 +135,10 @@ impl Probes for Scripted {
         Ok(vec![])
     }
 
+    async fn applications_get(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
+        self.addresses(host, limit).await
+    }
+
     async fn egress(&self, request: EgressRequest, _: watch::Receiver<ControlTargets>) -> EgressEvidence {
         sleep(self.takes).await;
         EgressEvidence {
@@ -147,6 +151,7 @@ impl Probes for Scripted {
             controls: vec![],
             controls_passed: None,
             unresolved: vec![],
+            gaps: vec![],
             left_out: vec![],
         }
     }

@@ -12,8 +12,8 @@ use super::presumption::default_cause;
 use crate::check::Family;
 use crate::network::embedded_ipv4;
 use crate::observation::{
-    ControlKind, EgressEvidence, EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult, Protocol,
-    Reason, SendError,
+    ControlKind, EgressEvidence, EgressGap, EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult,
+    Protocol, Reason, SendError,
 };
 use crate::wording;
 
@@ -206,5 +206,12 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     // The decoy's reply is what shows an interception; elsewhere it says least.
     probes.sort_by_key(|probe| probe.decoy != (reason == Reason::TrafficIntercepted));
     let result = wording::names(probes.into_iter().map(answer));
-    if result.is_empty() { format!("{}: {}", evidence.family.name(), reason.words()) } else { result }
+    if !result.is_empty() {
+        return result;
+    }
+    let refused = |gap: &&EgressGap| matches!(gap, EgressGap::RefusedHere { .. });
+    match evidence.gaps.iter().find(refused).filter(|_| reason == Reason::SendBlocked) {
+        Some(gap) => format!("{}: {}", evidence.family.name(), wording::egress::gap(gap)),
+        None => format!("{}: {}", evidence.family.name(), reason.words()),
+    }
 }

@@ -484,6 +484,7 @@ fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
         probes,
         controls_passed: None,
         unresolved: words.all("unresolved").map(str::to_owned).collect(),
+        gaps: vec![],
         left_out: vec![],
     }
 }

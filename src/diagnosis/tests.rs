@@ -303,6 +303,7 @@ fn egress_evidence() -> impl Strategy<Value = Evidence> {
             probes,
             controls: vec![],
             unresolved: vec![],
+            gaps: vec![],
         })
     })
 }

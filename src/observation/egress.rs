@@ -28,9 +28,26 @@ pub struct EgressEvidence {
     /// What is not probed, with the reason: names without an address, addresses of the VPC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unresolved: Vec<String>,
+    /// What keeps silence from counting, beside the probes themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<EgressGap>,
     /// What the configuration leaves out of the default look. Set by the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<&'static str>,
+}
+
+/// Something that the probes did not look at.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "gap")]
+pub enum EgressGap {
+    /// No target has a route from this source, and another public address has: the routes of the
+    /// targets are no picture of the others.
+    RoutedElsewhere { source: IpAddr, to: IpAddr },
+    /// A configured target without a public address.
+    TargetNotProbed { host: String, why: String },
+    /// TCP packets of any program that this host refused to send again during the window. `connect`
+    /// does not tell that a packet filter dropped its SYN.
+    RefusedHere { packets: u64 },
 }
 
 /// A global address of the host, from which probes are sent.

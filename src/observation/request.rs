@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Protocol;
+use super::{EgressGap, Protocol};
 use crate::check::{EndpointName, Family};
 use crate::network::Cidr;
 
@@ -81,4 +81,6 @@ pub struct EgressRequest {
     pub named: Vec<(String, IpAddr)>,
     /// What is not probed, with the reason: names without an address, addresses of the VPC.
     pub unresolved: Vec<String>,
+    /// Configured targets among them.
+    pub gaps: Vec<EgressGap>,
 }

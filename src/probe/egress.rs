@@ -4,12 +4,14 @@
 mod controls;
 mod icmp;
 mod loopback;
+mod refused;
 mod route;
 mod sockets;
 mod targets;
 mod tcp;
 mod udp;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
@@ -22,10 +24,11 @@ pub use icmp::Pinger;
 use crate::check::Family;
 use crate::network::Cidr;
 use crate::observation::{
-    Control, EgressEvidence, EgressProbe, EgressRequest, EgressSource, IcmpSocket, ProbeResult, Protocol,
-    SourceJudgment,
+    Control, EgressEvidence, EgressGap, EgressProbe, EgressRequest, EgressSource, IcmpSocket, ProbeResult,
+    Protocol, SourceJudgment,
 };
 use icmp::Burst;
+use refused::Refused;
 use targets::Target;
 
 /// So many addresses get all probes: each costs a hundred sockets in the window.
@@ -43,6 +46,9 @@ pub async fn attempt(
 ) -> EgressEvidence {
     let sources = chosen(sources, request.family, &request.settings.sources);
     let (looks, mut probes) = by_route(&sources, &request);
+    let mut gaps = request.gaps.clone();
+    gaps.extend(routed_elsewhere(&looks, &request));
+    let refused = Refused::before();
     let deadline = Instant::now() + request.settings.window;
     let (pings, sockets, controls) = tokio::join!(
         pings(pinger, request.family, &looks, deadline),
@@ -52,6 +58,7 @@ pub async fn attempt(
     let (icmp_socket, loopback, pings) = pings;
     probes.extend(pings);
     probes.extend(sockets);
+    gaps.extend(refused.since());
     probes.sort_by_key(|probe| {
         let source = sources.iter().position(|source| source.ip == probe.source);
         (source, probe.protocol, probe.decoy, probe.ip, probe.port)
@@ -66,6 +73,7 @@ pub async fn attempt(
         controls: std::iter::once(loopback).chain(controls).collect(),
         controls_passed: None,
         unresolved: request.unresolved,
+        gaps,
         left_out: Vec::new(),
     }
 }
@@ -93,7 +101,8 @@ struct Look {
     targets: Vec<Target>,
 }
 
-/// Splits off the targets to which the kernel has no route from a source. The lookup sends nothing.
+/// Splits off what the kernel has no route for, from a source to a target by one protocol and port:
+/// rules may tell them apart. The lookup sends nothing.
 fn by_route(sources: &[EgressSource], request: &EgressRequest) -> (Vec<Look>, Vec<EgressProbe>) {
     let all = targets::of(request);
     let few = targets::reduced(&all);
@@ -102,18 +111,39 @@ fn by_route(sources: &[EgressSource], request: &EgressRequest) -> (Vec<Look>, Ve
     for source in sources.iter().filter(|source| source.judged.is_none()) {
         let mut look = Look { source: source.ip, targets: Vec::new() };
         for target in if source.reduced { &few } else { &all } {
-            let Some(obstacle) = route::obstacle(source.ip, target.ip) else {
-                look.targets.push(target.clone());
-                continue;
-            };
-            let unsent = |(protocol, port)| {
-                target.probe(source.ip, protocol, port, (0, ProbeResult::NotSent(obstacle.clone())))
-            };
-            probes.extend(target.kinds().map(unsent));
+            let mut routed = target.bare();
+            for (protocol, port) in target.kinds() {
+                match route::obstacle(source.ip, target.ip, protocol, port) {
+                    None => routed.allow(protocol, port),
+                    Some(obstacle) => {
+                        let unsent = (0, ProbeResult::NotSent(obstacle));
+                        probes.push(target.probe(source.ip, protocol, port, unsent));
+                    }
+                }
+            }
+            if routed.kinds().next().is_some() {
+                look.targets.push(routed);
+            }
         }
         looks.push(look);
     }
     (looks, probes)
+}
+
+/// Where no target has a route, whether some other public address has: a host may have routes that
+/// refuse just the well-known addresses.
+fn routed_elsewhere(looks: &[Look], request: &EgressRequest) -> Vec<EgressGap> {
+    let kinds: BTreeSet<(Protocol, Option<u16>)> =
+        targets::of(request).iter().flat_map(|target| target.kinds().collect::<Vec<_>>()).collect();
+    let routed = |source: IpAddr, to: IpAddr| {
+        kinds.iter().any(|(protocol, port)| route::obstacle(source, to, *protocol, *port).is_none())
+    };
+    let unrouted = looks.iter().filter(|look| look.targets.iter().all(|target| target.decoy));
+    let elsewhere = unrouted.filter_map(|look| {
+        let to = *targets::elsewhere(request.family).iter().find(|to| routed(look.source, **to))?;
+        Some(EgressGap::RoutedElsewhere { source: look.source, to })
+    });
+    elsewhere.collect()
 }
 
 async fn pings(

@@ -14,13 +14,20 @@ use crate::observation::EgressSource;
 
 /// All that reach beyond the link, on interfaces that are up.
 pub fn addresses() -> Vec<IpAddr> {
-    sources().into_iter().map(|source| source.ip).collect()
+    of(listed()).into_iter().map(|source| source.ip).collect()
 }
 
-/// The same with their interfaces, each address once.
+/// The same with their interfaces, each address once. Linux sends from an address of an interface
+/// that is down by another that is up.
 pub fn sources() -> Vec<EgressSource> {
+    let up = of(listed());
+    let is_beside = |source: &EgressSource| up.iter().any(|up| Family::of(up.ip) == Family::of(source.ip));
+    of(listed().chain(listed_down())).into_iter().filter(is_beside).collect()
+}
+
+fn of(listed: impl Iterator<Item = (String, IpAddr)>) -> Vec<EgressSource> {
     let mut sources: Vec<EgressSource> = Vec::new();
-    for (interface, ip) in listed() {
+    for (interface, ip) in listed {
         if is_global(ip) && is_usable(ip) && sources.iter().all(|source| source.ip != ip) {
             sources.push(EgressSource { ip, interface, reduced: false, judged: None });
         }
@@ -54,10 +61,18 @@ pub fn ipv6_disabled() -> Option<String> {
 }
 
 fn listed() -> impl Iterator<Item = (String, IpAddr)> {
+    with_flag(true)
+}
+
+fn listed_down() -> impl Iterator<Item = (String, IpAddr)> {
+    with_flag(false)
+}
+
+fn with_flag(up: bool) -> impl Iterator<Item = (String, IpAddr)> {
     getifaddrs()
         .into_iter()
         .flatten()
-        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP))
+        .filter(move |interface| interface.flags.contains(InterfaceFlags::IFF_UP) == up)
         .filter_map(|interface| {
             let address = interface.address?;
             let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));

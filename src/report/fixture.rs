@@ -475,6 +475,7 @@ pub fn egress(outcome: Outcome, probes: Vec<EgressProbe>) -> Observation {
         ],
         controls_passed: Some(true),
         unresolved: vec![],
+        gaps: vec![],
         left_out: vec![],
     };
     let mut observation = observed(CheckId::Egress(Family::Ipv4), outcome, Evidence::Egress(evidence));

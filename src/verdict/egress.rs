@@ -2,13 +2,14 @@
 
 mod judge;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Judgment;
 use crate::network::{Network, operator};
 use crate::observation::{
-    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, Outcome, ProbeJudgment, ProbeResult,
-    Protocol, Reason, SendError, SourceJudgment,
+    Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, Outcome, ProbeJudgment,
+    ProbeResult, Protocol, Reason, SendError, SourceJudgment,
 };
 use crate::plan::Egress;
 
@@ -22,6 +23,7 @@ pub fn egress(evidence: &mut EgressEvidence, egress: &Egress) -> Judgment {
     let evidence = &*evidence;
     let outcome = leak(evidence)
         .or_else(|| family_absent(evidence, egress))
+        .or_else(|| target_not_probed(evidence))
         .or_else(|| no_route(evidence))
         .or_else(|| unable(evidence, egress).map(Outcome::Inconclusive))
         .or_else(|| rejected(evidence))
@@ -60,6 +62,12 @@ fn family_absent(evidence: &EgressEvidence, egress: &Egress) -> Option<Outcome> 
     })
 }
 
+/// The operator's own targets are the only ones that can show that other ports are closed.
+fn target_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
+    let is_target = |gap: &EgressGap| matches!(gap, EgressGap::TargetNotProbed { .. });
+    evidence.gaps.iter().any(is_target).then_some(Outcome::Inconclusive(Reason::TooFewTargets))
+}
+
 /// Where no source has a route to any target, there is no way to send: proof by itself.
 fn no_route(evidence: &EgressEvidence) -> Option<Outcome> {
     let mut probed = evidence.sources.iter().filter(|source| is_probed(source)).peekable();
@@ -85,10 +93,30 @@ fn unable(evidence: &EgressEvidence, egress: &Egress) -> Option<Reason> {
         return Some(Reason::TooFewTargets);
     }
     let unsent = relevant.iter().find_map(|source| unsent(evidence, source));
+    let unsent = unsent.or(is_refused_here(evidence).then_some(Reason::SendBlocked));
     let too_few = relevant.iter().any(|source| !is_enough(evidence, source, egress));
     unsent
         .or(too_few.then_some(Reason::TooFewTargets))
         .or((evidence.controls_passed != Some(true)).then_some(Reason::ControlFailed))
+}
+
+/// The kernel sends a silent SYN again after a second, of a connection that begins with the window
+/// and of one that begins halfway. So many refusals cannot be those of other programs alone.
+fn is_refused_here(evidence: &EgressEvidence) -> bool {
+    let mut silent: BTreeMap<Option<u16>, u64> = BTreeMap::new();
+    let is_silent =
+        |probe: &&EgressProbe| probe.protocol == Protocol::Tcp && probe.judged == Some(ProbeJudgment::Silent);
+    for probe in evidence.probes.iter().filter(is_silent) {
+        *silent.entry(probe.port).or_default() += 1;
+    }
+    let of_one_port = silent.into_values().min();
+    let refused = evidence.gaps.iter().find_map(|gap| match gap {
+        EgressGap::RefusedHere { packets } => Some(*packets),
+        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => None,
+    });
+    let sent_again = [1, 2].map(|seconds| u64::from(evidence.window > Duration::from_secs(seconds)));
+    let least = of_one_port.map(|silent| silent * sent_again.iter().sum::<u64>()).filter(|least| *least > 0);
+    refused.zip(least).is_some_and(|(refused, least)| refused >= least)
 }
 
 fn unsent(evidence: &EgressEvidence, source: &EgressSource) -> Option<Reason> {

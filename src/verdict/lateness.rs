@@ -111,6 +111,7 @@ mod tests {
         let protocol = Protocol::Tcp;
         let ip = "1.1.1.1".parse().unwrap();
         Evidence::Egress(EgressEvidence {
+            gaps: vec![],
             family: Family::Ipv4,
             window: WAIT,
             sources: vec![],

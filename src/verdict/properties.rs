@@ -220,6 +220,7 @@ fn window() -> impl Strategy<Value = EgressEvidence> {
     let probes = prop_oneof![quiet, vec(probe(), 0..12)];
     (probes, vec(control(), 0..6), vec(source(), 0..3)).prop_map(|(probes, controls, sources)| {
         EgressEvidence {
+            gaps: vec![],
             family: Family::Ipv4,
             window: Duration::from_secs(1),
             sources,

@@ -7,8 +7,8 @@ use super::Length;
 use super::text::{clean, duration, list};
 use crate::check::Family;
 use crate::observation::{
-    Control, ControlKind, EgressEvidence, EgressProbe, EgressSource, IcmpSocket, Outcome, ProbeJudgment,
-    ProbeResult, Protocol, Reason, SendError, SourceJudgment,
+    Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, IcmpSocket, Outcome,
+    ProbeJudgment, ProbeResult, Protocol, Reason, SendError, SourceJudgment,
 };
 
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
@@ -73,7 +73,17 @@ fn brief_pass(evidence: &EgressEvidence) -> String {
         Some(endpoint) => format!("control {}", endpoint.ip()),
         None => "control: resolver".to_owned(),
     };
-    format!("no reply: {}; {control}", kinds(&counted))
+    // From its only address all is said; of several, those that count.
+    let from = if evidence.sources.len() > 1 {
+        format!(" from {}", addresses(evidence, SourceJudgment::Claimed))
+    } else {
+        String::new()
+    };
+    let left_out = match left_out(evidence) {
+        none if none.is_empty() => none,
+        left_out => format!("; {left_out}"),
+    };
+    format!("no reply: {}{from}; {control}{left_out}", kinds(&counted))
 }
 
 /// Silence that counts: not a decoy's, and from a source with a control.
@@ -204,6 +214,9 @@ fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
     if let Some(probe) = evidence.probes.iter().find(|probe| shows(probe, reason)) {
         return format!("{}{}", result(probe), from(evidence, probe));
     }
+    if let Some(gap) = evidence.gaps.iter().find(|gap| makes(gap, reason)) {
+        return self::gap(gap);
+    }
     match reason {
         Reason::NotPermitted if evidence.icmp_socket == IcmpSocket::None => {
             "ping not sent: no ICMP socket could be opened".to_owned()
@@ -218,6 +231,29 @@ fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
             )
         }
         _ => reason.words().to_owned(),
+    }
+}
+
+fn makes(gap: &EgressGap, reason: Reason) -> bool {
+    match gap {
+        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => {
+            reason == Reason::TooFewTargets
+        }
+        EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
+    }
+}
+
+pub fn gap(gap: &EgressGap) -> String {
+    match gap {
+        EgressGap::RoutedElsewhere { source, to } => {
+            format!("from {source} no target has a route, but {to} has: other addresses may be reached")
+        }
+        EgressGap::TargetNotProbed { host, why } => {
+            format!("the target {} was not probed: {}", clean(host), clean(why))
+        }
+        EgressGap::RefusedHere { packets } => {
+            format!("this host refused to send {packets} TCP packets again (TCPRetransFail)")
+        }
     }
 }
 
@@ -255,7 +291,8 @@ pub fn lines(evidence: &EgressEvidence) -> Vec<String> {
     loud.sort_by_key(|probe| probe.judged != Some(ProbeJudgment::Leak));
     let loud = loud.into_iter().map(|probe| format!("{}{}", result(probe), from(evidence, probe)));
     let silent = evidence.sources.iter().filter_map(|source| silence(source, &quiet));
-    controls.chain(loud).chain(silent).chain(evidence.unresolved.iter().cloned()).collect()
+    let gaps = evidence.gaps.iter().map(gap);
+    controls.chain(loud).chain(silent).chain(gaps).chain(evidence.unresolved.iter().cloned()).collect()
 }
 
 fn silence(source: &EgressSource, quiet: &[&EgressProbe]) -> Option<String> {

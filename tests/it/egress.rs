@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::Agent;
 use crate::harness::{self, BINARY};
-use crate::lab::Fault::{EgressRejectedPrivately, NatOpenTcpOnly};
+use crate::lab::Fault::{EgressRejectedPrivately, NatOpen, NatOpenTcpOnly};
 use crate::lab::{Host, Lab, Run};
 use crate::report::Report;
 use crate::state::{IPV4, IPV6};
@@ -158,4 +158,29 @@ fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
         metrics.lines().filter(of_protocol).filter(|line| !line.ends_with(" 0")).count()
     };
     assert_eq!((replies("protocol=\"tcp\""), replies("protocol=\"icmp\"")), (4, 0), "{metrics}");
+}
+
+/// What the host itself does to packets, where it differs by protocol, port or target.
+#[test]
+fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look() {
+    const TCP_ALONE: &str = "ip route del default; ip rule add ipproto tcp lookup 77; \
+        ip route add default via 10.0.1.1 dev eth0 table 77";
+    const WELL_KNOWN_ALONE: &str = "for ip in 1.1.1.1 8.8.8.8 9.9.9.9 162.159.200.1 216.239.35.0; do \
+        ip route add unreachable $ip; done";
+    const SYN_DROPPED: &str = "nft 'add table inet own; add chain inet own out { type filter hook output priority 0; }; \
+        add rule inet own out ip daddr != 10.0.0.0/8 tcp dport 443 drop'";
+    let unknown = "[[egress.target]]\nhost = 'probe.doesnotexist.example'\ntcp_ports = [8443]\n";
+    for (change, fault, config, expected) in [
+        (TCP_ALONE, Some(NatOpen), "", "fail tcp_connected"),
+        (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive too_few_targets"),
+        (SYN_DROPPED, None, "", "inconclusive send_blocked"),
+        ("true", None, unknown, "inconclusive too_few_targets"),
+    ] {
+        let lab = harness::own_lab();
+        lab.set(fault);
+        let changed = lab.run(&Run::new("sh").args(["-c", change]));
+        assert!(changed.status.success(), "{changed:?}");
+        let agent = Agent::default().config(config).whole_window();
+        assert_eq!(outcome(&lab, &agent.once("json"), IPV4), expected, "{change}");
+    }
 }

@@ -61,6 +61,19 @@ impl Target {
         }
     }
 
+    /// The same address, with nothing to send yet.
+    pub fn bare(&self) -> Self {
+        Self { host: self.host.clone(), decoy: self.decoy, ..Self::new(self.ip) }
+    }
+
+    pub fn allow(&mut self, protocol: Protocol, port: Option<u16>) {
+        match protocol {
+            Protocol::Icmp => self.icmp = true,
+            Protocol::Tcp => self.tcp.extend(port),
+            Protocol::Udp => self.udp.extend(port),
+        }
+    }
+
     /// Two entries for one address are one target.
     fn add(&mut self, other: &Self) {
         self.icmp |= other.icmp;
@@ -69,6 +82,40 @@ impl Target {
             ports.extend(new);
         }
     }
+}
+
+/// Public addresses all over the address space, for route lookups alone: nothing is sent to them.
+pub fn elsewhere(family: Family) -> &'static [IpAddr] {
+    const V4: [IpAddr; 8] = [
+        v4(3, 5, 7, 9),
+        v4(20, 40, 60, 80),
+        v4(52, 94, 76, 1),
+        v4(81, 2, 69, 142),
+        v4(104, 16, 1, 1),
+        v4(142, 250, 1, 1),
+        v4(185, 60, 1, 1),
+        v4(212, 58, 1, 1),
+    ];
+    const V6: [IpAddr; 6] = [
+        v6(0x2001, 0x500),
+        v6(0x2400, 0xcb00),
+        v6(0x2600, 0x1f00),
+        v6(0x2620, 0x1ec),
+        v6(0x2804, 0x14),
+        v6(0x2a00, 0x1450),
+    ];
+    match family {
+        Family::Ipv4 => &V4,
+        Family::Ipv6 => &V6,
+    }
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+const fn v6(first: u16, second: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 1))
 }
 
 pub fn of(request: &EgressRequest) -> Vec<Target> {
@@ -172,7 +219,7 @@ mod tests {
         };
         change(&mut settings);
         let named = vec![("www.amazon.com".to_owned(), "198.51.100.7".parse().unwrap())];
-        EgressRequest { family: Family::Ipv4, settings, named, unresolved: vec![] }
+        EgressRequest { family: Family::Ipv4, settings, named, unresolved: vec![], gaps: vec![] }
     }
 
     fn shown(targets: &[Target]) -> Vec<String> {

@@ -6,8 +6,8 @@ use super::is_answered;
 use crate::check::Family;
 use crate::network::{Network, Scope, is_aws_local};
 use crate::observation::{
-    ControlKind, EgressEvidence, EgressProbe, EgressSource, ProbeJudgment, ProbeResult, Protocol, SendError,
-    SourceJudgment,
+    ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, ProbeJudgment, ProbeResult, Protocol,
+    SendError, SourceJudgment,
 };
 use crate::plan::Egress;
 
@@ -32,7 +32,9 @@ fn of_source(source: &EgressSource, evidence: &EgressEvidence) -> SourceJudgment
     }
     let of_source = || evidence.probes.iter().filter(|probe| probe.source == source.ip && !probe.decoy);
     let unrouted = |probe: &EgressProbe| probe.result == ProbeResult::NotSent(SendError::NoRoute);
-    if of_source().any(|probe| probe.host.is_none()) && of_source().all(unrouted) {
+    let elsewhere = |gap: &EgressGap| matches!(gap, EgressGap::RoutedElsewhere { source: from, .. } if *from == source.ip);
+    let is_routed = evidence.gaps.iter().any(elsewhere);
+    if of_source().any(|probe| probe.host.is_none()) && of_source().all(unrouted) && !is_routed {
         return SourceJudgment::NoRoute;
     }
     if is_answered(source, &evidence.controls) { SourceJudgment::Claimed } else { SourceJudgment::NotClaimed }

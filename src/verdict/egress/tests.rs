@@ -66,6 +66,7 @@ fn evidence(result: impl Fn(&str, Protocol) -> ProbeResult) -> EgressEvidence {
     let probes =
         targets.flat_map(|ip| Protocol::ALL.map(|protocol| probe(ip, protocol, result(ip, protocol))));
     EgressEvidence {
+        gaps: vec![],
         family: Family::Ipv4,
         window: Duration::from_secs(1),
         sources: vec![source(SOURCE)],
@@ -464,4 +465,42 @@ fn an_error_in_the_targets_own_name_is_an_interception_where_the_decoy_sent_one(
         _ => ProbeResult::NoReply,
     });
     assert_eq!(judge(real, &plan()).0, Outcome::Fail(Reason::ErrorFromOutside));
+}
+
+#[test]
+fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
+    let mut unrouted = evidence(|ip, _| match ip {
+        DECOY => ProbeResult::NoReply,
+        _ => ProbeResult::NotSent(SendError::NoRoute),
+    });
+    assert_eq!(outcome(&unrouted), Outcome::Pass);
+    let source = SOURCE.parse().unwrap();
+    unrouted.gaps = vec![EgressGap::RoutedElsewhere { source, to: "3.5.7.9".parse().unwrap() }];
+    assert_eq!(outcome(&unrouted), Outcome::Inconclusive(Reason::TooFewTargets));
+}
+
+#[test]
+fn a_target_of_the_operator_that_was_not_probed_leaves_the_check_open() {
+    let gap = EgressGap::TargetNotProbed { host: "probe.corp.example".into(), why: "no address".into() };
+    let mut quiet = silence();
+    quiet.gaps = vec![gap.clone()];
+    assert_eq!(outcome(&quiet), Outcome::Inconclusive(Reason::TooFewTargets));
+    let mut leak = evidence(|_, _| answer());
+    leak.probes.retain(|probe| !probe.decoy);
+    leak.gaps = vec![gap];
+    assert_eq!(outcome(&leak), Outcome::Fail(Reason::IcmpReply), "a leak goes first");
+}
+
+#[test]
+fn silence_of_syns_that_this_host_refuses_is_its_own() {
+    // Three targets and the decoy, on one port.
+    for (seconds, packets, passes) in
+        [(3, 7, true), (3, 8, false), (2, 3, true), (2, 4, false), (1, 99, true)]
+    {
+        let mut quiet = silence();
+        quiet.window = Duration::from_secs(seconds);
+        quiet.gaps = vec![EgressGap::RefusedHere { packets }];
+        let expected = if passes { Outcome::Pass } else { Outcome::Inconclusive(Reason::SendBlocked) };
+        assert_eq!(outcome(&quiet), expected, "{packets} in {seconds} s");
+    }
 }
