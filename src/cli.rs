@@ -206,7 +206,8 @@ pub enum SurveyFormat {
 /// Write a configuration from the output of AWS's or Terraform's tools.
 ///
 /// FILE is the output of `aws ec2 describe-vpc-endpoints` or `terraform show -json`. Output of
-/// `aws ec2 describe-subnets` and `describe-vpc-endpoint-services` may be added.
+/// `aws ec2 describe-subnets`, `describe-network-interfaces` and `describe-vpc-endpoint-services` may
+/// be added: the first two give the zone of each address.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = IMPORT_EXIT_CODES)]
 pub struct ImportArgs {

@@ -11,6 +11,7 @@ mod table;
 mod tests;
 mod timing;
 mod value;
+mod zones;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use name::host_name;
 use problem::Problems;
 pub use problem::{ConfigError, Mistake};
 pub use value::{is_label, is_service};
+pub use zones::{MOST_CIDRS, MOST_ZONES};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -87,6 +89,8 @@ pub struct EndpointConfig {
     pub host: HostConfig,
     /// The endpoint's own DNS names, the regional one first: `vpce-...vpce.amazonaws.com`.
     pub vpce_hosts: Vec<String>,
+    /// Where its subnets are.
+    pub zones: Vec<ZoneConfig>,
     pub port: u16,
     pub protocol: EndpointProtocol,
     pub gateway: bool,
@@ -106,6 +110,16 @@ pub enum HostConfig {
     Given(String),
     /// The catalogue's private DNS name of this service, once the region is known.
     OfService(String),
+}
+
+/// An availability zone and what the endpoint has in it. `name` is the name in the account that
+/// owns the endpoint.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ZoneConfig {
+    pub name: String,
+    pub id: Option<String>,
+    /// At least one.
+    pub cidrs: Vec<Cidr>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

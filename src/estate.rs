@@ -19,17 +19,22 @@ mod terraform;
 #[cfg(test)]
 mod tests;
 mod write;
+mod zones;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use aws::Output;
 pub use decide::Table;
 pub use error::ImportError;
 use input::{Document, Fault, FileError, Problem};
 use json::Keys;
-use model::{Endpoint, Origin, Service, Subnet};
+use model::{Endpoint, NetworkInterface, Origin, Service, Subnet};
 use terraform::Show;
 pub use write::{Discovered, discovered};
+
+type Subnets = HashMap<String, Subnet>;
+type Interfaces = HashMap<String, NetworkInterface>;
 
 /// What the files said, read one by one.
 #[derive(Debug, Default)]
@@ -38,7 +43,8 @@ pub struct Estate {
     endpoints: Vec<Endpoint>,
     /// The place of an endpoint in the list, and the file that it was read from.
     places: HashMap<String, (usize, String)>,
-    subnets: HashMap<String, Subnet>,
+    subnets: Subnets,
+    interfaces: Interfaces,
     services: HashMap<String, Service>,
     /// Files that are one page of several.
     incomplete: Vec<String>,
@@ -65,6 +71,10 @@ pub struct Imported {
     pub text: String,
     pub warnings: Vec<String>,
 }
+
+/// Keys at the top of what `aws ec2` prints.
+const OUTPUTS: [&str; 6] =
+    ["VpcEndpoints", "VpcEndpoint", "ServiceDetails", "ServiceNames", "Subnets", "NetworkInterfaces"];
 
 impl Estate {
     /// `file` is what it is called in messages.
@@ -111,7 +121,7 @@ impl Estate {
         let keys: Keys = document.parse()?;
         let has = |key: &str| keys.has(key);
         let fail = |problem| Err((Some(document.place()), problem));
-        if ["VpcEndpoints", "VpcEndpoint", "ServiceDetails", "ServiceNames", "Subnets"].into_iter().any(has) {
+        if OUTPUTS.into_iter().any(has) {
             self.output(file, document.parse()?, document)
         } else if has("VpcEndpointId") {
             let endpoint: aws::VpcEndpoint = document.parse()?;
@@ -119,6 +129,13 @@ impl Estate {
         } else if has("ServiceType") && has("ServiceName") {
             let detail: aws::ServiceDetail = document.parse()?;
             self.output(file, Output { service_details: Some(vec![detail]), ..Output::default() }, document)
+        } else if has("NetworkInterfaceId") && has("AvailabilityZone") {
+            let interface: aws::InterfaceDetail = document.parse()?;
+            self.output(
+                file,
+                Output { network_interfaces: Some(vec![interface]), ..Output::default() },
+                document,
+            )
         } else if has("SubnetId") && has("AvailabilityZone") {
             let subnet: aws::SubnetDetail = document.parse()?;
             self.output(file, Output { subnets: Some(vec![subnet]), ..Output::default() }, document)
@@ -153,7 +170,9 @@ impl Estate {
         let services = output.service_details.unwrap_or_default();
         self.services.extend(services.into_iter().filter_map(aws::ServiceDetail::into_service));
         let subnets = output.subnets.unwrap_or_default();
-        self.subnets.extend(subnets.into_iter().filter_map(aws::SubnetDetail::into_subnet));
+        self.add_subnets(subnets.into_iter().filter_map(aws::SubnetDetail::into_subnet));
+        let interfaces = output.network_interfaces.unwrap_or_default();
+        self.interfaces.extend(interfaces.into_iter().filter_map(aws::InterfaceDetail::into_interface));
         Ok(())
     }
 
@@ -164,10 +183,19 @@ impl Estate {
         for endpoint in reading.endpoints {
             self.add(file, endpoint)?;
         }
-        self.subnets.extend(reading.subnets);
+        self.add_subnets(reading.subnets);
         self.services.extend(reading.services);
         self.left_out.extend(reading.left_out);
         Ok(())
+    }
+
+    fn add_subnets(&mut self, subnets: impl IntoIterator<Item = (String, Subnet)>) {
+        for (id, subnet) in subnets {
+            match self.subnets.entry(id) {
+                Entry::Vacant(vacant) => drop(vacant.insert(subnet)),
+                Entry::Occupied(mut known) => known.get_mut().complete_from(subnet),
+            }
+        }
     }
 
     /// An endpoint that several files or modules describe is taken once, from the best source.

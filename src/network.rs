@@ -2,12 +2,16 @@
 //! configuration lists, never a guess by range: a VPC may own RFC 6598 or public ranges, its IPv6
 //! addresses are global, and an RFC 1918 address may belong to any other network.
 
+mod zone;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Serialize, Serializer};
+
+pub use zone::{is_zone_id, is_zone_name, region_of_zone};
 
 pub const VPC_RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 253));
 pub const VPC_RESOLVER_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253));
@@ -31,6 +35,10 @@ impl Cidr {
 
     pub fn contains(self, ip: IpAddr) -> bool {
         self.0.contains(&ip)
+    }
+
+    pub fn overlaps(self, other: Self) -> bool {
+        self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 
     pub fn is_everything(self) -> bool {

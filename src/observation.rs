@@ -16,6 +16,7 @@ mod provider;
 mod query;
 mod reason;
 mod request;
+mod zones;
 
 pub use connection::{Certificate, Connection, EndpointProtocol, Signature};
 pub use egress::{
@@ -37,6 +38,7 @@ pub use provider::Provider;
 pub use query::{DnsEvidence, Query, QueryResult, QueryType, Resolver, Transport};
 pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
+pub use zones::ZoneRange;
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -152,7 +154,8 @@ pub struct Address {
     pub scope: Scope,
     pub outcome: Outcome,
     pub phases: Phases,
-    /// The availability zone of its network interface, where the endpoint's own names tell it.
+    /// The availability zone of its network interface, by the endpoint's own names or the ranges of
+    /// its subnets.
     pub zone: Option<String>,
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::catalogue;
 use crate::check::{CheckId, EndpointName, Family, Step};
-use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig};
+use crate::config::{CallConfig, Config, EgressConfig, EndpointConfig, HostConfig, ZoneConfig};
 use crate::network::{Cidr, Network, Scope, is_region};
-use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof, own_zone};
+use crate::observation::{EgressSettings, EndpointProtocol, Instance, Proof, ZoneRange, own_zone};
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Plan {
@@ -36,7 +36,8 @@ impl Plan {
                 timeout: credentials.timeout,
             }));
         }
-        let endpoints = config.endpoints.iter().map(|config| endpoint(config, region.as_deref(), &network));
+        let endpoints =
+            config.endpoints.iter().map(|config| endpoint(config, region.as_deref(), &network, instance));
         items.extend(endpoints.map(Item::Endpoint));
         if let Some(config) = &config.egress {
             let expected_families = instance.map(expected_families).unwrap_or_default();
@@ -54,7 +55,13 @@ impl Plan {
     }
 }
 
-fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) -> Endpoint {
+fn endpoint(
+    config: &EndpointConfig,
+    region: Option<&str>,
+    network: &Network,
+    instance: Option<&Instance>,
+) -> Endpoint {
+    let zones = ZoneNames::of(&config.zones, instance);
     let host = match &config.host {
         HostConfig::Given(host) => Some(host.clone()),
         HostConfig::OfService(service) => region.and_then(|region| catalogue::host_of(service, region)),
@@ -76,7 +83,8 @@ fn endpoint(config: &EndpointConfig, region: Option<&str>, network: &Network) ->
         name: config.name.clone(),
         host,
         port: config.port,
-        own_names: config.vpce_hosts.iter().map(|host| own_name(host)).collect(),
+        own_names: config.vpce_hosts.iter().map(|host| zones.own_name(host)).collect(),
+        zones: zones.ranges(),
         gateway: config.gateway,
         control_host,
         protocol: config.protocol,
@@ -100,8 +108,50 @@ fn control_host_of(host: &str, control_region: Option<&str>) -> Option<String> {
     Some(host.split('.').map(|label| if label == own { other } else { label }).collect::<Vec<_>>().join("."))
 }
 
-fn own_name(host: &str) -> (String, Option<String>) {
-    (host.to_owned(), own_zone(host).map(str::to_owned))
+/// The zones of an endpoint, named as in the instance's account: the names in the configuration and
+/// in DNS are those of the account that owns the endpoint.
+struct ZoneNames<'a> {
+    zones: &'a [ZoneConfig],
+    /// The instance's own zone, name and id.
+    here: Option<(&'a str, &'a str)>,
+    /// Whether a name means the same zone in both accounts, as far as the ids show.
+    is_common: bool,
+}
+
+impl<'a> ZoneNames<'a> {
+    fn of(zones: &'a [ZoneConfig], instance: Option<&'a Instance>) -> Self {
+        let here = instance.and_then(|own| own.zone.as_deref().zip(own.zone_id.as_deref()));
+        let agrees = |zone: &ZoneConfig| match (here, zone.id.as_deref()) {
+            (Some((name, own)), Some(id)) => (zone.name == name) == (id == own),
+            _ => true,
+        };
+        Self { zones, here, is_common: zones.iter().all(agrees) }
+    }
+
+    fn shown(&self, zone: &'a ZoneConfig) -> &'a str {
+        match (self.here, zone.id.as_deref()) {
+            (Some((name, own)), Some(id)) if id == own => name,
+            (_, Some(id)) if !self.is_common => id,
+            _ => &zone.name,
+        }
+    }
+
+    fn own_name(&self, host: &str) -> (String, Option<String>) {
+        let zone = own_zone(host).map(|name| {
+            let configured = self.zones.iter().find(|zone| zone.name == name);
+            configured.map_or(name, |zone| self.shown(zone)).to_owned()
+        });
+        (host.to_owned(), zone)
+    }
+
+    fn ranges(&self) -> Vec<ZoneRange> {
+        let range = |zone: &'a ZoneConfig| ZoneRange {
+            zone: self.shown(zone).to_owned(),
+            id: zone.id.clone(),
+            cidrs: zone.cidrs.clone(),
+        };
+        self.zones.iter().map(range).collect()
+    }
 }
 
 fn egress(config: &EgressConfig, network: &Network, expected_families: Vec<Family>) -> Egress {
@@ -172,6 +222,8 @@ pub struct Endpoint {
     pub port: u16,
     /// The endpoint's own DNS names, each with the zone that it stands for.
     pub own_names: Vec<(String, Option<String>)>,
+    /// Where the configuration says that its subnets are.
+    pub zones: Vec<ZoneRange>,
     pub gateway: bool,
     /// The service in another region, where this one is a gateway.
     pub control_host: Option<String>,
@@ -251,6 +303,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn zones_are_named_as_in_the_account_of_the_instance() {
+        let here =
+            Instance { zone: Some("us-east-1a".into()), zone_id: Some("use1-az1".into()), ..instance() };
+        let shown = |zones: &str, instance: &Instance| {
+            let own = "vpce_hosts = ['vpce-0a-b-us-east-1a.x.us-east-1.vpce.amazonaws.com', 'vpce-0a-b-us-east-1b.x.us-east-1.vpce.amazonaws.com']";
+            let config = config(&format!("[[endpoint]]\nservice = 'kms'\n{own}\nzones = [{zones}]"));
+            let plan = Plan::new(&config, Some(instance));
+            let endpoint = plan.items.into_iter().find_map(|item| match item {
+                Item::Endpoint(endpoint) => Some(endpoint),
+                _ => None,
+            });
+            let Endpoint { own_names, zones, .. } = endpoint.unwrap();
+            let names = own_names.into_iter().filter_map(|(_, zone)| zone).collect::<Vec<_>>().join(" ");
+            let ranges = zones.into_iter().map(|range| range.zone).collect::<Vec<_>>().join(" ");
+            format!("{names}, {ranges}")
+        };
+        let a = "{ name = 'us-east-1a', id = 'use1-az1', cidrs = ['10.0.1.0/24'] }";
+        let b = "{ name = 'us-east-1b', id = 'use1-az2', cidrs = ['10.0.2.0/24'] }";
+        assert_eq!(shown(&format!("{a}, {b}"), &here), "us-east-1a us-east-1b, us-east-1a us-east-1b");
+        assert_eq!(shown(&format!("{a}, {b}"), &instance()), "us-east-1a us-east-1b, us-east-1a us-east-1b");
+        assert_eq!(shown("", &here), "us-east-1a us-east-1b, ");
+        // In the account of a hub VPC the names are the other way around.
+        let (a, b) = (a.replace("az1", "az2"), b.replace("az2", "az1"));
+        assert_eq!(shown(&format!("{a}, {b}"), &here), "use1-az2 us-east-1a, use1-az2 us-east-1a");
+    }
+
     /// What an instance does with no configuration at all.
     fn usual() -> Plan {
         let network = Network { vpc: instance().vpc_cidrs, expected: vec![], metadata_off: false };
@@ -259,6 +338,7 @@ mod tests {
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
             own_names: vec![],
+            zones: vec![],
             gateway: false,
             control_host: None,
             protocol: EndpointProtocol::Https,
@@ -355,16 +435,14 @@ mod tests {
             expected_cidrs = ["10.60.0.0/16"]
             "#,
         );
-        let network = Network {
-            vpc: instance().vpc_cidrs,
-            expected: vec!["10.50.0.0/16".parse().unwrap()],
-            metadata_off: true,
-        };
+        let expected = vec!["10.50.0.0/16".parse().unwrap()];
+        let network = Network { vpc: instance().vpc_cidrs, expected, metadata_off: true };
         let endpoint = |name: &str, host: &str| Endpoint {
             name: name.into(),
             host: Some(host.into()),
             port: 443,
             own_names: vec![],
+            zones: vec![],
             gateway: false,
             control_host: None,
             protocol: EndpointProtocol::Https,
@@ -401,8 +479,8 @@ mod tests {
                 ..endpoint("api.partner.example", "api.partner.example")
             }),
         ];
-        let expected = Plan { region: Some("cn-north-1".into()), network: network.clone(), items };
-        assert_eq!(Plan::new(&config, Some(&instance())), expected);
+        let region = Some("cn-north-1".into());
+        assert_eq!(Plan::new(&config, Some(&instance())), Plan { region, network: network.clone(), items });
     }
 
     #[test]

@@ -59,6 +59,7 @@ mod tests {
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
             port: 443,
             own_names: vec![],
+            zones: vec![],
             gateway: false,
             control_host: None,
             protocol: EndpointProtocol::Https,

@@ -181,7 +181,15 @@ impl Looks for Live {
             self.remember(&queries);
             queries
         },);
-        DnsEvidence { host: host.to_owned(), lookup, other_lookups: vec![], queries, files, own: None }
+        DnsEvidence {
+            host: host.to_owned(),
+            lookup,
+            other_lookups: vec![],
+            queries,
+            files,
+            own: None,
+            zones: Vec::new(),
+        }
     }
 
     async fn connect(&self, host: &str, peer: SocketAddr, protocol: EndpointProtocol) -> Connection {

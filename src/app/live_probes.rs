@@ -94,7 +94,15 @@ impl Probes for LiveProbes {
         );
         queries.extend(dns::searched(host, &files, &lookup, &queries, limit).await);
         let other_lookups = lookup.others(further);
-        DnsEvidence { host: host.to_owned(), lookup, other_lookups, queries, files, own: None }
+        DnsEvidence {
+            host: host.to_owned(),
+            lookup,
+            other_lookups,
+            queries,
+            files,
+            own: None,
+            zones: Vec::new(),
+        }
     }
 
     async fn query(

@@ -41,6 +41,7 @@ impl<P: Probes> Runner<P> {
         self.budget.turn_with(endpoint.own_names.len()).await;
         let mut clock = Clock::start(endpoint.timing.timeout);
         let mut evidence = clock.watch(self.probes.resolve(host, vpc, endpoint.timing.timeout)).await;
+        evidence.zones.clone_from(&endpoint.zones);
         if endpoint.own_names.is_empty() || evidence.lookup.addresses().is_empty() {
             self.budget.settle(&evidence);
             return (clock, evidence);

@@ -111,6 +111,7 @@ pub fn monitoring(interval: Duration, timeout: Duration) -> EndpointConfig {
         name: "monitoring".to_owned(),
         host: HostConfig::OfService("monitoring".to_owned()),
         vpce_hosts: Vec::new(),
+        zones: Vec::new(),
         port: HTTPS_PORT,
         protocol: EndpointProtocol::Https,
         gateway: false,

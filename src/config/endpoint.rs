@@ -8,6 +8,7 @@ use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
 use super::value::{cidr, host, interval, is_service, label, namespace, proof, region, written};
+use super::zones::zones;
 use super::{CallConfig, EndpointConfig, HostConfig};
 use crate::catalogue::{self, Host};
 use crate::network::Cidr;
@@ -21,6 +22,7 @@ pub static KEYS: Keys = Keys {
         "host",
         "hosts",
         "vpce_hosts",
+        "zones",
         "name",
         "port",
         "protocol",
@@ -91,6 +93,7 @@ fn endpoint(
     let vpce_hosts = table.read("vpce_hosts", Some(Vec::new()), problems, |value, problems| {
         value.list(MOST_VPCE_HOSTS, problems, host)
     });
+    let zones = table.read("zones", Some(Vec::new()), problems, zones);
     let expected_cidrs = table.read("expected_cidrs", Some(Vec::new()), problems, cidrs);
     let control_region = table.read_optional("control_region", problems, region);
     let timing = timing(table, inherited, problems);
@@ -103,6 +106,7 @@ fn endpoint(
         name,
         host,
         vpce_hosts: vpce_hosts?,
+        zones: zones?,
         port: port?,
         protocol: protocol?,
         gateway: gateway?,
@@ -340,6 +344,7 @@ fn check_kind(table: &Table<'_>, gateway: Option<bool>, problems: &mut Problems<
     let pointless: &[(&'static str, &str)] = match gateway {
         Some(true) => &[
             ("vpce_hosts", "vpce_hosts has no effect on a gateway: it has no DNS names of its own"),
+            ("zones", "zones has no effect on a gateway: it has no subnets"),
             ("expected_cidrs", "expected_cidrs has no effect on a gateway: its addresses are public"),
             ("protocol", "protocol has no effect on a gateway: its services speak HTTPS"),
         ],

@@ -148,6 +148,10 @@ fn every_key_reaches_the_configuration() {
         service = "cassandra"
         hosts = ["Cassandra.eu-central-1.amazonaws.com", "cassandra.eu-central-1.api.aws"]
         vpce_hosts = ["vpce-0a-1.cassandra.eu-central-1.vpce.amazonaws.com", "vpce-0a-1-eu-central-1a.cassandra.eu-central-1.vpce.amazonaws.com."]
+        zones = [
+            { name = "eu-central-1a", id = "euc1-az2", cidrs = ["10.0.1.0/24", "2001:db8:0:1::/64"] },
+            { name = "eu-central-1b", id = "euc1-az3", cidrs = ["10.0.2.113/32"] },
+        ]
         name = "keyspaces.blue-1"
         protocol = "tls"
         port = 9142
@@ -216,6 +220,18 @@ fn every_key_reaches_the_configuration() {
         vpce_hosts: vec![
             "vpce-0a-1.cassandra.eu-central-1.vpce.amazonaws.com".into(),
             "vpce-0a-1-eu-central-1a.cassandra.eu-central-1.vpce.amazonaws.com".into(),
+        ],
+        zones: vec![
+            ZoneConfig {
+                name: "eu-central-1a".into(),
+                id: Some("euc1-az2".into()),
+                cidrs: ["10.0.1.0/24", "2001:db8:0:1::/64"].map(|cidr| cidr.parse().unwrap()).to_vec(),
+            },
+            ZoneConfig {
+                name: "eu-central-1b".into(),
+                id: Some("euc1-az3".into()),
+                cidrs: vec!["10.0.2.113/32".parse().unwrap()],
+            },
         ],
         protocol: EndpointProtocol::Tls,
         port: 9142,

@@ -113,7 +113,10 @@ causes! {
         "Without them linkproof cannot verify that the addresses are this endpoint's. If the endpoint was replaced, run linkproof import again. Else let the resolver answer {subjects} (DNS Firewall, forwarding rules): these are public names.";
     ZoneMissing = "zone_missing",
         "The endpoint is missing a zone",
-        "Check the endpoint's network interface in {subjects}: its status, and that its subnet is still part of the endpoint. AWS leaves an unhealthy interface out of the answers. If the zone was removed on purpose, delete its name from vpce_hosts.";
+        "Check the endpoint's network interface in {subjects}: its status, and that its subnet is still part of the endpoint. AWS leaves an unhealthy interface out of the answers. If the zone was removed on purpose, delete it from vpce_hosts and zones.";
+    ZonesDisagree = "zones_disagree",
+        "The endpoint's DNS names and the configured zones disagree",
+        "Run linkproof import again with the current output of describe-vpc-endpoints and describe-subnets, or correct zones of {subjects} in linkproof.toml. Until then the zone of these addresses is unknown.";
     NoInterfaceInOwnZone = "no_interface_in_own_zone",
         "The endpoint has no network interface in the instance's zone",
         "Each call crosses zones: it takes longer, and stops when the other zone does. Add a subnet in the instance's zone to the endpoint for {subjects}: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --add-subnet-ids SUBNET.";
@@ -243,8 +246,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 62);
-        assert_eq!(Cause::ALL.len(), 62);
+        assert_eq!(codes.len(), 63);
+        assert_eq!(Cause::ALL.len(), 63);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

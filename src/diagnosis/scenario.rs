@@ -65,6 +65,7 @@ impl Scenario {
             vpc_id: words.text("vpc"),
             subnet_id: words.text("subnet"),
             zone: words.text("zone"),
+            zone_id: words.text("zone_id"),
             vpc_cidrs: words.all("cidr").map(|cidr| cidr.parse().unwrap()).collect(),
             ..Instance::default()
         })
@@ -312,6 +313,13 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         }
     }));
     evidence.own = own_names(words);
+    // `range=ZONE:CIDR`, or `range=ZONE@ID:CIDR`, is a zone of the configuration.
+    evidence.zones.extend(words.all("range").map(|range| {
+        let (zone, cidr) = range.split_once(':').unwrap();
+        let (zone, id) = zone.split_once('@').map_or((zone, None), |(zone, id)| (zone, Some(id)));
+        let cidrs = vec![cidr.parse().unwrap()];
+        ZoneRange { zone: zone.to_owned(), id: id.map(str::to_owned), cidrs }
+    }));
     host_files(&mut evidence.files, words);
     let alias_last = words.text("alias_last").is_some();
     evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);

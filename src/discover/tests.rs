@@ -70,6 +70,7 @@ impl Looks for Scripted {
             queries: vec![query(QueryType::A), query(QueryType::Aaaa)],
             files: HostFiles { search: vec!["ec2.internal".into(); self.search], ..HostFiles::default() },
             own: None,
+            zones: Vec::new(),
         }
     }
 

@@ -1,10 +1,10 @@
-//! The output of `aws ec2 describe-vpc-endpoints`, `describe-vpc-endpoint-services` and
-//! `describe-subnets`. Every key may also begin with a small letter.
+//! The output of `aws ec2 describe-vpc-endpoints`, `describe-vpc-endpoint-services`,
+//! `describe-subnets` and `describe-network-interfaces`. Every key may also begin with a small letter.
 
 use serde::Deserialize;
 
 use super::json::{list, object, objects, present};
-use super::model::{DnsEntry, Endpoint, Origin, Service, Subnet};
+use super::model::{DnsEntry, Endpoint, NetworkInterface, Origin, Service, Subnet};
 
 /// Whatever these commands print, at the top.
 #[derive(Debug, Default, Deserialize)]
@@ -19,6 +19,8 @@ pub struct Output {
     pub service_details: Option<Vec<ServiceDetail>>,
     #[serde(deserialize_with = "present", alias = "subnets")]
     pub subnets: Option<Vec<SubnetDetail>>,
+    #[serde(deserialize_with = "present", alias = "networkInterfaces")]
+    pub network_interfaces: Option<Vec<InterfaceDetail>>,
     #[serde(alias = "nextToken")]
     pub next_token: Option<String>,
 }
@@ -42,6 +44,8 @@ pub struct VpcEndpoint {
     route_table_ids: Vec<String>,
     #[serde(deserialize_with = "list", alias = "subnetIds")]
     subnet_ids: Vec<String>,
+    #[serde(deserialize_with = "list", alias = "networkInterfaceIds")]
+    network_interface_ids: Vec<String>,
     #[serde(deserialize_with = "object", alias = "dnsOptions")]
     dns_options: Option<DnsOptions>,
     #[serde(alias = "privateDnsEnabled")]
@@ -101,6 +105,7 @@ impl VpcEndpoint {
             inbound_only: options.private_dns_only_for_inbound_resolver_endpoint == Some(true),
             names: self.dns_entries.into_iter().filter_map(named).collect(),
             subnets: self.subnet_ids,
+            interfaces: self.network_interface_ids,
             route_tables: self.route_table_ids,
             owner: self.owner_id,
             requester_managed: self.requester_managed == Some(true),
@@ -166,6 +171,8 @@ impl ServiceDetail {
 pub struct SubnetDetail {
     #[serde(alias = "subnetId")]
     subnet_id: Option<String>,
+    #[serde(alias = "vpcId")]
+    vpc_id: Option<String>,
     #[serde(alias = "availabilityZone")]
     availability_zone: Option<String>,
     #[serde(alias = "availabilityZoneId")]
@@ -188,10 +195,53 @@ impl SubnetDetail {
         let blocks =
             self.ipv6_cidr_block_association_set.into_iter().filter_map(|block| block.ipv6_cidr_block);
         let subnet = Subnet {
+            vpc: self.vpc_id,
             zone: self.availability_zone,
             zone_id: self.availability_zone_id,
             cidrs: self.cidr_block.into_iter().chain(blocks).collect(),
+            is_contradictory: false,
         };
         Some((self.subnet_id?, subnet))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct InterfaceDetail {
+    #[serde(alias = "networkInterfaceId")]
+    network_interface_id: Option<String>,
+    #[serde(alias = "subnetId")]
+    subnet_id: Option<String>,
+    #[serde(alias = "vpcId")]
+    vpc_id: Option<String>,
+    #[serde(alias = "availabilityZone")]
+    availability_zone: Option<String>,
+    #[serde(alias = "availabilityZoneId")]
+    availability_zone_id: Option<String>,
+    #[serde(alias = "privateIpAddress")]
+    private_ip_address: Option<String>,
+    #[serde(deserialize_with = "objects", alias = "ipv6Addresses")]
+    ipv6_addresses: Vec<Ipv6Address>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Ipv6Address {
+    #[serde(alias = "ipv6Address")]
+    ipv6_address: Option<String>,
+}
+
+impl InterfaceDetail {
+    pub fn into_interface(self) -> Option<(String, NetworkInterface)> {
+        let of_ipv6 = self.ipv6_addresses.into_iter().filter_map(|address| address.ipv6_address);
+        let addresses = self.private_ip_address.into_iter().chain(of_ipv6);
+        let interface = NetworkInterface {
+            subnet: self.subnet_id,
+            vpc: self.vpc_id,
+            zone: self.availability_zone,
+            zone_id: self.availability_zone_id,
+            addresses: addresses.filter_map(|text| text.parse().ok()).collect(),
+        };
+        Some((self.network_interface_id?, interface))
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::label::{self, Labeled};
-use super::model::{Endpoint, Service, Subnet};
+use super::model::{Endpoint, Service};
 use super::name::{EndpointName, Form, ServiceName, is_dual_stack, is_fips};
 use super::place;
 use super::quote::printable;
 use super::select::is_gateway;
+use super::zones::{self, Zone};
+use super::{Interfaces, Subnets};
 use crate::catalogue::{self, Host};
 use crate::config::is_service;
 use crate::observation::EndpointProtocol;
@@ -16,7 +18,8 @@ use crate::observation::EndpointProtocol;
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     pub region: &'a str,
-    pub subnets: &'a HashMap<String, Subnet>,
+    pub subnets: &'a Subnets,
+    pub interfaces: &'a Interfaces,
     pub services: &'a HashMap<String, Service>,
     pub labels: &'a [(String, String)],
     /// Services whose names lead to an interface endpoint in this VPC.
@@ -35,6 +38,7 @@ pub struct Table {
     /// At least one, the one that most clients ask first.
     pub hosts: Vec<String>,
     pub vpce_hosts: Vec<String>,
+    pub zones: Vec<Zone>,
     pub is_gateway: bool,
     /// Whether applications reach it by the service's usual names.
     pub is_private: bool,
@@ -252,6 +256,9 @@ impl<'a> Interface<'a> {
     fn into_table(mut self, hosts: Vec<String>, vpce_hosts: Vec<String>, is_private: bool) -> Decision {
         let is_writable = !self.service.is_partner && is_service(&self.service.service);
         let service = is_writable.then(|| self.service.service.clone());
+        let zones::Found { zones, left_out } =
+            zones::of_endpoint(self.endpoint, self.context.subnets, self.context.interfaces);
+        self.left_out.extend(left_out);
         let region = self.service_region();
         let other_region = (region != self.context.region).then(|| region.to_owned());
         // The call is signed for the configuration's region.
@@ -267,6 +274,7 @@ impl<'a> Interface<'a> {
             service,
             hosts,
             vpce_hosts,
+            zones,
             is_private,
             has_call,
             other_region,

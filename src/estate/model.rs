@@ -19,6 +19,8 @@ pub struct Endpoint {
     pub inbound_only: bool,
     pub names: Vec<DnsEntry>,
     pub subnets: Vec<String>,
+    /// Ids of its network interfaces.
+    pub interfaces: Vec<String>,
     /// Addresses of its interfaces, by subnet.
     pub addresses: Vec<(String, IpAddr)>,
     pub route_tables: Vec<String>,
@@ -88,6 +90,9 @@ impl Endpoint {
 
     /// Takes over what only the other source knows.
     pub fn complete_from(&mut self, other: Self) {
+        if self.interfaces.is_empty() {
+            self.interfaces = other.interfaces;
+        }
         if self.addresses.is_empty() {
             self.addresses = other.addresses;
         }
@@ -103,9 +108,41 @@ impl Endpoint {
 /// A subnet of `describe-subnets` or of Terraform.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Subnet {
+    pub vpc: Option<String>,
     pub zone: Option<String>,
     pub zone_id: Option<String>,
     pub cidrs: Vec<String>,
+    /// Whether two files have it in different places.
+    pub is_contradictory: bool,
+}
+
+impl Subnet {
+    /// Takes over what another description has, most likely the same.
+    pub fn complete_from(&mut self, other: Self) {
+        let differ = |one: &Option<String>, other: &Option<String>| {
+            one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
+        };
+        self.is_contradictory |= other.is_contradictory
+            || differ(&self.vpc, &other.vpc)
+            || differ(&self.zone, &other.zone)
+            || differ(&self.zone_id, &other.zone_id);
+        self.vpc = self.vpc.take().or(other.vpc);
+        self.zone = self.zone.take().or(other.zone);
+        self.zone_id = self.zone_id.take().or(other.zone_id);
+        if self.cidrs.is_empty() {
+            self.cidrs = other.cidrs;
+        }
+    }
+}
+
+/// An interface of `describe-network-interfaces`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NetworkInterface {
+    pub subnet: Option<String>,
+    pub vpc: Option<String>,
+    pub zone: Option<String>,
+    pub zone_id: Option<String>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// An interface endpoint service of `describe-vpc-endpoint-services`.

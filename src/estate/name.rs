@@ -1,4 +1,4 @@
-//! The names in an estate: of services, of endpoints in DNS, of regions in zones.
+//! The names in an estate: of services, and of endpoints in DNS.
 
 use crate::catalogue::lookup_endpoint_service;
 use crate::config::host_name;
@@ -105,13 +105,6 @@ fn own_parts(label: &str) -> Option<String> {
     Some(parts.collect::<Vec<&str>>().join("-"))
 }
 
-/// `us-east-1` of `us-east-1a` and of the local zone `us-east-1-bos-1a`.
-pub fn region_of_zone(zone: &str) -> Option<&str> {
-    let ends = zone.match_indices('-').map(|(at, _)| at).chain([zone.len()]);
-    let begins = ends.map(|end| zone[..end].trim_end_matches(|c: char| c.is_ascii_lowercase()));
-    begins.into_iter().find(|begin| is_region(begin))
-}
-
 /// A name that only clients ask which are told to use FIPS endpoints.
 pub fn is_fips(host: &str) -> bool {
     host.split('.').any(|label| label == "fips" || label.ends_with("-fips") || label.starts_with("fips-"))
@@ -173,21 +166,6 @@ mod tests {
         assert_eq!(s3.region(), Some("eu-west-2"));
         assert!(EndpointName::parse("*.").is_err());
         assert!(EndpointName::parse("*.*.x.example").is_err());
-    }
-
-    #[test]
-    fn a_zone_names_its_region() {
-        for (zone, region) in [
-            ("us-east-1a", Some("us-east-1")),
-            ("us-gov-west-1b", Some("us-gov-west-1")),
-            ("us-east-1-bos-1a", Some("us-east-1")),
-            ("us-east-1-wl1-bos-wlz-1", Some("us-east-1")),
-            ("eusc-de-east-1a", Some("eusc-de-east-1")),
-            ("bucket", None),
-            ("", None),
-        ] {
-            assert_eq!(region_of_zone(zone), region, "{zone}");
-        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Where an endpoint is, for a comment: its zones, subnets and addresses, or its route tables.
 
-use std::collections::HashMap;
-
+use super::Subnets;
 use super::model::{Endpoint, Subnet};
 use super::quote::printable;
 
@@ -9,7 +8,7 @@ use super::quote::printable;
 const MOST: usize = 16;
 
 /// `us-east-1a, us-east-1b`, or what the subnets say.
-pub fn of_interface(endpoint: &Endpoint, zones: &[String], subnets: &HashMap<String, Subnet>) -> Vec<String> {
+pub fn of_interface(endpoint: &Endpoint, zones: &[String], subnets: &Subnets) -> Vec<String> {
     let known = endpoint.subnets.iter().filter_map(|id| Some((id, subnets.get(id)?)));
     let described: Vec<String> = known.map(|(id, subnet)| describe(id, subnet, endpoint)).collect();
     let mut lines = Vec::new();

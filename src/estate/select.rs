@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::error::ImportError;
 use super::model::{Endpoint, Subnet};
-use super::name::{EndpointName, Form, ServiceName, region_of_zone};
+use super::name::{EndpointName, Form, ServiceName};
 use super::{Estate, Options};
+use crate::network::region_of_zone;
 
 /// The VPC, or `None` where no endpoint says its own.
 pub fn vpc<'a>(endpoints: &'a [Endpoint], options: &'a Options<'_>) -> Result<Option<&'a str>, ImportError> {

@@ -242,6 +242,8 @@ struct VpcEndpoint {
     #[serde(deserialize_with = "objects")]
     dns_options: Vec<DnsOptions>,
     id: Option<String>,
+    #[serde(deserialize_with = "list")]
+    network_interface_ids: Vec<String>,
     owner_id: Option<String>,
     prefix_list_id: Option<String>,
     private_dns_enabled: Option<bool>,
@@ -308,6 +310,7 @@ impl VpcEndpoint {
                 .any(|options| options.private_dns_only_for_inbound_resolver_endpoint == Some(true)),
             names: self.dns_entry.into_iter().filter_map(named).collect(),
             subnets: self.subnet_ids,
+            interfaces: self.network_interface_ids,
             addresses,
             route_tables: self.route_table_ids,
             prefix_list: given(self.prefix_list_id),
@@ -383,14 +386,17 @@ struct SubnetValues {
     availability_zone_id: Option<String>,
     cidr_block: Option<String>,
     ipv6_cidr_block: Option<String>,
+    vpc_id: Option<String>,
 }
 
 impl SubnetValues {
     fn into_subnet(self) -> Option<(String, Subnet)> {
         let subnet = Subnet {
+            vpc: given(self.vpc_id),
             zone: given(self.availability_zone),
             zone_id: given(self.availability_zone_id),
             cidrs: [self.cidr_block, self.ipv6_cidr_block].into_iter().filter_map(given).collect(),
+            is_contradictory: false,
         };
         Some((given(self.id)?, subnet))
     }

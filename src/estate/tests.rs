@@ -517,8 +517,8 @@ fn endpoint() -> impl Strategy<Value = Value> {
 }
 
 fn assert_only_what_was_meant(text: &str) {
-    const KEYS: [&str; 9] =
-        ["service", "name", "type", "host", "hosts", "vpce_hosts", "protocol", "port", "call"];
+    const KEYS: [&str; 10] =
+        ["service", "name", "type", "host", "hosts", "vpce_hosts", "zones", "protocol", "port", "call"];
     let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert_eq!(table.keys().collect::<Vec<_>>(), ["endpoint", "region"], "{text}");
     for endpoint in table["endpoint"].as_array().unwrap() {
@@ -532,7 +532,9 @@ fn assert_only_what_was_meant(text: &str) {
     assert!(!text.contains(breaks), "{text:?}");
     let is_ours = |line: &str| {
         line.is_empty()
-            || ["# ", "region = ", "[[endpoint]]", "    \"", "]"].iter().any(|start| line.starts_with(start))
+            || ["# ", "region = ", "[[endpoint]]", "    \"", "    { name = \"", "]"]
+                .iter()
+                .any(|start| line.starts_with(start))
             || KEYS.iter().any(|key| line.starts_with(&format!("{key} = ")))
     };
     for line in text.lines() {

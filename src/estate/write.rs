@@ -8,6 +8,7 @@ use super::name::{ServiceName, is_fips};
 use super::place::joined;
 use super::quote::{printable, quoted};
 use super::select::{self, is_gateway};
+use super::zones::Zone;
 use super::{Estate, ImportError, Imported, Options, label};
 use crate::config::{Config, is_label};
 use crate::network::{Cidr, is_region};
@@ -126,6 +127,7 @@ impl Page {
         let context = Context {
             region,
             subnets: &estate.subnets,
+            interfaces: &estate.interfaces,
             services: &estate.services,
             labels,
             private: &private,
@@ -411,6 +413,10 @@ fn table_lines(text: &mut String, table: &Table) {
     if !table.vpce_hosts.is_empty() {
         line("vpce_hosts", &strings(&table.vpce_hosts));
     }
+    if !table.zones.is_empty() {
+        let lines: String = table.zones.iter().map(|zone| format!("    {},\n", inline(zone))).collect();
+        line("zones", &format!("[\n{lines}]"));
+    }
     if let Some((protocol, port)) = table.protocol {
         line("protocol", &quoted(protocol));
         line("port", &port.to_string());
@@ -418,4 +424,10 @@ fn table_lines(text: &mut String, table: &Table) {
     if table.has_call {
         line("call", &quoted("list-metrics"));
     }
+}
+
+fn inline(zone: &Zone) -> String {
+    let id = zone.id.as_ref().map(|id| format!(", id = {}", quoted(id))).unwrap_or_default();
+    let cidrs: Vec<String> = zone.cidrs.iter().map(|cidr| quoted(&cidr.to_string())).collect();
+    format!("{{ name = {}{id}, cidrs = [{}] }}", quoted(&zone.name), cidrs.join(", "))
 }

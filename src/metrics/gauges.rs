@@ -147,7 +147,7 @@ impl EvidenceFamilies {
             addresses: gauge("linkproof_dns_addresses", "Addresses that the name resolved to, by scope."),
             zones: gauge(
                 "linkproof_endpoint_address_info",
-                "Availability zone of an address of the endpoint, by the endpoint's own DNS names.",
+                "Availability zone of an address of the endpoint, by its own DNS names or the ranges in zones.",
             ),
             ttl: gauge(
                 "linkproof_dns_ttl_seconds",

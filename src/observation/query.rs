@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::evidence::seconds;
 #[cfg(any(test, fuzzing))]
 use super::{EaiCode, LookupError, LookupResult};
-use super::{HostFiles, Lookup, OwnNames};
+use super::{HostFiles, Lookup, OwnNames, ZoneRange};
 
 /// What one name was looked up to, what the name servers say of it, and what the files do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct DnsEvidence {
     /// Where the endpoint's own names are configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<OwnNames>,
+    /// The ranges of the endpoint's subnets, where they are configured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneRange>,
 }
 
 /// One question to one server, and what came of it.
@@ -159,6 +162,7 @@ impl DnsEvidence {
             queries,
             files: HostFiles { servers, sources, ..HostFiles::default() },
             own: None,
+            zones: Vec::new(),
         }
     }
 }

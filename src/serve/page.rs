@@ -192,7 +192,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::observation::{Outcome, QueryResult, Reason};
+    use crate::observation::{Evidence, Outcome, QueryResult, Reason, ZoneRange};
     use crate::report::{Episode, fixture};
 
     #[test]
@@ -281,6 +281,34 @@ mod tests {
         assert!(unzoned.contains("<th scope=\"col\">Addresses</th></tr>"), "{unzoned}");
         let missing = shown(&fixture::named("zone_missing"));
         assert_eq!(missing.matches("<span class=\"cell missing\">missing</span>").count(), 1);
+    }
+
+    #[test]
+    fn the_matrix_names_a_configured_zone_without_an_address() {
+        let matrix_of = |zones: &[(&str, &str)], own: bool| {
+            let mut report = fixture::named("zone_missing");
+            let last = report.checks.iter_mut().filter_map(|check| check.last.as_mut());
+            for last in last.map(std::sync::Arc::make_mut) {
+                let Evidence::Dns(evidence) = &mut last.evidence else { continue };
+                let range = |(zone, cidr): &(&str, &str)| ZoneRange {
+                    zone: (*zone).into(),
+                    id: None,
+                    cidrs: vec![cidr.parse().unwrap()],
+                };
+                evidence.zones = zones.iter().map(range).collect();
+                evidence.own = evidence.own.take().filter(|_| own);
+            }
+            let page = shown(&report);
+            let (_, matrix) = page.split_once("<table class=\"matrix\">").unwrap();
+            let (matrix, _) = matrix.split_once("</table>").unwrap();
+            (matrix.matches("<th scope=\"col\">us-east-1").count(), matrix.matches("missing</span>").count())
+        };
+        let ranges =
+            [("us-east-1a", "10.0.1.0/24"), ("us-east-1b", "10.0.2.0/24"), ("us-east-1d", "10.0.4.0/24")];
+        assert_eq!(matrix_of(&ranges, false), (3, 1));
+        assert_eq!(matrix_of(&ranges, true), (4, 2));
+        // An address in dispute says nothing of either zone.
+        assert_eq!(matrix_of(&[("us-east-1d", "10.0.2.0/24")], true), (3, 1));
     }
 
     #[test]

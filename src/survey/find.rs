@@ -146,6 +146,7 @@ fn endpoint(question: &Question, network: &Network) -> Endpoint {
         host: Some(question.host.clone()),
         port: question.port,
         own_names: vec![],
+        zones: vec![],
         gateway: false,
         control_host: None,
         protocol: question.protocol,

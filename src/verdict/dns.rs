@@ -30,7 +30,7 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
             scope: endpoint.network.scope(ip),
             outcome,
             phases: query_phase(evidence, ip),
-            zone: own.and_then(|own| own.zone(ip)).map(str::to_owned),
+            zone: evidence.zone(ip).map(str::to_owned),
         })
         .collect();
     let outcome = if evidence.files.unreadable().next().is_some() {

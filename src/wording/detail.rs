@@ -11,7 +11,7 @@ use super::own_names::{located, own_name_failure};
 use super::text::{clean, clock_time, duration, list, phases};
 use crate::observation::{
     Address, CallEvidence, Certificate, Connection, DnsEvidence, Evidence, LookupResult, Observation,
-    OwnName, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport,
+    OwnName, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport, ZoneRange,
 };
 
 /// What a person still reads. The JSON report has everything.
@@ -50,6 +50,7 @@ fn dns(evidence: &DnsEvidence) -> Vec<String> {
     );
     lines.extend(evidence.queries.iter().map(query));
     lines.extend(evidence.own.iter().flat_map(|own| &own.names).map(own_name));
+    lines.extend(evidence.zones.iter().map(zone));
     let files = &evidence.files;
     lines.extend(
         files.hosts.iter().map(|entry| format!("/etc/hosts, line {}: {}", entry.line, entry.address)),
@@ -72,6 +73,11 @@ fn own_name(name: &OwnName) -> String {
         return format!("own name {}{zone} {}", name.name, own_name_failure(name));
     }
     format!("own name {}{zone}: {}", name.name, list(addresses))
+}
+
+fn zone(range: &ZoneRange) -> String {
+    let id = range.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+    format!("configured zone {}{id}: {}", range.zone, list(&range.cidrs))
 }
 
 fn query(query: &Query) -> String {

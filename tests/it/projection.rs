@@ -112,8 +112,8 @@ fn id(check: &Value) -> String {
 fn facts(check: &Value) -> Vec<String> {
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     let of_address = |address: &Value| {
-        let words = ["ip", "scope", "outcome", "reason"].map(|key| plain(&address[key]));
-        words.join(" ").trim_end().to_owned()
+        let words = ["ip", "scope", "outcome", "reason", "zone"].map(|key| plain(&address[key]));
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<String>>().join(" ")
     };
     let addresses = check["addresses"].as_array().into_iter().flatten().map(of_address);
     for fact in addresses.chain(of_evidence(&check["evidence"])) {

@@ -1,6 +1,7 @@
-//! What the endpoint's own DNS names show: whether the name leads to this endpoint, and in which
-//! zones the endpoint is.
+//! What the endpoint's own DNS names and the ranges of its subnets show: whether the name leads to
+//! this endpoint, and in which zones the endpoint is.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::answers::ServerAnswers;
@@ -10,7 +11,7 @@ use crate::diagnosis::Cause;
 use crate::diagnosis::context::Context;
 use crate::diagnosis::finding::Finding;
 use crate::network::Scope;
-use crate::observation::{DnsEvidence, Observation, OwnName, OwnNames};
+use crate::observation::{DnsEvidence, Observation, OwnName, OwnNames, ZoneRange};
 use crate::wording;
 
 /// The name leads to an address that lies in the VPC and is not this endpoint's.
@@ -40,10 +41,14 @@ pub fn finding(context: &Context<'_>, observation: &Observation, evidence: &DnsE
 
 /// What is worth knowing of an endpoint whose name leads to it.
 pub fn warnings(context: &Context<'_>, observation: &Observation, evidence: &DnsEvidence) -> Vec<Finding> {
-    let Some(own) = &evidence.own else { return vec![] };
-    let mut findings: Vec<Finding> = own.names.iter().filter_map(|name| unresolved(own, name)).collect();
-    findings.extend(left_out(own, evidence));
-    findings.extend(not_local(context, observation, own, evidence));
+    let mut findings = Vec::new();
+    if let Some(own) = &evidence.own {
+        findings.extend(own.names.iter().filter_map(|name| unresolved(own, name)));
+        findings.extend(left_out(own, evidence));
+    }
+    findings.extend(empty_zones(evidence));
+    findings.extend(disputed(evidence));
+    findings.extend(not_local(context, observation, evidence));
     findings
 }
 
@@ -78,22 +83,47 @@ fn left_out(own: &OwnNames, evidence: &DnsEvidence) -> Option<Finding> {
     Some(Finding::new(Cause::ZoneMissing, fact).about(subject))
 }
 
+/// Zones that the configuration lists, and of which applications get no address.
+fn empty_zones(evidence: &DnsEvidence) -> Vec<Finding> {
+    let missing = |range: &ZoneRange| {
+        let cidrs = wording::names(&range.cidrs);
+        let fact = format!("{} returns no address of {} in {cidrs}", evidence.host, range.zone);
+        Finding::new(Cause::ZoneMissing, fact).about(&range.zone)
+    };
+    evidence.empty_zones(evidence.lookup.addresses()).map(missing).collect()
+}
+
+/// Addresses that are in one zone by name and in another by range.
+fn disputed(evidence: &DnsEvidence) -> Option<Finding> {
+    let dispute = |ip: &IpAddr| match evidence.zones_of(*ip) {
+        (Some(name), Some(range)) if name != range => {
+            Some(format!("{ip} is in {name} by the endpoint's own name, and in {range} by zones"))
+        }
+        _ => None,
+    };
+    let disputes: Vec<String> = evidence.lookup.addresses().iter().filter_map(dispute).collect();
+    let fact = format!("{}: {}", evidence.host, wording::names(&disputes));
+    (!disputes.is_empty()).then(|| Finding::new(Cause::ZonesDisagree, fact).about(&evidence.host))
+}
+
 /// The endpoint has interfaces in other zones than the instance's. Names of zones mean the same
-/// place only within an account, and an endpoint outside the VPC may be another's.
-fn not_local(
-    context: &Context<'_>,
-    observation: &Observation,
-    own: &OwnNames,
-    evidence: &DnsEvidence,
-) -> Option<Finding> {
+/// place only within an account, and an endpoint outside the VPC may be another's; ids mean the same
+/// place everywhere.
+fn not_local(context: &Context<'_>, observation: &Observation, evidence: &DnsEvidence) -> Option<Finding> {
     let instance = context.instance?;
     let (here, region) = (instance.zone.as_deref()?, instance.region.as_deref()?);
+    let own = evidence.own.as_ref().filter(|own| own.resolve());
+    let of_own = own.iter().flat_map(|own| own.addresses());
+    let ips = of_own.chain(evidence.lookup.addresses().iter().copied());
+    let by_address: Option<Vec<&str>> = ips.map(|ip| evidence.zone(ip)).collect();
+    let configured = evidence.zones.iter().map(|range| range.zone.as_str());
+    let zones: BTreeSet<&str> = by_address?.into_iter().chain(configured).collect();
+    let has_id = |zone: &&str| evidence.zones.iter().any(|range| range.zone == **zone && range.id.is_some());
+    let are_exact = instance.zone_id.is_some() && zones.iter().all(has_id);
     let is_in_vpc = observation.addresses.iter().all(|address| address.scope == Scope::Vpc);
-    let mut zones: Vec<&str> = own.addresses().map(|ip| own.zone(ip)).collect::<Option<_>>()?;
-    zones.sort_unstable();
-    zones.dedup();
-    let is_comparable = zones.iter().all(|zone| zone.starts_with(region));
-    if zones.is_empty() || zones.contains(&here) || !is_in_vpc || !is_comparable || !own.are_conclusive() {
+    let are_comparable = are_exact || (is_in_vpc && zones.iter().all(|zone| zone.starts_with(region)));
+    let is_conclusive = own.is_none_or(OwnNames::are_conclusive);
+    if zones.is_empty() || zones.contains(here) || !are_comparable || !is_conclusive {
         return None;
     }
     let fact = format!("{}: endpoint in {}, instance in {here}", evidence.host, wording::names(&zones));

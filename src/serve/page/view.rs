@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::check::{CheckId, Step};
-use crate::observation::{Evidence, Outcome, OwnNames, Status};
+use crate::observation::{DnsEvidence, Evidence, Outcome, OwnNames, Status};
 use crate::report::{CheckReport, Report};
 
 pub struct View<'a> {
@@ -13,7 +13,7 @@ pub struct View<'a> {
     pub name: &'a str,
     pub steps: Vec<&'a CheckReport>,
     pub addresses: BTreeMap<IpAddr, AddressView<'a>>,
-    own: Option<&'a OwnNames>,
+    names: Option<&'a DnsEvidence>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ pub fn views(report: &Report) -> Vec<View<'_>> {
         let CheckId::Endpoint(name, _) = &check.id else { continue };
         if views.last().is_none_or(|view| view.name != name) {
             let (steps, addresses) = (Vec::new(), BTreeMap::new());
-            views.push(View { number: views.len() + 1, name, steps, addresses, own: None });
+            views.push(View { number: views.len() + 1, name, steps, addresses, names: None });
         }
         if let Some(view) = views.last_mut() {
             view.add(check);
@@ -44,7 +44,7 @@ impl<'a> View<'a> {
         self.steps.push(check);
         let Some(last) = &check.last else { return };
         if let Evidence::Dns(evidence) = &last.evidence {
-            self.own = evidence.own.as_ref();
+            self.names = Some(evidence);
         }
         for address in &last.addresses {
             let (zone, outcome) = (address.zone.as_deref(), address.outcome);
@@ -87,8 +87,20 @@ impl<'a> View<'a> {
         self.steps.iter().copied().find(|check| matches!(check.id, CheckId::Endpoint(_, Step::Connect)))
     }
 
-    /// Zones of the endpoint's own names.
+    /// Zones of the endpoint's own names, and those that the configuration lists. Not those of an
+    /// address that is in another zone by the one than by the other.
     pub fn own_zones(&self) -> BTreeSet<&'a str> {
-        self.own.iter().flat_map(|own| own.zonal()).map(|(zone, _)| zone).collect()
+        let Some(names) = self.names else { return BTreeSet::new() };
+        let of_names = names.own.iter().flat_map(OwnNames::zonal).map(|(zone, _)| zone);
+        let of_ranges = names.zones.iter().map(|range| range.zone.as_str());
+        let mut zones: BTreeSet<&str> = of_names.chain(of_ranges).collect();
+        for ip in self.addresses.keys() {
+            if let (Some(by_name), Some(by_range)) = names.zones_of(*ip)
+                && by_name != by_range
+            {
+                zones.retain(|zone| *zone != by_name && *zone != by_range);
+            }
+        }
+        zones
     }
 }

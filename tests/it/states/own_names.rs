@@ -17,6 +17,17 @@ const OWN: &str = "
     ]
 ";
 
+/// What `import` writes where it has the subnets and no zonal names.
+const RANGES: &str = "
+    [[endpoint]]
+    service = 'monitoring'
+    call = 'list-metrics'
+    zones = [
+        { name = 'us-east-1a', id = 'use1-az1', cidrs = ['10.0.1.0/24'] },
+        { name = 'us-east-1b', id = 'use1-az2', cidrs = ['10.0.2.0/24'] },
+    ]
+";
+
 const ALL: &[&str] = &[DNS, CONNECT, CALL];
 
 fn owned(faults: impl IntoIterator<Item = Fault>) -> State {
@@ -25,6 +36,14 @@ fn owned(faults: impl IntoIterator<Item = Fault>) -> State {
 
 states! {
     own_names: owned([]);
+    own_names_and_ranges_that_disagree: state([])
+        .config(&format!("{OWN}zones = [{{ name = 'us-east-1c', cidrs = ['10.0.2.0/24'] }}]"))
+        .warns("zones_disagree");
+    zones_by_ranges_alone: state([]).config(RANGES);
+    zones_by_ranges_with_one_interface: state([DnsOneZone])
+        .config(&RANGES.replace("{ name = 'us-east-1a', id = 'use1-az1', cidrs = ['10.0.1.0/24'] },", ""))
+        .warns("no_interface_in_own_zone");
+    zones_by_ranges_and_a_zone_gone: state([DnsOneZone]).config(RANGES).warns("zone_missing");
     // It is in the VPC, and it answers: only the names tell.
     own_names_and_a_zone_with_another_endpoint: owned([DnsOtherEndpoint])
         .fails(DNS, "not_this_endpoint")
