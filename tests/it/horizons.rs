@@ -97,6 +97,56 @@ fn ipv6_alone_needs_ipv6_addresses() {
 }
 
 #[test]
+fn an_endpoint_with_ipv4_alone_is_reached_through_nat64() {
+    const HOST: &str = "kms.us-west-2.amazonaws.com";
+    const WRAPPED: &str = "64:ff9b::a00:271";
+    let lab = lab();
+    lab.set([Fault::InstanceIpv4Absent]);
+    lab.names(&Names::default().record(HOST, "10.0.2.113"));
+    let zones = "zones = [{ name = 'us-east-1b', cidrs = ['10.0.2.0/24'] }]";
+    let without = once(&lab, &endpoint(HOST, ""));
+    assert_eq!(outcomes(&without)[1].1, "fail family_unavailable", "without DNS64 there is no way");
+
+    lab.nat64(true);
+    assert_told(&lab, HOST, &["10.0.2.113", WRAPPED]);
+    let report = once(&lab, &endpoint(HOST, zones));
+    assert_eq!(outcomes(&report), steps("pass", "pass"));
+    assert_eq!(report.address("it/connect", WRAPPED).as_deref(), Some("pass"));
+    assert_eq!(report.address("it/connect", "10.0.2.113").as_deref(), Some("skipped family_unavailable"));
+    let addresses = report.check("it/dns")["addresses"].as_array().unwrap();
+    for address in addresses {
+        assert_eq!((&address["scope"], &address["zone"]), (&"vpc".into(), &"us-east-1b".into()));
+    }
+    // A public address stays one, also where a translator would lead to it.
+    lab.names(&Names::default().record(HOST, "203.0.113.20"));
+    assert_eq!(outcomes(&once(&lab, &endpoint(HOST, "")))[0].1, "fail public_address");
+}
+
+/// What runs with no configuration, in a subnet without IPv4 whose endpoint has IPv4 alone.
+#[test]
+fn nat64_leads_to_the_endpoint_and_out_only_where_the_nat_gateway_does() {
+    let lab = lab();
+    lab.nat64(true);
+    lab.set([Fault::InstanceIpv4Absent]);
+    let all = |lab: &Lab| {
+        let output = lab.run(&Agent::default().once("json"));
+        Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output:?}"))
+    };
+    let closed = all(&lab);
+    for check in ["monitoring/dns", "monitoring/connect", "monitoring/call", "egress/ipv6"] {
+        assert!(closed.says_pass(check), "{check}: {:?}", closed.checks());
+    }
+    assert_eq!((closed.outcome(), closed.causes()), ("pass", vec![]));
+
+    lab.set([Fault::InstanceIpv4Absent, Fault::NatOpen]);
+    let open = all(&lab);
+    assert_eq!(open.check("egress/ipv6")["outcome"], "fail", "{:?}", open.checks());
+    assert!(open.says_pass("monitoring/call"));
+    let [(cause, _)] = open.causes().try_into().unwrap();
+    assert_eq!(cause, "ipv6_egress_open");
+}
+
+#[test]
 fn dns64_does_not_make_a_public_address_private() {
     let lab = lab();
     lab.set([Fault::InstanceIpv4Absent]);

@@ -1,6 +1,6 @@
 //! The nftables rules of the router, the internet and the instance, derived as a
-//! whole from the faults. No connection tracking on the way: what a fault forbids
-//! stops at once, on open connections too.
+//! whole from the faults. No connection tracking on the way but for NAT64: what a fault
+//! forbids stops at once, on open connections too.
 
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, LINK_LOCAL,
@@ -10,6 +10,7 @@ use super::address::{
 use super::fault::{Fault, Faults};
 use super::host::tool;
 use super::long_way::INTERFACE as LONG_WAY;
+use super::nat64;
 
 /// Replaces the rules of the calling thread's namespace in one transaction.
 pub fn apply(rules: &str) -> Result<(), String> {
@@ -20,13 +21,15 @@ pub fn apply(rules: &str) -> Result<(), String> {
 }
 
 /// A VPC drops what an interface sends from an address that is not its own (source check).
-pub fn router(faults: &Faults) -> String {
+pub fn router(faults: &Faults, nat64: bool) -> String {
+    let (exchange, translated) =
+        if nat64 { (nat64::exchange(), nat64::FORWARD) } else { (String::new(), "") };
     let broken =
         chain("faults", &[broken_endpoint(faults), changing(faults), broken_services(faults)].concat());
     let egress = chain("egress", &egress(faults));
     let company = [CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C].map(|ip| ip.to_string()).join(", ");
     format!(
-        "{MEMORY}{broken}{egress}\
+        "{MEMORY}{broken}{egress}{exchange}\
          chain spoofed {{\n\
          iifname instance ip saddr != {{ {INSTANCE}, {SECONDARY}, {LINK_LOCAL} }} drop\n\
          iifname instance-1 ip saddr != {SECOND_INTERFACE} drop\n\
@@ -53,6 +56,7 @@ pub fn router(faults: &Faults) -> String {
          oifname instance ip saddr {{ {company} }} meta l4proto {{ tcp, udp }} th sport 53 accept\n\
          iifname {{ instance, instance-1 }} oifname internet jump egress\n\
          iifname internet oifname {{ instance, instance-1 }} jump egress\n\
+         {translated}\
          }}\n"
     )
 }

@@ -30,6 +30,7 @@ mod long_way;
 mod metadata;
 mod name_server;
 mod names;
+mod nat64;
 mod peer;
 mod policy;
 mod protocol;
@@ -130,6 +131,12 @@ impl Lab {
     /// How names are looked up on the instance, beside what the faults do.
     pub fn names(&self, names: &Names) {
         self.change(|wish| wish.names = names.clone());
+    }
+
+    /// Whether the VPC resolver wraps IPv4 addresses (DNS64) and the router translates them (NAT64), as
+    /// in a subnet without IPv4.
+    pub fn nat64(&self, is_on: bool) {
+        self.change(|wish| wish.nat64 = is_on);
     }
 
     /// The groups that may open ping sockets on the instance; healthy is everyone.

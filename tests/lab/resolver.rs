@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::address::{CORPORATE_DNS, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6};
 use super::fault::{Fault, Faults};
 use super::host::{Host, TOOL_PATH, Thread};
+use super::nat64::WELL_KNOWN;
 use super::slow_resolver::{Habit, SlowResolver};
 use super::zone;
 
@@ -25,11 +26,12 @@ pub struct Setup {
     addresses: Vec<IpAddr>,
     zone: String,
     options: String,
+    modules: &'static str,
     habit: Option<Habit>,
 }
 
 impl Setup {
-    pub fn vpc(faults: &Faults, records: &str) -> Self {
+    pub fn vpc(faults: &Faults, records: &str, dns64: bool) -> Self {
         let mut options = String::new();
         if faults.has(Fault::DnsServfail) {
             // A trust anchor for keys that do not exist fails at once; a dead
@@ -50,6 +52,7 @@ impl Setup {
             addresses: vec![RESOLVER.into(), RESOLVER_LINK_LOCAL.into(), RESOLVER_V6.into()],
             zone: zone::vpc(faults) + records,
             options,
+            modules: if dns64 { "dns64 validator iterator" } else { "validator iterator" },
             habit: faults.first(&[(Fault::DnsSlow, Habit::Late), (Fault::DnsLost, Habit::Deaf)]),
         }
     }
@@ -61,6 +64,7 @@ impl Setup {
             addresses: vec![CORPORATE_DNS.into()],
             zone,
             options: "access-control: 0.0.0.0/0 allow\n".to_owned(),
+            modules: "validator iterator",
             habit: None,
         })
     }
@@ -79,12 +83,13 @@ impl Setup {
         format!(
             "server:\n{interfaces}{options}\
              chroot: \"\"\nusername: \"\"\npidfile: \"\"\nlogfile: \"\"\ndirectory: \"{directory}\"\n\
-             use-syslog: no\ndo-daemonize: no\nnum-threads: 1\nmodule-config: \"validator iterator\"\n\
+             use-syslog: no\ndo-daemonize: no\nnum-threads: 1\nmodule-config: \"{modules}\"\ndns64-prefix: {WELL_KNOWN}\n\
              minimal-responses: yes\nip-freebind: yes\n\
              remote-control:\ncontrol-enable: no\n\
              auth-zone:\nname: \".\"\nzonefile: \"{directory}/root.zone\"\n\
              for-downstream: no\nfor-upstream: yes\nfallback-enabled: no\n",
             options = self.options,
+            modules = self.modules,
         )
     }
 }

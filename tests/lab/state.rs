@@ -11,6 +11,7 @@ use super::instance;
 use super::long_way::{self, LongWay};
 use super::name_server::NameServer;
 use super::names::{self, Names};
+use super::nat64::Translator;
 use super::peer::Peers;
 use super::resolver::{Resolver, Setup};
 use super::topology;
@@ -25,11 +26,12 @@ pub struct Wish {
     /// The groups that may open ping sockets.
     pub ping_groups: (u32, u32),
     pub names: Names,
+    pub nat64: bool,
 }
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { faults: Faults::default(), ping_groups: EVERYONE, names: Names::default() }
+        Self { faults: Faults::default(), ping_groups: EVERYONE, names: Names::default(), nat64: false }
     }
 }
 
@@ -44,6 +46,7 @@ pub struct Derived {
     files: Vec<(&'static str, Vec<u8>, u32)>,
     names: Names,
     ping_groups: String,
+    nat64: bool,
     vpc_resolver: Setup,
     corporate_resolver: Option<Setup>,
     behaviour: Behaviour,
@@ -55,7 +58,7 @@ impl Derived {
         let faults = &wish.faults;
         let (low, high) = if faults.has(Fault::PingForbidden) { (1, 0) } else { wish.ping_groups };
         Self {
-            router_firewall: firewall::router(faults),
+            router_firewall: firewall::router(faults, wish.nat64),
             internet_firewall: firewall::internet(faults),
             instance_firewall: firewall::instance(faults, wish.names.link_local_blocked),
             instance_network: topology::instance(faults),
@@ -63,7 +66,8 @@ impl Derived {
             files: files(wish),
             names: wish.names.clone(),
             ping_groups: format!("{low} {high}"),
-            vpc_resolver: Setup::vpc(faults, &wish.names.records),
+            nat64: wish.nat64,
+            vpc_resolver: Setup::vpc(faults, &wish.names.records, wish.nat64),
             corporate_resolver: Setup::corporate(faults),
             behaviour: Behaviour::of(faults),
             long_way: faults.has(Fault::NatOpenSlow),
@@ -87,6 +91,7 @@ pub struct State {
     wish: Wish,
     /// None where bringing a state into force failed half-way: then all is done anew.
     in_force: Option<Derived>,
+    translator: Option<Translator>,
     vpc_resolver: Option<Resolver>,
     corporate_resolver: Option<Resolver>,
     name_servers: Vec<NameServer>,
@@ -119,6 +124,11 @@ impl State {
         }
         if self.long_way.is_some() != new.long_way {
             self.change_long_way(new.long_way, hosts)?;
+        }
+        if self.translator.is_some() != new.nat64 {
+            self.translator = None;
+            let router = hosts.thread(Host::Router);
+            self.translator = new.nat64.then(|| Translator::start(router)).transpose()?;
         }
         self.change_instance(&new, old.as_ref(), hosts)?;
         self.change_resolvers(&new, old.as_ref(), hosts)?;

@@ -43,6 +43,7 @@ fn borrow(share: Share) -> Borrowed {
     let lab = idle.unwrap_or_else(own_lab);
     lab.set([]);
     lab.names(&Names::default());
+    lab.nat64(false);
     lab.clear_requests();
     lab.answer_signed(None);
     Borrowed { lab: Some(lab), _machine: share }
