@@ -20,7 +20,7 @@ use when::When;
 pub const STYLE: &str = include_str!("style.css");
 
 /// Nothing but our own style sheet, by its SHA-256, which a test computes anew.
-pub const POLICY: &str = "default-src 'none'; style-src 'sha256-zhOYDG0MQs0xozyGQ4JccXjO6zVVl6GIe9hVyBIipVs='; \
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-DtetUS1i+c8j6leHU12QOioNfr1L6joH80eBzkSEC5k='; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `reloads` says whether the answer comes with a header that has the browser ask again.
@@ -31,10 +31,10 @@ pub fn render(report: &Report, now: SystemTime, reloads: bool, notes: &[String])
         matrix::section(report, &views),
         report.diagnoses.iter().map(diagnosis).collect(),
         endpoint::sections(report, &views, now),
-        section("Egress", &checks(report, now, |id| matches!(id, CheckId::Egress(_)))),
+        section("Egress", &checks("egress", report, now, |id| matches!(id, CheckId::Egress(_)))),
         section(
             "Instance",
-            &checks(report, now, |id| matches!(id, CheckId::Instance | CheckId::Credentials)),
+            &checks("the instance", report, now, |id| matches!(id, CheckId::Instance | CheckId::Credentials)),
         ),
         proxy(report),
         past::section(report, now),
@@ -98,21 +98,23 @@ fn section(title: &str, body: &str) -> String {
 }
 
 /// A table of the checks that are wanted, and the evidence of each below it.
-fn checks(report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) -> bool) -> String {
+fn checks(of: &str, report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) -> bool) -> String {
     let checks: Vec<&CheckReport> = report.checks.iter().filter(|check| wanted(&check.id)).collect();
     let evidence: String = checks.iter().map(|check| evidence(check)).collect();
-    table(&checks, report, now) + &evidence
+    table(of, &checks, report, now) + &evidence
 }
 
-fn table(checks: &[&CheckReport], report: &Report, now: SystemTime) -> String {
+/// Its name tells it from the other tables of the page, where only one of them is heard at a time.
+fn table(of: &str, checks: &[&CheckReport], report: &Report, now: SystemTime) -> String {
     if checks.is_empty() {
         return String::new();
     }
     let rows: String = checks.iter().map(|check| row(check, report, now)).collect();
     format!(
-        "<table class=\"checks\">\n<thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Outcome</th>\
+        "<table class=\"checks\" aria-label=\"Checks of {}\">\n<thead><tr><th scope=\"col\">Check</th><th scope=\"col\">Outcome</th>\
          <th scope=\"col\">Result</th><th scope=\"col\">Runs</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n"
+         <tbody>\n{rows}</tbody>\n</table>\n",
+        escape(of)
     )
 }
 
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn the_matrix_has_a_row_for_each_endpoint_and_a_cell_for_each_address() {
         let page = shown(&fixture::estate(25));
-        let (_, matrix) = page.split_once("<table class=\"matrix\">").unwrap();
+        let (_, matrix) = page.split_once("<table class=\"matrix\" aria-labelledby=\"matrix\">").unwrap();
         let (matrix, below) = matrix.split_once("</table>").unwrap();
         assert_eq!(matrix.matches("<tr><th scope=\"row\">").count(), 25);
         assert_eq!(matrix.matches("<span class=\"cell pass\"><b>pass</b> <i>10.0.").count(), 75);
@@ -299,7 +301,7 @@ mod tests {
                 evidence.own = evidence.own.take().filter(|_| own);
             }
             let page = shown(&report);
-            let (_, matrix) = page.split_once("<table class=\"matrix\">").unwrap();
+            let (_, matrix) = page.split_once("<table class=\"matrix\" aria-labelledby=\"matrix\">").unwrap();
             let (matrix, _) = matrix.split_once("</table>").unwrap();
             (matrix.matches("<th scope=\"col\">us-east-1").count(), matrix.matches("missing</span>").count())
         };

@@ -55,6 +55,7 @@ mod page;
 mod projection;
 mod prometheus;
 mod report;
+mod screen_reader;
 mod series;
 mod served;
 mod soak;

@@ -109,7 +109,7 @@ fn page_opens_with_a_matrix_of_any_number_of_endpoints() {
         let browser = Browser { lab: &lab, scratch: &scratch };
         says(&lab, "<strong>PASS</strong>");
         let dom = browser.opens("/?still", &["--dump-dom"]);
-        let (_, matrix) = dom.split_once("<table class=\"matrix\">").unwrap();
+        let (_, matrix) = dom.split_once("<table class=\"matrix\" aria-labelledby=\"matrix\">").unwrap();
         let (matrix, below) = matrix.split_once("</table>").unwrap();
         let rows = matrix.matches("<tr><th scope=\"row\"><a href=\"#e").count();
         let cells = matrix.matches("<span class=\"cell pass\"><b>pass</b> <i>10.0.").count();

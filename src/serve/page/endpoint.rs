@@ -54,7 +54,7 @@ fn endpoint(report: &Report, view: &View<'_>, now: SystemTime, with_evidence: bo
         escape(view.name),
         view.number,
         addresses(view, with_evidence),
-        table(&view.steps, report, now),
+        table(view.name, &view.steps, report, now),
     )
 }
 
@@ -73,8 +73,9 @@ fn addresses(view: &View<'_>, with_evidence: bool) -> String {
         Some(more) => format!("<p class=\"note\">and {more} more addresses</p>\n"),
     };
     format!(
-        "<table>\n<thead><tr><th scope=\"col\">Address</th>{heads}<th scope=\"col\">Connect, last hour</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n{more}"
+        "<table aria-label=\"Addresses of {name}\">\n<thead><tr><th scope=\"col\">Address</th>{heads}<th scope=\"col\">Connect, last hour</th></tr></thead>\n\
+         <tbody>\n{rows}</tbody>\n</table>\n{more}",
+        name = escape(view.name)
     )
 }
 
@@ -93,7 +94,11 @@ fn row(ip: IpAddr, view: &View<'_>, steps: &[&CheckReport]) -> String {
         let of_ip = check.last.iter().flat_map(|last| &last.addresses).filter(|address| address.ip == ip);
         match of_ip.max_by_key(|address| address.outcome.state() != Status::Pass) {
             Some(address) => {
-                format!("<td><span class=\"step\">{}</span> {}</td>", step(&check.id), outcome(address))
+                format!(
+                    "<td><span class=\"step\" aria-hidden=\"true\">{}</span> {}</td>",
+                    step(&check.id),
+                    outcome(address)
+                )
             }
             None => "<td></td>".to_owned(),
         }

@@ -25,7 +25,7 @@ pub fn section(report: &Report, views: &[View<'_>]) -> String {
     format!(
         "<section>\n<h2 id=\"matrix\">Endpoints by zone</h2>\n\
          <div class=\"scroll\" role=\"region\" aria-labelledby=\"matrix\" tabindex=\"0\">\n\
-         <table class=\"matrix\">\n<thead><tr><th scope=\"col\">Endpoint</th>\
+         <table class=\"matrix\" aria-labelledby=\"matrix\">\n<thead><tr><th scope=\"col\">Endpoint</th>\
          <th scope=\"col\">Outcome</th>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n</section>\n",
         columns.heads(here)
     )
