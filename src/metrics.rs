@@ -22,6 +22,7 @@ use crate::observation::Observation;
 use crate::report::Report;
 use accept::ExpositionFormat;
 use counters::Counters;
+use family::Family;
 
 #[derive(Debug)]
 pub struct Metrics {
@@ -80,7 +81,7 @@ impl Metrics {
     /// The page in the format that the `Accept` header prefers.
     pub fn page(&self, report: &Report, accept: &str) -> Exposition {
         let mut families = self.families(report);
-        families.extend(self.process.collect());
+        families.extend(self.process.collect().into_iter().map(Source::Library));
         encode(families, accept::format(accept))
     }
 
@@ -114,11 +115,12 @@ impl Metrics {
         counters.clone()
     }
 
-    fn families(&self, report: &Report) -> Vec<MetricFamily> {
+    /// In the order of their names.
+    fn families(&self, report: &Report) -> Vec<Source> {
         let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
         families.extend(counters::families(&self.counters(report), report));
-        let mut families: Vec<MetricFamily> =
-            families.into_iter().filter_map(family::Family::finish).chain(self.durations(report)).collect();
+        let own = families.into_iter().filter_map(Family::finish).map(Source::Own);
+        let mut families: Vec<Source> = own.chain(self.durations(report).map(Source::Library)).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));
         families
     }
@@ -136,21 +138,60 @@ fn durations() -> HistogramVec {
         .expect("the crate refuses only invalid names and buckets out of order, and these are neither")
 }
 
-/// Each family goes once it is written: all of them take more memory than the page.
-fn encode(families: Vec<MetricFamily>, format: ExpositionFormat) -> Exposition {
-    let body = match format {
-        ExpositionFormat::OpenMetrics => openmetrics::encode(families),
-        ExpositionFormat::Text => {
-            let mut page = String::new();
-            for family in families {
-                TextEncoder::new()
-                    .encode_utf8(&[family], &mut page)
-                    .expect("the encoder refuses only a family without a name or a series");
-            }
-            page
+/// A family that we made, or one that the library counted.
+#[derive(Debug)]
+enum Source {
+    Own(Family),
+    Library(MetricFamily),
+}
+
+impl Source {
+    fn name(&self) -> &str {
+        match self {
+            Self::Own(family) => family.name,
+            Self::Library(family) => family.name(),
         }
-    };
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Own(family) => family.length(),
+            // A histogram with its buckets.
+            Self::Library(family) => 4096 * family.get_metric().len(),
+        }
+    }
+}
+
+/// Each family goes once it is written, and the page has its memory at once: a scrape of many
+/// endpoints needs little more than the page.
+fn encode(families: Vec<Source>, format: ExpositionFormat) -> Exposition {
+    let mut body = String::with_capacity(families.iter().map(Source::length).sum());
+    for family in families {
+        match format {
+            ExpositionFormat::OpenMetrics => match family {
+                Source::Own(family) => openmetrics::family(&mut body, &family),
+                Source::Library(family) => openmetrics::library_family(&mut body, &family),
+            },
+            ExpositionFormat::Text => match family {
+                Source::Own(family) => text_family(&mut body, &family),
+                Source::Library(family) => TextEncoder::new()
+                    .encode_utf8(&[family], &mut body)
+                    .expect("the encoder refuses only a family without a name or a series"),
+            },
+        }
+    }
+    if format == ExpositionFormat::OpenMetrics {
+        body.push_str(openmetrics::END);
+    }
     Exposition { content_type: format.content_type(), body }
+}
+
+/// The format of Prometheus before OpenMetrics.
+fn text_family(page: &mut String, family: &Family) {
+    page.extend(["# HELP ", family.name, " "]);
+    family::escape_these(page, family.help, &['\\', '\n']);
+    page.extend(["\n# TYPE ", family.name, " ", family.kind.word(), "\n"]);
+    family.lines(page);
 }
 
 #[cfg(test)]

@@ -5,25 +5,40 @@ use std::fmt::{self, Write};
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-pub fn encode(families: Vec<MetricFamily>) -> String {
-    let mut page = String::new();
-    for family in families {
-        let kind = family.get_field_type();
-        let (name, word) = match kind {
-            MetricType::COUNTER => (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter"),
-            MetricType::GAUGE => (family.name(), "gauge"),
-            MetricType::HISTOGRAM => (family.name(), "histogram"),
-            // Nothing here makes them.
-            MetricType::SUMMARY | MetricType::UNTYPED => continue,
-        };
-        page.extend(["# TYPE ", name, " ", word, "\n# HELP ", name, " "]);
-        escape(&mut page, family.help());
-        page.push('\n');
-        for metric in family.get_metric() {
-            series(&mut page, name, kind, metric);
-        }
+use super::family::{Family, Kind, Number, escape};
+
+pub const END: &str = "# EOF\n";
+
+/// One of ours, with its series.
+pub fn family(page: &mut String, family: &Family) {
+    let name = match family.kind {
+        Kind::Counter => family.name.strip_suffix("_total").unwrap_or(family.name),
+        Kind::Gauge => family.name,
+    };
+    head(page, name, family.kind.word(), family.help);
+    family.lines(page);
+}
+
+/// One of the library's.
+pub fn library_family(page: &mut String, family: &MetricFamily) {
+    let kind = family.get_field_type();
+    let (name, word) = match kind {
+        MetricType::COUNTER => (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter"),
+        MetricType::GAUGE => (family.name(), "gauge"),
+        MetricType::HISTOGRAM => (family.name(), "histogram"),
+        // Nothing here makes them.
+        MetricType::SUMMARY | MetricType::UNTYPED => return,
+    };
+    head(page, name, word, family.help());
+    for metric in family.get_metric() {
+        series(page, name, kind, metric);
     }
-    page + "# EOF\n"
+}
+
+fn head(page: &mut String, name: &str, kind: &str, help: &str) {
+    page.extend(["# TYPE ", name, " ", kind, "\n# HELP ", name, " "]);
+    escape(page, help);
+    page.push('\n');
 }
 
 fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
@@ -48,7 +63,6 @@ fn series(page: &mut String, name: &str, kind: MetricType, metric: &Metric) {
     }
 }
 
-/// Straight into the page: there are thousands.
 fn sample(
     page: &mut String,
     name: [&str; 2],
@@ -73,28 +87,6 @@ fn sample(
     }
     // Writing to a String does not fail.
     let _ = writeln!(page, " {value}");
-}
-
-fn escape(page: &mut String, text: &str) {
-    let mut plain = 0;
-    for (at, letter) in text.match_indices(['\\', '\n', '"']) {
-        let escaped = if letter == "\n" { "n" } else { letter };
-        page.extend([&text[plain..at], "\\", escaped]);
-        plain = at + 1;
-    }
-    page.push_str(&text[plain..]);
-}
-
-struct Number(f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            f64::INFINITY => f.write_str("+Inf"),
-            f64::NEG_INFINITY => f.write_str("-Inf"),
-            value => write!(f, "{value}"),
-        }
-    }
 }
 
 /// The canonical spelling of a bound always has a point.
@@ -122,9 +114,12 @@ mod tests {
         let histogram = Histogram::with_opts(opts).unwrap();
         histogram.observe(0.5);
         histogram.observe(7.0);
-        let families = [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat();
+        let mut page = String::new();
+        for family in [counter.collect(), bare.collect(), gauge.collect(), histogram.collect()].concat() {
+            library_family(&mut page, &family);
+        }
         assert_eq!(
-            encode(families),
+            page,
             r#"# TYPE runs counter
 # HELP runs Runs \"so far\"\n\\.
 runs_total{check="a\"b\\c\nd"} 3
@@ -141,14 +136,8 @@ took_seconds_bucket{le="1.0"} 1
 took_seconds_bucket{le="+Inf"} 2
 took_seconds_count 2
 took_seconds_sum 7.5
-# EOF
 "#
         );
-    }
-
-    #[test]
-    fn an_empty_page_still_ends() {
-        assert_eq!(encode(vec![]), "# EOF\n");
     }
 
     #[test]

@@ -200,15 +200,20 @@ did not pass first. This limits the number of series whatever a DNS server answe
 fn table() -> String {
     let mut families: BTreeMap<String, (String, String, BTreeSet<String>)> = BTreeMap::new();
     for (_, report) in fixture::all() {
-        let metrics = Metrics::of(&report);
-        for family in metrics.families(&report).into_iter().chain(metrics.process.collect()) {
-            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
-            let labels = &mut families
-                .entry(family.name().to_owned())
-                .or_insert_with(|| (kind, family.help().to_owned(), BTreeSet::new()))
-                .2;
-            let pairs = family.get_metric().iter().flat_map(prometheus::proto::Metric::get_label);
-            labels.extend(pairs.map(|pair| format!("`{}`", pair.name())));
+        let page = Metrics::of(&report).page(&report, "text/plain").body;
+        let mut name = "";
+        for line in page.lines() {
+            if let Some((of, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
+                name = of;
+                families.entry(of.to_owned()).or_default().1 = help.to_owned();
+            } else if let Some((of, kind)) =
+                line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' '))
+            {
+                families.entry(of.to_owned()).or_default().0 = kind.to_owned();
+            } else {
+                let labels = label_names(line).into_iter().filter(|label| *label != "le");
+                families.get_mut(name).unwrap().2.extend(labels.map(|label| format!("`{label}`")));
+            }
         }
     }
     let row = |(name, (kind, help, labels)): (&String, &(String, String, BTreeSet<String>))| {
@@ -216,6 +221,13 @@ fn table() -> String {
         format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))
     };
     families.iter().map(row).collect()
+}
+
+/// No value in the reports has a comma in it.
+fn label_names(line: &str) -> Vec<&str> {
+    let labels = line.split_once('{').and_then(|(_, labels)| labels.rsplit_once('}'));
+    let (labels, _) = labels.unwrap_or_default();
+    labels.split("\",").filter_map(|label| Some(label.split_once("=\"")?.0)).collect()
 }
 
 #[test]
