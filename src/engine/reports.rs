@@ -1,10 +1,12 @@
-//! Reports are made when they are read, on the reader's thread.
+//! Reports are made when they are read, on the reader's thread, and kept for a moment only: a report
+//! holds the observations of its round.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::Store;
 use crate::attempt::now;
@@ -13,15 +15,18 @@ use crate::report::Report;
 /// However many clients ask, a report is made ten times a second at most.
 const FRESH: Duration = Duration::from_millis(100);
 
+/// A report, and when it was made.
+type Made = (Instant, Arc<Report>);
+
 #[derive(Debug)]
 pub struct Reports {
     store: watch::Receiver<Store>,
-    last: Mutex<Option<(Instant, Arc<Report>)>>,
+    last: Arc<Mutex<Option<Made>>>,
 }
 
 impl Reports {
     pub fn new(store: watch::Receiver<Store>) -> Self {
-        Self { store, last: Mutex::default() }
+        Self { store, last: Arc::default() }
     }
 
     pub fn get(&self) -> Arc<Report> {
@@ -36,15 +41,29 @@ impl Reports {
         report.diagnose();
         let report = Arc::new(report);
         *last = Some((Instant::now(), Arc::clone(&report)));
+        drop(last);
+        self.forget_later();
         report
+    }
+
+    fn forget_later(&self) {
+        let last = Arc::downgrade(&self.last);
+        let forget = async move {
+            sleep(FRESH).await;
+            if let Some(last) = last.upgrade() {
+                last.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(at, _)| at.elapsed() >= FRESH);
+            }
+        };
+        // Without a runtime nothing else would ask either.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(forget);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
-
-    use tokio::time::advance;
 
     use super::*;
     use crate::config::Config;
@@ -65,7 +84,11 @@ mod tests {
             });
         }
         assert!(Arc::ptr_eq(&empty, &reports.get()), "made a moment ago");
-        advance(FRESH).await;
+        let old = Arc::downgrade(&empty);
+        drop(empty);
+        assert!(old.upgrade().is_some());
+        sleep(FRESH * 2).await;
+        assert!(old.upgrade().is_none(), "it holds the observations of its round");
         let (first, second) = (reports.get(), store.borrow().report(SystemTime::UNIX_EPOCH));
         assert_eq!(first.state(), healthy.state());
         assert_eq!((first.checks.len(), second.checks.len()), (7, 7));

@@ -2,7 +2,7 @@
 //! second at most.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -25,7 +25,8 @@ pub struct Rendered(Mutex<HashMap<Kind, Page>>);
 
 #[derive(Debug)]
 struct Page {
-    report: Arc<Report>,
+    /// Whose it is, without its content.
+    report: Weak<Report>,
     at: Instant,
     body: Bytes,
 }
@@ -34,14 +35,13 @@ impl Rendered {
     pub fn get(&self, report: &Arc<Report>, kind: Kind, render: impl FnOnce() -> Vec<u8>) -> Bytes {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let fresh = pages
-            .get(&kind)
-            .filter(|page| Arc::ptr_eq(&page.report, report) && now.duration_since(page.at) < FRESH);
-        if let Some(page) = fresh {
+        pages.retain(|_, page| now.duration_since(page.at) < FRESH);
+        let of_report = Arc::downgrade(report);
+        if let Some(page) = pages.get(&kind).filter(|page| page.report.ptr_eq(&of_report)) {
             return page.body.clone();
         }
         let body = Bytes::from(render());
-        pages.insert(kind, Page { report: Arc::clone(report), at: now, body: body.clone() });
+        pages.insert(kind, Page { report: of_report, at: now, body: body.clone() });
         body
     }
 
