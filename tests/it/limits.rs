@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::agent::Agent;
-use crate::harness::{Borrowed, own_lab, quiet_lab, release_binary};
-use crate::lab::{Fault, Output};
+use crate::harness::{Borrowed, eventually, http, own_lab, quiet_lab, release_binary};
+use crate::lab::{ESTATE, Fault, Output};
+use crate::prometheus::DAEMON;
 use crate::report::Report;
 use crate::state::{CALL, DNS};
 
@@ -122,6 +123,43 @@ fn the_daemon_stays_below_12_mib_while_it_checks_every_second() {
     assert!(calls >= 60, "it made {calls} calls only");
     println!("resident {resident:?} KiB, at most {peak} KiB, {calls} calls");
     assert!(peak < LIMIT_KIB, "{peak} KiB, resident each second: {resident:?}");
+}
+
+/// Of the unit: what it tells the C library's allocator.
+fn allocator() -> Vec<(&'static str, &'static str)> {
+    let unit = include_str!("../../systemd/linkproof.service");
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    let words = lines.flat_map(str::split_whitespace).filter_map(|word| word.split_once('='));
+    words.filter(|(name, _)| name.starts_with("MALLOC_")).collect()
+}
+
+#[test]
+fn two_hundred_endpoints_of_three_addresses_stay_below_20_mib() {
+    const LIMIT_KIB: u64 = 20 * 1024;
+    const SCRAPES: usize = 20;
+    const SCRAPE: &str = "Accept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n";
+    let names = (1..=ESTATE).map(|n| format!("[[endpoint]]\nhost = 'zones-{n}.us-east-1.amazonaws.com'\n"));
+    let config = format!(
+        "interval = '10s'\n[web]\nlisten = '{DAEMON}'\n[egress]\nenabled = false\n{}",
+        names.collect::<String>()
+    );
+    let lab = own_lab();
+    let agent = Agent::default().binary(release_binary()).config(&config);
+    let agent = allocator().into_iter().fold(agent, |agent, (name, value)| agent.env(name, value));
+    let daemon = lab.spawn(&agent.daemon());
+    eventually("every endpoint to pass", || {
+        http::get(&lab, DAEMON, "/metrics", "")?.text().contains("\nlinkproof_success 1\n").then_some(())
+    });
+    let resident: Vec<u64> = (0..SCRAPES)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(500));
+            assert_eq!(http::get(&lab, DAEMON, "/metrics", SCRAPE).unwrap().status, 200);
+            kib(daemon.id(), "VmRSS:")
+        })
+        .collect();
+    let peak = kib(daemon.id(), "VmHWM:");
+    println!("resident after each scrape {resident:?} KiB, at most {peak} KiB");
+    assert!(peak < LIMIT_KIB, "{peak} KiB, after each scrape {resident:?}");
 }
 
 fn kib(process: u32, field: &str) -> u64 {
