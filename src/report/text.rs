@@ -5,6 +5,7 @@
 mod counted;
 
 use super::{CheckReport, Report};
+use crate::check::CheckId;
 use crate::diagnosis::{Cause, Diagnosis};
 use crate::observation::{Evidence, Outcome, Status};
 use crate::wording::{self, clean, clock_time, duration, list, shorten};
@@ -54,6 +55,11 @@ pub fn render(report: &Report, style: Style) -> String {
     );
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
     blocks.extend(proxy_warning(report, style));
+    let passes =
+        |check: &CheckReport| matches!(check.id, CheckId::Egress(_)) && check.state() == Status::Pass;
+    if report.checks.iter().any(passes) {
+        blocks.push(style.wrapped(wording::egress::LIMITS, "", ""));
+    }
     blocks.push(
         style.paint(report.state(), style.wrapped(&report.headline().to_string(), "", "  ").trim_end())
             + "\n",

@@ -11,6 +11,9 @@ use crate::observation::{
     ProbeJudgment, ProbeResult, Protocol, Reason, SendError, SourceJudgment,
 };
 
+/// What a pass does not say.
+pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, and routes for packet marks or for other users are not looked at.";
+
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
     match (outcome, length) {
         (Outcome::Pass, Length::Brief) => brief_pass(evidence),
