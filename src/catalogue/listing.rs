@@ -55,7 +55,10 @@ impl Listing {
         if let Some(region) = region.filter(|region| !is_region(region)) {
             return Err(ListingError::Region(region.to_owned()));
         }
-        let mut found = match word {
+        let word = word.map(|word| word.trim().trim_end_matches('.').to_lowercase());
+        let pasted = word.as_deref().and_then(region_of);
+        let region = region.or(pasted);
+        let mut found = match &word {
             Some(word) => search(word, region.unwrap_or(PLACEHOLDER))?,
             None => entries().collect(),
         };
@@ -128,18 +131,39 @@ impl Listing {
 /// Those that are called so, then those with a part of a name that begins so; where there is
 /// neither, those with the word anywhere in a name.
 fn search(word: &str, region: &str) -> Result<Vec<Entry>, ListingError> {
-    let word = word.trim().to_lowercase();
-    let is_called = |entry: &Entry| entry.service() == word || entry.also_called().any(|name| name == word);
-    let (mut found, others): (Vec<Entry>, Vec<Entry>) = entries().partition(is_called);
-    found.extend(others.into_iter().filter(|entry| any_name(entry, region, |name| begins_part(name, &word))));
+    let found = called_or_named(bare(word, region), region);
+    let below_label = word.split_once('.').filter(|_| found.is_empty() && region != PLACEHOLDER);
+    let found = below_label.map_or(found, |(_, name)| called_or_named(name, region));
     if found.is_empty() {
-        found.extend(entries().filter(|entry| any_name(entry, region, |name| name.contains(&word))));
-    }
-    if found.is_empty() || word.is_empty() {
-        let suggestions = suggestions(&word);
-        return Err(ListingError::NoMatch { word, suggestions });
+        let suggestions = suggestions(word);
+        return Err(ListingError::NoMatch { word: word.to_owned(), suggestions });
     }
     Ok(found)
+}
+
+/// A region that is a part of a name.
+fn region_of(word: &str) -> Option<&str> {
+    word.split('.').find(|label| is_region(label))
+}
+
+/// `ecr.api` of `com.amazonaws.us-east-1.ecr.api`.
+fn bare<'a>(word: &'a str, region: &str) -> &'a str {
+    let full = ["com.amazonaws.", "cn.com.amazonaws."].iter().find_map(|prefix| word.strip_prefix(prefix));
+    let Some(name) = full else { return word };
+    name.strip_prefix(region).and_then(|name| name.strip_prefix('.')).unwrap_or(name)
+}
+
+fn called_or_named(word: &str, region: &str) -> Vec<Entry> {
+    let is_called = |entry: &Entry| entry.service() == word || entry.also_called().any(|name| name == word);
+    let (mut found, others): (Vec<Entry>, Vec<Entry>) = entries().partition(is_called);
+    if word.is_empty() {
+        return found;
+    }
+    found.extend(others.into_iter().filter(|entry| any_name(entry, region, |name| begins_part(name, word))));
+    if found.is_empty() {
+        found.extend(entries().filter(|entry| any_name(entry, region, |name| name.contains(word))));
+    }
+    found
 }
 
 fn any_name(entry: &Entry, region: &str, matches: impl Fn(&str) -> bool) -> bool {
@@ -350,6 +374,16 @@ ecr.dkr: interface, private DNS, port 443 (https)
         assert_eq!(services("kms-fips"), ["kms-fips", "kms"]);
         assert_eq!(services("smmess"), ["ssmmessages"]);
         assert_eq!(services("api.ecr."), ["ecr.api"]);
+        for (pasted, service) in [
+            ("com.amazonaws.us-east-1.ssm", "ssm"),
+            ("com.amazonaws.ssm", "ssm"),
+            ("cn.com.amazonaws.cn-north-1.ecr.api", "ecr.api"),
+            ("api.ecr.us-east-1.amazonaws.com", "ecr.api"),
+            ("123456789012.dkr.ecr.us-east-1.amazonaws.com.", "ecr.dkr"),
+            ("monitoring.us-gov-west-1.amazonaws.com", "monitoring"),
+        ] {
+            assert_eq!(services(pasted)[0], service, "{pasted}");
+        }
     }
 
     #[test]

@@ -88,7 +88,10 @@ pub fn discovered(found: Discovered) -> Result<Imported, ImportError> {
         comment(&mut text, &format!("Warning: {warning}."));
     }
     if page.tables.is_empty() {
-        comment(&mut text, "No private name was found, so there is no endpoint to check.");
+        comment(
+            &mut text,
+            "No endpoint was found whose addresses are known to be private here. Without [[endpoint]] linkproof checks the endpoint of monitoring.",
+        );
     }
     text.push_str(&format!("region = {}\n", quoted(&region)));
     if !expected_cidrs.is_empty() {

@@ -323,7 +323,7 @@ fn a_survey_becomes_a_configuration() {
     assert!(!names.contains(&"ssm") && !names.contains(&"athena"), "{names:?}");
     let cassandra = config.endpoints.iter().find(|endpoint| endpoint.name == "cassandra").unwrap();
     assert_eq!((cassandra.port, cassandra.protocol), (9142, EndpointProtocol::Tls));
-    assert!(toml(&World::new().survey()).unwrap().text.contains("# No private name was found"));
+    assert!(toml(&World::new().survey()).unwrap().text.contains("# No endpoint was found"));
 }
 
 #[test]

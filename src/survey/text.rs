@@ -76,7 +76,9 @@ fn table(survey: &Survey, style: Style) -> String {
         }
     }
     if rows.is_empty() {
-        return format!("{}\n", words::NOTHING_PRIVATE);
+        let unjudged = |service: &&Service| survey.state(service) == NameState::RangesUnknown;
+        let unjudged = survey.agenda.services.iter().filter(unjudged).count();
+        return format!("{}\n", words::nothing_private(unjudged));
     }
     aligned(rows, style)
 }

@@ -98,7 +98,14 @@ pub fn stand_in(host: &str, below: &str) -> String {
     format!("{host}: any label is private below {below}; replace it by one that is used here.")
 }
 
-pub const NOTHING_PRIVATE: &str = "No name that was looked up has a private address.";
+/// In place of the table; `unjudged` services have addresses, and the ranges of the VPC are unknown.
+pub fn nothing_private(unjudged: usize) -> String {
+    match unjudged {
+        0 => "No name that was looked up has a private address.".to_owned(),
+        1 => "1 service has an address that may be private: the VPC's ranges are unknown.".to_owned(),
+        many => format!("{many} services have addresses that may be private: the VPC's ranges are unknown."),
+    }
+}
 
 pub fn more(count: usize) -> String {
     format!("and {count} more; --format json has them")
