@@ -11,11 +11,12 @@ mod openmetrics;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
-use prometheus::{HistogramOpts, HistogramVec, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, TextEncoder};
 
 use crate::check::CheckId;
 use crate::observation::Observation;
@@ -28,6 +29,8 @@ use family::Family;
 pub struct Metrics {
     /// By kind of check.
     durations: HistogramVec,
+    /// Of the schedule.
+    delays: Histogram,
     counters: Mutex<BTreeMap<CheckId, Counters>>,
     last_reload_succeeded: AtomicBool,
     process: ProcessCollector,
@@ -49,6 +52,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self {
             durations: durations(),
+            delays: delays(),
             counters: Mutex::default(),
             // We run, so a configuration was accepted.
             last_reload_succeeded: AtomicBool::new(true),
@@ -72,6 +76,11 @@ impl Metrics {
             let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
             counters.entry(observation.check.clone()).or_default().add(observation);
         }
+    }
+
+    /// To be called when a run starts, with the time since it was due.
+    pub fn started(&self, late: Duration) {
+        self.delays.observe(late.as_secs_f64());
     }
 
     pub fn reloaded(&self, succeeded: bool) {
@@ -103,6 +112,11 @@ impl Metrics {
         Some(family)
     }
 
+    /// `None` where there is no schedule, as with `--once`.
+    fn delays(&self) -> Option<MetricFamily> {
+        self.delays.collect().pop().filter(|_| self.delays.get_sample_count() > 0)
+    }
+
     /// A copy, so that a scrape does not hold up the engine, which counts. Few checks have counters.
     fn counters(&self, report: &Report) -> BTreeMap<CheckId, Counters> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +134,8 @@ impl Metrics {
         let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
         families.extend(counters::families(&self.counters(report), report));
         let own = families.into_iter().filter_map(Family::finish).map(Source::Own);
-        let mut families: Vec<Source> = own.chain(self.durations(report).map(Source::Library)).collect();
+        let histograms = self.durations(report).into_iter().chain(self.delays());
+        let mut families: Vec<Source> = own.chain(histograms.map(Source::Library)).collect();
         families.sort_by(|a, b| a.name().cmp(b.name()));
         families
     }
@@ -129,13 +144,22 @@ impl Metrics {
 /// An answer inside a VPC takes a few milliseconds, and no timeout is longer than 10 s.
 const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+const VALID: &str = "the crate refuses only invalid names and buckets out of order, and these are neither";
+
 fn durations() -> HistogramVec {
     let options = HistogramOpts::new(
         "linkproof_check_duration_seconds",
         "Duration of the runs of a kind of check in seconds.",
     );
-    HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["kind"])
-        .expect("the crate refuses only invalid names and buckets out of order, and these are neither")
+    HistogramVec::new(options.buckets(BUCKETS.to_vec()), &["kind"]).expect(VALID)
+}
+
+fn delays() -> Histogram {
+    let options = HistogramOpts::new(
+        "linkproof_check_start_delay_seconds",
+        "Time from when a run of a check was due until it started, in seconds.",
+    );
+    Histogram::with_opts(options.buckets(BUCKETS.to_vec())).expect(VALID)
 }
 
 /// A family that we made, or one that the library counted.

@@ -16,11 +16,13 @@ const FIRST_ROUND: Duration = Duration::from_secs(5);
 
 /// Follows the plan until it can no longer change. An item that a new plan still has goes on
 /// undisturbed; one that is gone or different ends at once. A change of `check_now` runs every
-/// check at once, calls included; the intervals stay as they are.
+/// check at once, calls included; the intervals stay as they are. `on_start` is called when a run
+/// starts that was due, with the time since then.
 pub async fn run<P: Probes>(
     runner: Arc<Runner<P>>,
     mut plan: watch::Receiver<Arc<Plan>>,
     check_now: watch::Receiver<u64>,
+    on_start: impl Fn(Duration) + Clone + Send + 'static,
 ) {
     let mut tasks = JoinSet::new();
     let mut running: Vec<(Item, Option<String>, AbortHandle)> = Vec::new();
@@ -40,7 +42,8 @@ pub async fn run<P: Probes>(
             let region = region_for(item, &wanted);
             let mut check_now = check_now.clone();
             check_now.mark_unchanged();
-            let repeated = repeat(Arc::clone(&runner), item.clone(), region.clone(), check_now);
+            let repeated =
+                repeat(Arc::clone(&runner), item.clone(), region.clone(), check_now, on_start.clone());
             running.push((item.clone(), region, tasks.spawn(repeated)));
         }
         while tasks.try_join_next().is_some() {}
@@ -63,6 +66,7 @@ async fn repeat<P: Probes>(
     item: Item,
     region: Option<String>,
     mut check_now: watch::Receiver<u64>,
+    on_start: impl Fn(Duration),
 ) {
     let interval = interval(&item);
     let mut ticks = interval_at(Instant::now() + offset(&item), interval);
@@ -70,7 +74,10 @@ async fn repeat<P: Probes>(
     let mut calls = Calls::of(&item);
     loop {
         let (at, asked) = tokio::select! {
-            at = ticks.tick() => (at, false),
+            at = ticks.tick() => {
+                on_start(at.elapsed());
+                (at, false)
+            }
             Ok(()) = check_now.changed() => (Instant::now(), true),
         };
         let with_call = calls.is_due(at) || asked;
@@ -143,6 +150,7 @@ mod tests {
         plan: watch::Sender<Arc<Plan>>,
         check_now: watch::Sender<u64>,
         observations: mpsc::Receiver<Observation>,
+        delays: mpsc::UnboundedReceiver<Duration>,
         began: Instant,
     }
 
@@ -153,8 +161,11 @@ mod tests {
     fn start(probes: Scripted) -> Running {
         let (sink, observations) = mpsc::channel(1024);
         let (plan, check_now) = (watch::Sender::new(Arc::new(plan())), watch::Sender::new(0));
-        tokio::spawn(run(Arc::new(Runner::new(probes, sink)), plan.subscribe(), check_now.subscribe()));
-        Running { plan, check_now, observations, began: Instant::now() }
+        let (starts, delays) = mpsc::unbounded_channel();
+        let on_start = move |late| starts.send(late).unwrap_or_default();
+        let runner = Arc::new(Runner::new(probes, sink));
+        tokio::spawn(run(runner, plan.subscribe(), check_now.subscribe(), on_start));
+        Running { plan, check_now, observations, delays, began: Instant::now() }
     }
 
     impl Running {
@@ -212,6 +223,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_run_that_starts_late_is_noticed() {
+        let longest = async |probes| {
+            let mut running = start(probes);
+            running.result("monitoring/dns", 1_000).await;
+            std::iter::from_fn(|| running.delays.try_recv().ok()).max().unwrap()
+        };
+        assert!(longest(inside()).await < Duration::from_millis(2));
+        // A run takes 100 s, and the next was due after 30.
+        let slow = Scripted { takes: Duration::from_secs(50), ..inside() };
+        assert!(longest(slow).await > Duration::from_secs(50));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_check_can_be_asked_for_between_its_turns() {
         let mut running = start(inside());
         let before = running.result("monitoring/call", 100).await;
@@ -256,7 +280,7 @@ mod tests {
         let (sink, _observations) = mpsc::channel(1024);
         let (plan, check_now) = (watch::Sender::new(Arc::new(plan())), watch::Sender::new(0));
         let runner = Arc::new(Runner::new(inside(), sink));
-        let scheduled = tokio::spawn(run(runner, plan.subscribe(), check_now.subscribe()));
+        let scheduled = tokio::spawn(run(runner, plan.subscribe(), check_now.subscribe(), |_| ()));
         drop(plan);
         assert!(timeout(Duration::from_secs(1), scheduled).await.is_ok());
     }

@@ -71,10 +71,10 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let mut tasks = JoinSet::new();
     let engine = engine::run(observations, plan.subscribe(), published, Counting(Arc::clone(&metrics)));
     tasks.spawn(named("the engine", engine));
-    tasks.spawn(named(
-        "the schedule",
-        schedule::run(Arc::clone(&runner), plan.subscribe(), check_now.subscribe()),
-    ));
+    let delays = Arc::clone(&metrics);
+    let on_start = move |late| delays.started(late);
+    let schedule = schedule::run(Arc::clone(&runner), plan.subscribe(), check_now.subscribe(), on_start);
+    tasks.spawn(named("the schedule", schedule));
     tasks.spawn(named("the server", served));
     if let Some(path) = config.web.textfile.clone() {
         let written = textfile::keep(path, Arc::clone(&metrics), store);

@@ -170,6 +170,19 @@ fn a_failed_reload_shows() {
 }
 
 #[test]
+fn delays_of_the_schedule_are_counted() {
+    let (metrics, report) = (Metrics::new(), fixture::healthy());
+    let name = "linkproof_check_start_delay_seconds";
+    let of = |series: &str| value(&page(&metrics, &report, ExpositionFormat::Text), series);
+    assert_eq!(of(&format!("{name}_count")), None, "nothing was due yet");
+    for late in [1, 4, 40].map(Duration::from_millis) {
+        metrics.started(late);
+    }
+    assert_eq!(of(&format!("{name}_count")).as_deref(), Some("3"));
+    assert_eq!(of(&format!("{name}_bucket{{le=\"0.005\"}}")).as_deref(), Some("2"));
+}
+
+#[test]
 fn the_page_comes_in_the_format_that_was_asked_for() {
     let (metrics, report) = (Metrics::new(), fixture::healthy());
     let text = metrics.page(&report, "text/plain");
@@ -200,7 +213,9 @@ did not pass first. This limits the number of series whatever a DNS server answe
 fn table() -> String {
     let mut families: BTreeMap<String, (String, String, BTreeSet<String>)> = BTreeMap::new();
     for (_, report) in fixture::all() {
-        let page = Metrics::of(&report).page(&report, "text/plain").body;
+        let metrics = Metrics::of(&report);
+        metrics.started(Duration::ZERO);
+        let page = metrics.page(&report, "text/plain").body;
         let mut name = "";
         for line in page.lines() {
             if let Some((of, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
