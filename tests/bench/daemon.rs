@@ -14,6 +14,8 @@ use crate::process;
 
 pub const ADDRESSES: usize = 3;
 
+const USUAL_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// As the daemon checks them by default, but for egress, whose cost does not depend on endpoints.
 pub fn config(endpoints: usize, more: &str) -> String {
     let names = (1..=endpoints).map(|number| format!("[[endpoint]]\nhost = '{}'\n", name(number)));
@@ -49,7 +51,10 @@ impl<'a> Daemon<'a> {
         (endpoints, interval): (usize, Duration),
         port: u16,
     ) -> Self {
-        let listen = format!("interval = '{}s'\n[web]\nlisten = '127.0.0.1:{port}'", interval.as_secs());
+        let timeout = USUAL_TIMEOUT.min(interval - Duration::from_secs(1));
+        let (interval, timeout) = (interval.as_secs(), timeout.as_secs());
+        let listen =
+            format!("interval = '{interval}s'\ntimeout = '{timeout}s'\n[web]\nlisten = '127.0.0.1:{port}'");
         let file = scratch.join(format!("linkproof-{endpoints}.toml"));
         fs::write(&file, config(endpoints, &listen)).unwrap();
         let run = Run::new(binary).arg("--config").arg(&file);

@@ -22,6 +22,7 @@ mod by_hand;
 mod daemon;
 mod exporter;
 mod figure;
+mod lateness;
 mod process;
 mod scale;
 
@@ -32,7 +33,7 @@ use std::{env, fs};
 use serde_json::{Value, json};
 
 use figure::Figure;
-use lab::Lab;
+use lab::{Keys, Lab};
 
 const USAGE: &str = "usage: bench PROGRAM OUTPUT [--short]";
 
@@ -61,13 +62,14 @@ const SHORT: Length = Length { rounds: 1, window: Duration::from_secs(10) };
 fn bench(binary: &Path, output: &Path, length: &Length) {
     let binary = binary.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let scratch = Scratch::new();
-    let lab = Lab::start().unwrap_or_else(|error| panic!("{error}"));
+    let lab = Lab::start_with(Keys::AsAws).unwrap_or_else(|error| panic!("{error}"));
     let before = load();
     let size = fs::metadata(&binary).unwrap().len() as f64 / 1e6;
     let mut figures = vec![Figure::new("Size of the program", "MB", vec![size])];
     figures.extend(by_hand::measure(&lab, &binary, &scratch.0, length.rounds));
     figures.extend(exporter::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
     figures.extend(scale::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+    figures.extend(lateness::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
     let machine = json!({ "cpus": std::thread::available_parallelism().unwrap(), "load_before": before });
     for figure in &figures {
         println!("{}", figure.line());

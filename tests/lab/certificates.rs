@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate as Signed, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -29,6 +29,24 @@ const SERVICE_NAMES: [&str; 8] = [
     "*.corp.example",
 ];
 
+/// Keys of all certificates.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keys {
+    /// Made in no time (P-256).
+    Quick,
+    /// RSA of 2048 bits, as AWS's are: for what measures CPU.
+    AsAws,
+}
+
+impl Keys {
+    fn generate(self) -> Result<KeyPair, rcgen::Error> {
+        match self {
+            Self::Quick => KeyPair::generate(),
+            Self::AsAws => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+        }
+    }
+}
+
 /// What a server shows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Certificate {
@@ -50,8 +68,8 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    pub fn generate() -> Result<Self, String> {
-        generate().map_err(|error| format!("cannot make the lab's certificates: {error}"))
+    pub fn generate(keys: Keys) -> Result<Self, String> {
+        generate(keys).map_err(|error| format!("cannot make the lab's certificates: {error}"))
     }
 
     pub fn acceptor(&self, certificate: Certificate) -> &TlsAcceptor {
@@ -79,13 +97,14 @@ struct Leaf<'a> {
     until: i64,
 }
 
-fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
-    let root = root("linkproof lab", "Amazon Root CA 1")?;
-    let amazon = intermediate(&root, "Amazon RSA 2048 M02")?;
-    let stranger = intermediate(&self::root("linkproof lab, untrusted", "Unknown Root CA")?, "Unknown CA 1")?;
-    let company = self::root("linkproof lab", "Corp Proxy CA")?;
+fn generate(keys: Keys) -> Result<Certificates, Box<dyn std::error::Error>> {
+    let root = root("linkproof lab", "Amazon Root CA 1", keys)?;
+    let amazon = intermediate(&root, "Amazon RSA 2048 M02", keys)?;
+    let unknown = self::root("linkproof lab, untrusted", "Unknown Root CA", keys)?;
+    let stranger = intermediate(&unknown, "Unknown CA 1", keys)?;
+    let company = self::root("linkproof lab", "Corp Proxy CA", keys)?;
 
-    let key = KeyPair::generate()?;
+    let key = keys.generate()?;
     let valid = Leaf { names: &SERVICE_NAMES, from: -DAY, until: 90 * DAY };
     let expired = Leaf { names: &SERVICE_NAMES, from: -90 * DAY, until: -2 * DAY };
     let not_yet_valid = Leaf { names: &SERVICE_NAMES, from: 2 * DAY, until: 90 * DAY };
@@ -109,18 +128,18 @@ fn generate() -> Result<Certificates, Box<dyn std::error::Error>> {
     Ok(Certificates { acceptors, trusted: vec![root.pem, company.pem] })
 }
 
-fn root(organization: &str, name: &str) -> Result<Authority, rcgen::Error> {
+fn root(organization: &str, name: &str, keys: Keys) -> Result<Authority, rcgen::Error> {
     let params = authority_params(organization, name)?;
-    let key = KeyPair::generate()?;
+    let key = keys.generate()?;
     let signed = params.self_signed(&key)?;
     let (pem, der) = (signed.pem(), signed.der().clone());
     // A server does not send its root.
     Ok(Authority { issuer: Issuer::new(params, key), pem, der, chain: Vec::new() })
 }
 
-fn intermediate(root: &Authority, name: &str) -> Result<Authority, rcgen::Error> {
+fn intermediate(root: &Authority, name: &str, keys: Keys) -> Result<Authority, rcgen::Error> {
     let params = authority_params("linkproof lab", name)?;
-    let key = KeyPair::generate()?;
+    let key = keys.generate()?;
     let signed = params.signed_by(&key, &root.issuer)?;
     let der = signed.der().clone();
     Ok(Authority { issuer: Issuer::new(params, key), pem: signed.pem(), chain: vec![der.clone()], der })

@@ -64,6 +64,9 @@ pub async fn serve(peers: Arc<Peers>, door: Door, stream: TcpStream, ends: Ends)
         let _ = tls.shutdown().await;
         return;
     }
+    if let Some(endless) = connection.peers.endless() {
+        return peer::answer_endlessly(tls, endless).await;
+    }
     peer::http(tls, |request| connection.answer(request)).await;
 }
 

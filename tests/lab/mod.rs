@@ -56,12 +56,13 @@ use self::host::{Hosts, TOOL_PATH};
 use self::peer::Peers;
 use self::state::{State, Wish};
 
+pub use self::certificates::Keys;
 pub use self::fault::{Fault, Faults};
 pub use self::firewall::{Packets, Reached};
 pub use self::host::Host;
 pub use self::name_server::{Answer as NameAnswer, Behavior as NameBehavior, Edns};
 pub use self::names::{HOSTS, NSSWITCH, Names, RESOLV_CONF};
-pub use self::peer::Canned;
+pub use self::peer::{Canned, Endless};
 pub use self::protocol::Protocol;
 pub use self::request::{Door, Request};
 pub use self::run::{Child, Output, Run};
@@ -89,8 +90,12 @@ pub struct Lab {
 impl Lab {
     /// Brings up a healthy lab. What is missing on this machine is said in the error.
     pub fn start() -> Result<Self, String> {
+        Self::start_with(Keys::Quick)
+    }
+
+    pub fn start_with(keys: Keys) -> Result<Self, String> {
         check_machine()?;
-        let certificates = Certificates::generate()?;
+        let certificates = Certificates::generate(keys)?;
         let hosts = Hosts::start()?;
         let trusted = certificates.trusted().to_vec();
         let files = hosts.thread(Host::Instance).submit(move || instance::prepare(&trusted));
@@ -174,6 +179,11 @@ impl Lab {
     /// What the endpoint answers to every signed request from now on; `None` is what it should.
     pub fn answer_signed(&self, canned: Option<Canned>) {
         self.peers.can(canned);
+    }
+
+    /// Every answer of the endpoint goes on for as long as it is read; `None` ends that.
+    pub fn answer_endlessly(&self, endless: Option<Endless>) {
+        self.peers.go_on(endless);
     }
 
     pub fn clear_requests(&self) {

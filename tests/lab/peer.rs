@@ -16,7 +16,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
@@ -35,6 +35,7 @@ const BODY_BYTES: usize = 64 * 1024;
 pub struct Peers {
     behaviour: Mutex<Behaviour>,
     canned: Mutex<Option<Canned>>,
+    endless: Mutex<Option<Endless>>,
     connections: AtomicU64,
     pub certificates: Certificates,
     pub log: Log,
@@ -45,6 +46,7 @@ impl Peers {
         Self {
             behaviour: Mutex::new(behaviour),
             canned: Mutex::default(),
+            endless: Mutex::default(),
             connections: AtomicU64::new(0),
             certificates,
             log: Log::default(),
@@ -65,6 +67,14 @@ impl Peers {
 
     pub fn can(&self, canned: Option<Canned>) {
         *self.canned.lock().unwrap_or_else(PoisonError::into_inner) = canned;
+    }
+
+    pub fn endless(&self) -> Option<Endless> {
+        *self.endless.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn go_on(&self, endless: Option<Endless>) {
+        *self.endless.lock().unwrap_or_else(PoisonError::into_inner) = endless;
     }
 
     pub fn next_connection(&self) -> u64 {
@@ -95,6 +105,29 @@ impl Canned {
             .header("x-amzn-requestid", "00000000-0000-4000-8000-000000000000")
             .body(body)
             .expect("the lab's answers are valid")
+    }
+}
+
+/// What of the endpoint's answers never ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Endless {
+    Head,
+    Body,
+}
+
+/// Answers for as long as the client reads.
+pub async fn answer_endlessly<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, endless: Endless) {
+    let padding = "p".repeat(1000);
+    let (head, again) = match endless {
+        Endless::Head => ("HTTP/1.1 200 OK\r\n", format!("x-padding: {padding}\r\n")),
+        Endless::Body => {
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", format!("3e8\r\n{padding}\r\n"))
+        }
+    };
+    let _ = stream.read(&mut [0; 8192]).await;
+    let mut written = stream.write_all(head.as_bytes()).await;
+    while written.is_ok() {
+        written = stream.write_all(again.as_bytes()).await;
     }
 }
 
