@@ -21,7 +21,7 @@ pub use instance::{credentials, instance};
 pub use lateness::with_lateness;
 pub use own_names::{answers_expire_after, others as other_addresses};
 
-use crate::observation::{Address, Outcome};
+use crate::observation::{Address, Outcome, Reason};
 
 /// What came of a check: its outcome, and that of each address it looked at.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +33,14 @@ pub struct Judgment {
 impl Judgment {
     fn without_addresses(outcome: Outcome) -> Self {
         Self { outcome, addresses: Vec::new() }
+    }
+}
+
+/// What an error makes of an attempt: this host's own trouble says nothing about the other side.
+fn of_error(reason: Reason) -> Outcome {
+    match reason {
+        Reason::NoResources | Reason::InternalError => Outcome::Inconclusive(reason),
+        reason => Outcome::Fail(reason),
     }
 }
 

@@ -3,7 +3,7 @@
 //! AWS's codes and messages decide the reason. An AWS-shaped error over a verified peer
 //! proves the network and fails this check alone.
 
-use super::Judgment;
+use super::{Judgment, of_error};
 use crate::network::{Network, Scope};
 use crate::observation::{
     Address, AwsError, CallEvidence, NotAttempted, Outcome, Proof, ProofEvidence, Reason,
@@ -66,10 +66,7 @@ fn of_call(evidence: &CallEvidence) -> Outcome {
         return Outcome::Fail(Reason::NotViaEndpoint);
     }
     if let Some(error) = &evidence.error {
-        return match error.reason {
-            Reason::InternalError => Outcome::Inconclusive(error.reason),
-            reason => Outcome::Fail(reason),
-        };
+        return of_error(error.reason);
     }
     let Some(status) = evidence.http_status else {
         return Outcome::Fail(Reason::NotAnAwsAnswer);

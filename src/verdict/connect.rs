@@ -1,6 +1,6 @@
 //! `<endpoint>/connect`: every address completed a connection of its own and spoke HTTP.
 
-use super::Judgment;
+use super::{Judgment, of_error};
 use crate::check::Family;
 use crate::network::Scope;
 use crate::observation::{Address, Connection, EndpointProtocol, Outcome, Phase, Reason};
@@ -33,8 +33,7 @@ fn of_address(address: &Address, connection: Option<&Connection>, missing_famili
         return not_tried(address, missing_families);
     };
     let reached = match &evidence.error {
-        Some(error) if error.reason == Reason::InternalError => Outcome::Inconclusive(error.reason),
-        Some(error) => Outcome::Fail(error.reason),
+        Some(error) => of_error(error.reason),
         None if evidence.peer.is_none_or(|peer| peer.ip() != evidence.ip) => {
             Outcome::Fail(Reason::AddressOutsideVpc)
         }
@@ -128,6 +127,7 @@ mod tests {
             (Pass, answered(INSIDE), Pass),
             (Pass, timeout(INSIDE), Fail(Reason::ConnectTimeout)),
             (Pass, failed(INSIDE, Reason::InternalError), Inconclusive(Reason::InternalError)),
+            (Pass, failed(INSIDE, Reason::NoResources), Inconclusive(Reason::NoResources)),
             (Pass, no_peer, Fail(Reason::AddressOutsideVpc)),
             (Pass, elsewhere, Fail(Reason::AddressOutsideVpc)),
             (Pass, no_status, Fail(Reason::ResponseInvalid)),

@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::Judgment;
+use super::{Judgment, of_error};
 use crate::observation::{CredentialsEvidence, InstanceEvidence, Outcome, Reason};
 
 pub fn instance(evidence: &InstanceEvidence) -> Judgment {
     let outcome = match (&evidence.error, &evidence.instance) {
-        (Some(error), _) => Outcome::Fail(error.reason),
+        (Some(error), _) => of_error(error.reason),
         (None, Some(instance)) if instance.region.is_some() => Outcome::Pass,
         (None, Some(_) | None) => Outcome::Fail(Reason::MetadataInvalid),
     };
@@ -17,7 +17,7 @@ pub fn instance(evidence: &InstanceEvidence) -> Judgment {
 pub fn credentials(evidence: &CredentialsEvidence, at: SystemTime) -> Judgment {
     let expired = evidence.expires_at.is_some_and(|expiry| expiry <= at);
     let outcome = match (&evidence.error, &evidence.access_key_id) {
-        (Some(error), _) => Outcome::Fail(error.reason),
+        (Some(error), _) => of_error(error.reason),
         (None, None) => Outcome::Fail(Reason::NoCredentials),
         (None, Some(_)) if expired => Outcome::Fail(Reason::CredentialsExpired),
         (None, Some(_)) => Outcome::Pass,
@@ -36,9 +36,11 @@ mod tests {
     fn metadata_passes_only_with_a_region() {
         let evidence = |instance, error| InstanceEvidence { server: None, instance, silence: None, error };
         let located = Instance { region: Some("us-east-1".into()), ..Instance::default() };
+        let scarce = ProbeError { reason: Reason::NoResources, detail: String::new() };
         let slow = ProbeError { reason: Reason::MetadataTimeout, detail: String::new() };
         for (evidence, outcome) in [
             (evidence(Some(located.clone()), None), Outcome::Pass),
+            (evidence(None, Some(scarce)), Outcome::Inconclusive(Reason::NoResources)),
             (evidence(Some(located), Some(slow)), Outcome::Fail(Reason::MetadataTimeout)),
             (evidence(Some(Instance::default()), None), Outcome::Fail(Reason::MetadataInvalid)),
             (evidence(None, None), Outcome::Fail(Reason::MetadataInvalid)),

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use nix::errno::Errno;
 use rustls::{AlertDescription, CertificateError};
 
 use super::http::TooLarge;
@@ -114,10 +115,17 @@ fn reason(stage: Stage, error: &(dyn Error + 'static)) -> Reason {
         return Reason::NotAnAwsAnswer;
     }
     let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
-    match io.map(io::Error::kind) {
-        Some(kind) => of_io(stage, kind),
+    match io {
+        Some(error) if is_for_want_of_resources(error) => Reason::NoResources,
+        Some(error) => of_io(stage, error.kind()),
         None => stage.otherwise(),
     }
+}
+
+/// This process or this host ran out of something: the peer has nothing to do with it.
+fn is_for_want_of_resources(error: &io::Error) -> bool {
+    let scarce = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    scarce.iter().any(|scarce| error.raw_os_error() == Some(*scarce as i32))
 }
 
 impl Stage {
@@ -232,6 +240,14 @@ mod tests {
             (Stage::Body, ErrorKind::TimedOut, Reason::ResponseTimeout),
         ] {
             assert_eq!(reason_of(stage, &kind.into()), expected, "{stage:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_not_blamed_on_the_peer() {
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
+            let error = io::Error::from_raw_os_error(errno as i32);
+            assert_eq!(reason_of(Stage::Tcp, &error), Reason::NoResources, "{errno}");
         }
     }
 

@@ -102,13 +102,13 @@ impl Failure {
     fn of_transport(source: Provider, what: &str, trace: &Trace) -> Self {
         let silent = [Reason::ConnectTimeout, Reason::TlsTimeout, Reason::ResponseTimeout];
         let error = trace.error.clone();
-        let reason = error.as_ref().map(|error| error.reason).filter(|reason| silent.contains(reason));
+        let reason = match error.as_ref().map(|error| error.reason) {
+            Some(reason) if silent.contains(&reason) => Reason::CredentialsTimeout,
+            Some(Reason::NoResources) => Reason::NoResources,
+            Some(_) | None => Reason::CredentialsInvalidSource,
+        };
         let detail = error.map(|error| error.detail).unwrap_or_default();
-        Self {
-            reason: reason.map_or(Reason::CredentialsInvalidSource, |_| Reason::CredentialsTimeout),
-            unreached: Some(trace.host.clone()),
-            ..Self::of(source, format!("{what}: {detail}"))
-        }
+        Self { reason, unreached: Some(trace.host.clone()), ..Self::of(source, format!("{what}: {detail}")) }
     }
 }
 

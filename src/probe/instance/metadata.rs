@@ -248,6 +248,7 @@ fn unanswered(server: SocketAddr, trace: &Trace, silence: MetadataSilence) -> Un
         Reason::ConnectionRefused | Reason::ConnectionReset | Reason::NetworkUnreachable => {
             (Reason::MetadataUnreachable, None)
         }
+        Reason::NoResources => (Reason::NoResources, None),
         _ => (Reason::MetadataInvalid, None),
     };
     Unavailable { server: Some(server), silence, error: ProbeError { reason, detail } }
