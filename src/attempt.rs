@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use crate::check::{CheckId, Family};
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
-    EgressRequest, EndpointProtocol, Evidence, InstanceEvidence, Lateness, Observation, Outcome, Phases,
-    Query, Reason,
+    EgressRequest, EndpointProtocol, Evidence, InstanceEvidence, Lateness, NotAttempted, Observation,
+    Outcome, Phases, Query, Reason,
 };
 use crate::plan::{Item, Timing};
 use crate::verdict::{self, Judgment};
@@ -33,6 +33,9 @@ use others::Others;
 
 /// The edges, as the layers above see them. Each returns within the time it is given.
 pub trait Probes: Send + Sync + 'static {
+    /// Whether sockets can be opened at all.
+    fn has_resources(&self) -> bool;
+
     fn local_addresses(&self) -> Vec<IpAddr>;
 
     fn instance(&self, limit: Duration) -> impl Future<Output = InstanceEvidence> + Send;
@@ -156,6 +159,10 @@ impl<P: Probes> Runner<P> {
 
     /// `with_call` says whether the signed call is due.
     pub async fn run(&self, item: &Item, region: Option<&str>, with_call: bool) -> CallStep {
+        if !self.probes.has_resources() {
+            self.without_resources(item).await;
+            return CallStep::Skipped;
+        }
         match item {
             Item::Instance(timing) => self.instance(*timing).await,
             Item::Credentials(timing) => self.credentials(*timing, region).await,
@@ -163,6 +170,15 @@ impl<P: Probes> Runner<P> {
             Item::Egress(egress) => self.egress(egress).await,
         }
         CallStep::Skipped
+    }
+
+    /// The probes would take their own trouble for the network's: no interface, no route, no store.
+    async fn without_resources(&self, item: &Item) {
+        for (check, _) in item.checks() {
+            let evidence = Evidence::NotAttempted(NotAttempted::NoResources);
+            let (clock, judgment) = (Clock::start(Duration::ZERO), verdict::without_resources());
+            self.publish(clock, check, judgment, vec![], evidence).await;
+        }
     }
 
     async fn instance(&self, timing: Timing) {

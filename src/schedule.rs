@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::attempt::scripted::Scripted;
     use crate::config::Config;
-    use crate::observation::Observation;
+    use crate::observation::{Observation, Outcome, Reason};
     use crate::report::fixture;
 
     struct Running {
@@ -220,6 +220,18 @@ mod tests {
         let result = start(slow).result("monitoring/dns", 1_000).await;
         assert!(gaps(&result).iter().all(|seconds| *seconds >= 100), "{result:?}");
         assert!(result.len() >= 5, "{result:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_sockets_every_check_is_inconclusive() {
+        let mut running = start(Scripted { lacks_resources: true, ..inside() });
+        let mut seen = std::collections::BTreeSet::new();
+        let end = running.began + FIRST_ROUND;
+        while let Ok(Some(observation)) = tokio::time::timeout_at(end, running.observations.recv()).await {
+            assert_eq!(observation.outcome, Outcome::Inconclusive(Reason::NoResources));
+            seen.insert(observation.check);
+        }
+        assert_eq!(seen.len(), plan().checks().len());
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,11 @@ impl Judgment {
     }
 }
 
+/// A check that this host lacks the sockets for.
+pub fn without_resources() -> Judgment {
+    Judgment::without_addresses(of_error(Reason::NoResources))
+}
+
 /// What an error makes of an attempt: this host's own trouble says nothing about the other side.
 fn of_error(reason: Reason) -> Outcome {
     match reason {

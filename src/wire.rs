@@ -7,4 +7,5 @@ pub mod connector;
 pub mod datagram;
 pub mod failure;
 pub mod http;
+pub mod resources;
 pub mod trust;

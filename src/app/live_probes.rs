@@ -22,6 +22,7 @@ use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
 use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
+use crate::wire::resources;
 use crate::wire::trust::{Trust, TrustFollower};
 use crate::wording;
 
@@ -68,6 +69,10 @@ impl LiveProbes {
 }
 
 impl Probes for LiveProbes {
+    fn has_resources(&self) -> bool {
+        resources::are_available()
+    }
+
     fn local_addresses(&self) -> Vec<IpAddr> {
         interfaces::addresses()
     }

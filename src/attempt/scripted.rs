@@ -30,6 +30,7 @@ pub struct Scripted {
     pub unsigned_calls: Arc<AtomicU32>,
     /// What the egress window of each family saw.
     pub probes: Vec<EgressProbe>,
+    pub lacks_resources: bool,
 }
 
 impl Scripted {
@@ -50,6 +51,10 @@ impl Scripted {
 }
 
 impl Probes for Scripted {
+    fn has_resources(&self) -> bool {
+        !self.lacks_resources
+    }
+
     fn local_addresses(&self) -> Vec<IpAddr> {
         vec!["10.0.1.23".parse().unwrap()]
     }

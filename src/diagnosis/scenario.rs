@@ -268,6 +268,7 @@ fn not_attempted(code: &str) -> NotAttempted {
         "no_verified_address" => NotAttempted::NoVerifiedAddress,
         "no_region" => NotAttempted::NoRegion,
         "no_credentials" => NotAttempted::NoCredentials,
+        "no_resources" => NotAttempted::NoResources,
         "overdue" => {
             NotAttempted::Overdue { last_run: Duration::from_secs(150), interval: Duration::from_secs(30) }
         }

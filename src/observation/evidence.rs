@@ -54,6 +54,8 @@ pub enum NotAttempted {
     NoCredentials,
     /// The credentials were still being looked up when the time was over.
     CredentialsPending,
+    /// Sockets could not be opened: too many open files, or no memory.
+    NoResources,
     /// The check is scheduled and did not run.
     Overdue {
         #[serde(rename = "last_run_seconds_ago", serialize_with = "seconds")]

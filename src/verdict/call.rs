@@ -38,6 +38,7 @@ pub fn not_called(connected: Vec<Address>, because: NotAttempted) -> Judgment {
         NotAttempted::NoRegion | NotAttempted::CredentialsPending | NotAttempted::Overdue { .. } => {
             Outcome::Inconclusive(Reason::PrerequisiteFailed)
         }
+        NotAttempted::NoResources => Outcome::Inconclusive(Reason::NoResources),
         NotAttempted::NoAddress | NotAttempted::NoVerifiedAddress | NotAttempted::NoCredentials => {
             Outcome::Skipped(Reason::PrerequisiteFailed)
         }

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::io;
 
-use nix::errno::Errno;
 use rustls::{AlertDescription, CertificateError};
 
 use super::http::TooLarge;
+use super::resources;
 use super::trust::HandshakeRecord;
 use crate::observation::{ProbeError, Reason, cut};
 
@@ -116,16 +116,10 @@ fn reason(stage: Stage, error: &(dyn Error + 'static)) -> Reason {
     }
     let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
     match io {
-        Some(error) if is_for_want_of_resources(error) => Reason::NoResources,
+        Some(error) if resources::are_lacking(error) => Reason::NoResources,
         Some(error) => of_io(stage, error.kind()),
         None => stage.otherwise(),
     }
-}
-
-/// This process or this host ran out of something: the peer has nothing to do with it.
-fn is_for_want_of_resources(error: &io::Error) -> bool {
-    let scarce = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
-    scarce.iter().any(|scarce| error.raw_os_error() == Some(*scarce as i32))
 }
 
 impl Stage {
@@ -192,6 +186,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     fn reason_of(stage: Stage, error: &io::Error) -> Reason {

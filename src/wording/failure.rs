@@ -42,6 +42,9 @@ pub fn not_attempted(check: &CheckId, because: NotAttempted) -> String {
         }
         NotAttempted::NoCredentials => "no credentials to sign with".to_owned(),
         NotAttempted::CredentialsPending => "credentials were not available in time".to_owned(),
+        NotAttempted::NoResources => {
+            "this process cannot open sockets (too many open files, or no memory)".to_owned()
+        }
         NotAttempted::Overdue { last_run, interval } => {
             format!("last run {} ago, although due every {}", duration(last_run), duration(interval))
         }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::store::{self, Places, Signature};
 use super::{Trust, TrustError};
+use crate::wire::resources;
 
 /// The shortest interval of a check.
 const POLL: Duration = Duration::from_secs(1);
@@ -71,6 +72,10 @@ fn follow(shared: &Weak<Shared>, mut known: Vec<Signature>) {
         }
         let current = shared.trust.borrow().clone();
         let trust = settled(&current, || read(ca_file.as_deref()), thread::sleep);
+        // Without descriptors every store looks empty.
+        if !resources::are_available() {
+            continue;
+        }
         // A reload in between has read another one.
         if shared.ca_file() == ca_file {
             tracing::info!(certificates = trust.roots, "Trust store changed.");
