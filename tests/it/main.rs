@@ -54,6 +54,7 @@ mod output;
 mod page;
 mod projection;
 mod prometheus;
+mod recovery;
 mod report;
 mod screen_reader;
 mod series;
