@@ -85,8 +85,12 @@ fn settings(
     let own_targets = table.read("target", Some(default.own_targets), problems, own_targets);
     let sources = table.read("sources", Some(default.sources), problems, sources);
     let decoys = table.read("decoys", Some(default.decoys), problems, Value::flag);
+    let (mut families, sources) = (families?, sources?);
+    // What no source can send is left out, as by `families`.
+    let is_of = |family: &Family| sources.iter().any(|range| range.is_ipv4() == (*family == Family::Ipv4));
+    families.retain(|family| sources.is_empty() || is_of(family));
     Some(EgressSettings {
-        families: families?,
+        families,
         protocols: protocols?,
         hosts: hosts?,
         addresses: addresses?,
@@ -94,7 +98,7 @@ fn settings(
         tcp_ports: tcp_ports?,
         udp_ports: udp_ports?,
         own_targets: own_targets?,
-        sources: sources?,
+        sources,
         decoys: decoys?,
         window: window?,
     })
@@ -108,6 +112,9 @@ fn check_together(table: &Table<'_>, settings: &EgressSettings, problems: &mut P
     if nothing {
         let message = "[egress] probes nothing; add a protocol with a port, or set enabled = false";
         problems.add(&table.span, message);
+    }
+    if settings.families.is_empty() {
+        problems.add(&table.span, "[egress] families and sources have no family in common");
     }
     for (protocol, key) in [(Protocol::Tcp, "tcp_ports"), (Protocol::Udp, "udp_ports")] {
         if let Some(value) = table.value(key)

@@ -48,9 +48,10 @@ fn leak(evidence: &EgressEvidence, reason: Reason) -> Finding {
     let closed: Vec<&str> = if answered.is_empty() {
         vec![]
     } else {
-        Protocol::ALL.into_iter().filter(|protocol| is_silent(evidence, &out, *protocol)).map(name).collect()
+        let silent = Protocol::ALL.into_iter().filter(|protocol| is_silent(evidence, &out, *protocol));
+        silent.filter(|protocol| counts(evidence, &out, *protocol)).map(name).collect()
     };
-    let cause = if !closed.is_empty() && !is_lossy(&out) {
+    let cause = if !closed.is_empty() {
         Cause::EgressFilteredByProtocol
     } else if evidence.family == Family::Ipv4 {
         Cause::InternetRouteOpen
@@ -82,8 +83,18 @@ fn of_source(source: IpAddr) -> String {
     )
 }
 
-/// A way that loses packets, or one that opened while the probes were under way: the silence of
-/// the other protocols shows no filter.
+/// Whether a protocol's silence shows a filter: it had its chance while the way was open. UDP sends
+/// once more halfway.
+fn counts(evidence: &EgressEvidence, out: &[&EgressProbe], protocol: Protocol) -> bool {
+    let had_answered = |probe: &&EgressProbe| {
+        probe.protocol == Protocol::Tcp
+            && probe.sent == 1
+            && matches!(probe.result, ProbeResult::Reply { after, .. } if after < evidence.window / 2)
+    };
+    !is_lossy(out) || (protocol == Protocol::Udp && out.iter().any(had_answered))
+}
+
+/// A way that loses packets, or one that opened while the probes were under way.
 fn is_lossy(out: &[&EgressProbe]) -> bool {
     let lost = |probe: &&EgressProbe| matches!(probe.result, ProbeResult::Reply { replies, .. } if replies < probe.sent);
     let (echoes, others): (Vec<_>, Vec<_>) = out.iter().partition(|probe| probe.protocol == Protocol::Icmp);

@@ -44,10 +44,13 @@ pub async fn attempt(
     request: EgressRequest,
     controls: Controls,
 ) -> EgressEvidence {
+    let own: Vec<IpAddr> = sources.iter().map(|source| source.ip).collect();
     let sources = chosen(sources, request.family, &request.settings.sources);
-    let (looks, mut probes) = by_route(&sources, &request);
+    let (targets, own): (Vec<Target>, Vec<Target>) =
+        targets::of(&request).into_iter().partition(|target| !own.contains(&target.ip));
+    let (looks, mut probes) = by_route(&sources, &targets);
     let mut gaps = request.gaps.clone();
-    gaps.extend(routed_elsewhere(&looks, &request));
+    gaps.extend(routed_elsewhere(&looks, request.family, &targets));
     let refused = Refused::before();
     let deadline = Instant::now() + request.settings.window;
     let (pings, sockets, controls) = tokio::join!(
@@ -72,7 +75,7 @@ pub async fn attempt(
         probes,
         controls: std::iter::once(loopback).chain(controls).collect(),
         controls_passed: None,
-        unresolved: request.unresolved,
+        unresolved: request.unresolved.into_iter().chain(own.iter().map(not_outside)).collect(),
         gaps,
         left_out: Vec::new(),
     }
@@ -95,6 +98,10 @@ fn chosen(sources: Vec<EgressSource>, family: Family, ranges: &[Cidr]) -> Vec<Eg
     of_family.map(mark).collect()
 }
 
+fn not_outside(target: &Target) -> String {
+    format!("{} is not probed: this host has it", target.ip)
+}
+
 /// One source, with what is sent from it.
 struct Look {
     source: IpAddr,
@@ -103,14 +110,13 @@ struct Look {
 
 /// Splits off what the kernel has no route for, from a source to a target by one protocol and port:
 /// rules may tell them apart. The lookup sends nothing.
-fn by_route(sources: &[EgressSource], request: &EgressRequest) -> (Vec<Look>, Vec<EgressProbe>) {
-    let all = targets::of(request);
-    let few = targets::reduced(&all);
+fn by_route(sources: &[EgressSource], all: &[Target]) -> (Vec<Look>, Vec<EgressProbe>) {
+    let few = targets::reduced(all);
     let mut looks = Vec::new();
     let mut probes = Vec::new();
     for source in sources.iter().filter(|source| source.judged.is_none()) {
         let mut look = Look { source: source.ip, targets: Vec::new() };
-        for target in if source.reduced { &few } else { &all } {
+        for target in if source.reduced { few.as_slice() } else { all } {
             let mut routed = target.bare();
             for (protocol, port) in target.kinds() {
                 match route::obstacle(source.ip, target.ip, protocol, port) {
@@ -132,15 +138,14 @@ fn by_route(sources: &[EgressSource], request: &EgressRequest) -> (Vec<Look>, Ve
 
 /// Where no target has a route, whether some other public address has: a host may have routes that
 /// refuse just the well-known addresses.
-fn routed_elsewhere(looks: &[Look], request: &EgressRequest) -> Vec<EgressGap> {
-    let kinds: BTreeSet<(Protocol, Option<u16>)> =
-        targets::of(request).iter().flat_map(|target| target.kinds().collect::<Vec<_>>()).collect();
+fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<EgressGap> {
+    let kinds: BTreeSet<(Protocol, Option<u16>)> = targets.iter().flat_map(Target::kinds).collect();
     let routed = |source: IpAddr, to: IpAddr| {
         kinds.iter().any(|(protocol, port)| route::obstacle(source, to, *protocol, *port).is_none())
     };
     let unrouted = looks.iter().filter(|look| look.targets.iter().all(|target| target.decoy));
     let elsewhere = unrouted.filter_map(|look| {
-        let to = *targets::elsewhere(request.family).iter().find(|to| routed(look.source, **to))?;
+        let to = *targets::elsewhere(family).iter().find(|to| routed(look.source, **to))?;
         Some(EgressGap::RoutedElsewhere { source: look.source, to })
     });
     elsewhere.collect()

@@ -225,6 +225,9 @@ fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
             "ping not sent: no ICMP socket could be opened".to_owned()
         }
         Reason::ControlFailed => failed_controls(evidence),
+        Reason::TooFewTargets if evidence.sources.iter().all(is_left_out) => {
+            "no address of this host is among the configured sources".to_owned()
+        }
         Reason::FamilyMissing => {
             let family = evidence.family.name();
             let why = evidence.family_disabled.as_ref().map(|why| format!(" ({})", clean(why)));
@@ -235,6 +238,10 @@ fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
         }
         _ => reason.words().to_owned(),
     }
+}
+
+fn is_left_out(source: &EgressSource) -> bool {
+    source.judged == Some(SourceJudgment::LeftOut)
 }
 
 fn makes(gap: &EgressGap, reason: Reason) -> bool {
