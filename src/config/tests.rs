@@ -70,7 +70,8 @@ fn the_sample_shows_the_defaults_and_examples_of_what_has_none() {
     let ecr_by_its_other_name = "123456789012.dkr-ecr.us-east-1.on.aws";
     assert_eq!(examples, ["ecr.dkr", ecr_by_its_other_name, "s3", "partner-db"]);
     let egress = &mut config.egress.as_mut().unwrap().settings;
-    assert_eq!(std::mem::take(&mut egress.sources), ["10.0.0.0/16".parse().unwrap()]);
+    let sources = ["10.0.0.0/16", "2001:db8:1234::/56"].map(|range| range.parse().unwrap());
+    assert_eq!(std::mem::take(&mut egress.sources), sources);
     let [target] = &std::mem::take(&mut egress.own_targets)[..] else { panic!("one target") };
     assert_eq!(target.tcp_ports, [8443, 22]);
     assert_eq!(config, Config::default());
@@ -394,4 +395,12 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn sources_leave_out_the_family_that_they_do_not_name() {
+    let config = parse("[egress]\nsources = ['10.0.0.0/16']\n");
+    assert_eq!(config.egress.unwrap().settings.families, [Family::Ipv4]);
+    let nothing = refusal("[egress]\nsources = ['10.0.0.0/16']\nfamilies = ['ipv6']\n");
+    assert!(nothing.contains("no family in common"), "{nothing}");
 }
