@@ -3,6 +3,7 @@
 //! report cannot know (durations, sums over attempts) is kept. A scrape never probes.
 
 mod accept;
+mod clock;
 mod counters;
 mod family;
 mod gauges;

@@ -221,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_way_out_is_final_and_what_was_not_seen_is_not() {
-        let leak = ProbeResult::Reply { replies: 1, after: Duration::ZERO };
+        let leak = ProbeResult::Reply { replies: 1, after: Duration::ZERO, kernel: None };
         for (result, is_final) in [(leak, true), (ProbeResult::NoReply, false)] {
             let ip = "1.1.1.1".parse().unwrap();
             let probes = vec![EgressProbe {

@@ -1,5 +1,6 @@
-//! What probes share: a socket that hears errors, whom TLS believes, what the other side showed, how
-//! a library's error becomes a reason, and the AWS SDK's transport on a fresh socket.
+//! What probes share: a socket that hears errors, the kernel's own times, whom TLS believes, what the
+//! other side showed, how a library's error becomes a reason, and the AWS SDK's transport on a fresh
+//! socket.
 
 pub mod aws_error;
 pub mod certificate;
@@ -7,5 +8,6 @@ pub mod connector;
 pub mod datagram;
 pub mod failure;
 pub mod http;
+pub mod kernel_time;
 pub mod resources;
 pub mod trust;

@@ -44,6 +44,7 @@ impl Scripted {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: self.takes,
             result: QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },
         }
@@ -107,6 +108,7 @@ impl Probes for Scripted {
             ip: peer.ip(),
             peer: Some(peer),
             protocol,
+            kernel_tcp: None,
             phases: vec![],
             certificate: None,
             http_status: Some(403),
@@ -126,6 +128,7 @@ impl Probes for Scripted {
         Ok(CallEvidence {
             ip: call.peer.ip(),
             peer: Some(call.peer),
+            kernel_tcp: None,
             phases: vec![],
             http_status: Some(200),
             request_id: Some("1".into()),

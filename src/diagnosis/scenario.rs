@@ -292,6 +292,7 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
             result: query_result(said),
         }));
@@ -309,6 +310,7 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: Duration::from_micros(1100),
             result: query_result(said),
         }
@@ -354,6 +356,7 @@ fn own_names(words: &Words) -> Option<OwnNames> {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: Duration::from_secs(3),
             result: query_result(said),
         };
@@ -440,6 +443,7 @@ fn connection((ip, code): (IpAddr, &str), words: &Words) -> Connection {
         ip,
         peer: None,
         protocol: EndpointProtocol::Https,
+        kernel_tcp: None,
         phases: tcp.then_some((Phase::Tcp, Duration::from_micros(800))).into_iter().collect(),
         certificate: handshaken.then(|| certificate(words)),
         http_status: passed.then_some(404),
@@ -469,6 +473,7 @@ fn call((ip, code): (IpAddr, &str), words: &Words) -> CallEvidence {
     CallEvidence {
         ip,
         peer: None,
+        kernel_tcp: None,
         phases: vec![],
         http_status: words.number("status"),
         request_id: None,
@@ -520,7 +525,7 @@ fn probe(word: &str) -> Option<EgressProbe> {
         (what @ ("answer" | "intercepted"), few) => {
             let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
             let judged = if what == "answer" { ProbeJudgment::Leak } else { ProbeJudgment::Intercepted };
-            (ProbeResult::Reply { replies, after: Duration::from_millis(12) }, judged)
+            (ProbeResult::Reply { replies, after: Duration::from_millis(12), kernel: None }, judged)
         }
         ("silence", _) => (ProbeResult::NoReply, ProbeJudgment::Silent),
         ("rejected", "") => rejection(None, ProbeJudgment::Rejected),

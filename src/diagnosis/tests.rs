@@ -208,6 +208,7 @@ fn dns_evidence() -> impl Strategy<Value = Evidence> {
                 retransmitted: false,
                 edns_refused: false,
                 alias_last: false,
+                kernel: None,
                 took: Duration::from_millis(1),
                 result,
             }
@@ -250,6 +251,7 @@ fn call_evidence() -> impl Strategy<Value = Evidence> {
         let calls = calls.into_iter().map(|(ip, message, clock_skew)| CallEvidence {
             ip,
             peer: None,
+            kernel_tcp: None,
             phases: vec![],
             http_status: Some(403),
             request_id: None,
@@ -268,7 +270,7 @@ fn call_evidence() -> impl Strategy<Value = Evidence> {
 
 fn egress_evidence() -> impl Strategy<Value = Evidence> {
     let result = prop_oneof![
-        Just(ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }),
+        Just(ProbeResult::Reply { replies: 1, after: Duration::from_millis(9), kernel: None }),
         Just(ProbeResult::NoReply),
         proptest::option::of(ip()).prop_map(|by| ProbeResult::Rejected {
             by,

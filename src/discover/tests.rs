@@ -58,6 +58,7 @@ impl Looks for Scripted {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: self.takes,
             result: self.query.clone(),
         };
@@ -81,6 +82,7 @@ impl Looks for Scripted {
             ip: peer.ip(),
             peer: Some(peer),
             protocol,
+            kernel_tcp: None,
             phases: vec![],
             certificate: None,
             http_status: Some(403),

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::clock::Clocks;
 use super::counters::exact;
 use super::family::Family;
 use crate::network::Scope;
@@ -69,8 +70,11 @@ fn checks(report: &Report) -> Vec<Family> {
 }
 
 fn runs(report: &Report) -> Vec<Family> {
-    let mut phases =
-        Family::gauge("linkproof_check_phase_seconds", "Duration of a phase of the last run in seconds.");
+    let mut clocks = Clocks::default();
+    let mut phases = Family::gauge(
+        "linkproof_check_phase_seconds",
+        "Duration of a phase of the last run in seconds; query and rtt by the kernel's clock where it knows.",
+    );
     let mut success = Family::gauge(
         "linkproof_address_success",
         "Whether the address passed the last run of the check; absent where that is not known.",
@@ -79,13 +83,16 @@ fn runs(report: &Report) -> Vec<Family> {
         "linkproof_address_inconclusive",
         "Addresses whose last run of the check was inconclusive.",
     );
-    let mut address_phases =
-        Family::gauge("linkproof_address_phase_seconds", "Duration of a phase at the address in seconds.");
+    let mut address_phases = Family::gauge(
+        "linkproof_address_phase_seconds",
+        "Duration of a phase at the address in seconds; tcp by the kernel's clock where it knows.",
+    );
     for (check, last) in last(report) {
         let id = check.id.to_string();
         let labels = [("check", id.as_str()), ("target", check.id.target())];
-        for (phase, took) in &last.phases {
-            phases.set(&[labels[0], labels[1], ("phase", phase.code())], took.as_secs_f64());
+        for timed in &last.phases {
+            let seconds = clocks.time(&last.evidence, None, *timed);
+            phases.set(&[labels[0], labels[1], ("phase", timed.0.code())], seconds);
         }
         for address in shown(&last.addresses) {
             let ip = address.ip.to_string();
@@ -96,13 +103,13 @@ fn runs(report: &Report) -> Vec<Family> {
                 Outcome::Inconclusive(_) | Outcome::Skipped(_) => inconclusive.set(&labels, 1.0),
             }
             // The time of a DNS query is the same for every address, and is the check's own phase.
-            for (phase, took) in address.phases.iter().filter(|(phase, _)| *phase != Phase::Query) {
-                let labels = [labels[0], labels[1], labels[2], ("phase", phase.code())];
-                address_phases.set(&labels, took.as_secs_f64());
+            for timed in address.phases.iter().filter(|(phase, _)| *phase != Phase::Query) {
+                let labels = [labels[0], labels[1], labels[2], ("phase", timed.0.code())];
+                address_phases.set(&labels, clocks.time(&last.evidence, Some(address.ip), *timed));
             }
         }
     }
-    vec![phases, success, inconclusive, address_phases]
+    vec![phases, success, inconclusive, address_phases, clocks.family()]
 }
 
 /// What was tried. Where there are too many, those that did not pass are the ones to see.

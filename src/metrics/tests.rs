@@ -113,6 +113,31 @@ fn attempts_add_up_and_targets_that_are_gone_are_forgotten() {
     assert_eq!(value(&page(&metrics, &other, ExpositionFormat::Text), sent), None);
 }
 
+#[test]
+fn a_phase_has_the_kernels_time_where_it_is_known() {
+    let tcp = r#"linkproof_address_phase_seconds{check="monitoring/connect",target="monitoring",ip="10.0.1.57",phase="tcp"}"#;
+    let query = r#"linkproof_check_phase_seconds{check="monitoring/dns",target="monitoring",phase="query"}"#;
+    let clock = |phase, clock| format!(r#"linkproof_phase_clock_values{{phase="{phase}",clock="{clock}"}}"#);
+    let mut report = fixture::healthy();
+    let shown = |report: &Report| {
+        let page = page(&Metrics::of(report), report, ExpositionFormat::Text);
+        let counted = |phase| ["kernel", "process"].map(|of| value(&page, &clock(phase, of)).unwrap());
+        (value(&page, tcp).unwrap(), counted("tcp"), value(&page, query).unwrap(), counted("query"))
+    };
+    let (by_tcp, clocks, by_query, of_query) = shown(&report);
+    assert_eq!((by_tcp.as_str(), by_query.as_str()), ("0.00028", "0.00092"));
+    assert_eq!(of_query, ["1", "0"]);
+    let Evidence::Connect { connections, .. } = &mut fixture::last(&mut report, 3).evidence else { panic!() };
+    connections[0].kernel_tcp = None;
+    let Evidence::Dns(evidence) = &mut fixture::last(&mut report, 2).evidence else { panic!() };
+    evidence.queries[1].kernel = None;
+    let (felt_tcp, fewer, felt_query, of_query) = shown(&report);
+    assert_eq!((felt_tcp.as_str(), felt_query.as_str()), ("0.0004", "0.0011"), "one unknown of four queries");
+    assert_eq!(of_query, ["0", "1"]);
+    let number = |text: &String| text.parse::<u32>().unwrap();
+    assert_eq!(number(&clocks[0]), number(&fewer[0]) + 1);
+}
+
 /// Each source needs a control of its own: that some control passed says nothing by itself.
 #[test]
 fn the_control_gauge_and_the_replies_are_the_verdicts() {
@@ -121,7 +146,7 @@ fn the_control_gauge_and_the_replies_are_the_verdicts() {
     for (passed, shown) in [(Some(true), Some("1")), (Some(false), Some("0")), (None, None)] {
         let mut report = fixture::healthy();
         let mut probe = fixture::probe(Protocol::Tcp, "1.1.1.1", 1, ProbeResult::NoReply);
-        probe.result = ProbeResult::Reply { replies: 1, after: fixture::ms(9.0) };
+        probe.result = ProbeResult::Reply { replies: 1, after: fixture::ms(9.0), kernel: None };
         probe.judged = Some(ProbeJudgment::Intercepted);
         let outcome = Outcome::Fail(Reason::TrafficIntercepted);
         let observation = fixture::bent(fixture::egress(outcome, vec![probe]), |evidence| {
@@ -205,6 +230,16 @@ The label `check` is the ID of a check, such as `monitoring/dns`. The label `tar
 check looks at, such as `monitoring`. For each check, at most 16 addresses have series, those that
 did not pass first. This limits the number of series whatever a DNS server answers.
 
+What a program times itself includes its wait for a CPU, which on a busy instance takes longer than the
+network. Where the kernel knows better, `linkproof_address_phase_seconds` (phase `tcp`) and
+`linkproof_check_phase_seconds` (phases `query` and `rtt`) show the kernel's time: the shortest round
+trip of the connection, and the time until the kernel received the answer to a datagram. The kernel's
+time is not known for a packet that had to be sent again, for DNS over TCP, for a TLS handshake that
+failed, and for TCP on a kernel without the module `tcp_diag`. Then, and for all other phases, the
+series show the time that linkproof felt. `linkproof_phase_clock_values` counts how many values are by
+which clock. The report has both times (`kernel_seconds`, `kernel_tcp_seconds`), and outcomes rest on
+what was felt.
+
 | series | type | labels | meaning |
 | --- | --- | --- | --- |
 ";
@@ -253,7 +288,7 @@ fn the_table_of_all_series_is_as_committed() {
 #[test]
 fn the_table_names_every_series_that_the_code_does() {
     let table = table();
-    let sources = [include_str!("gauges.rs"), include_str!("counters.rs")].concat();
+    let sources = [include_str!("gauges.rs"), include_str!("counters.rs"), include_str!("clock.rs")].concat();
     let names: BTreeSet<&str> = sources.split('"').filter(|text| text.starts_with("linkproof_")).collect();
     assert!(names.len() > 20);
     for name in names {

@@ -1,11 +1,11 @@
 //! Fresh connections to an endpoint's addresses.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::evidence::rfc3339;
+use super::evidence::{known, rfc3339};
 use super::{Phases, ProbeError};
 
 /// One fresh connection to one address, as far as it came.
@@ -18,6 +18,13 @@ pub struct Connection {
     pub protocol: EndpointProtocol,
     #[serde(skip)]
     pub phases: Phases,
+    /// The TCP phase by the kernel's clock, where it knows: the shortest round trip of the connection.
+    #[serde(
+        rename = "kernel_tcp_seconds",
+        serialize_with = "known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub kernel_tcp: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
     pub http_status: Option<u16>,

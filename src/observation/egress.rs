@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::seconds;
+use super::evidence::{known, seconds};
 use crate::check::Family;
 
 /// What one window received from the internet and from the controls.
@@ -173,6 +173,13 @@ pub enum ProbeResult {
         replies: u32,
         #[serde(rename = "after_seconds", serialize_with = "seconds")]
         after: Duration,
+        /// The same by the kernel's clock, where it knows.
+        #[serde(
+            rename = "kernel_seconds",
+            serialize_with = "known",
+            skip_serializing_if = "Option::is_none"
+        )]
+        kernel: Option<Duration>,
     },
     NoReply,
     /// A reset or an ICMP error. Where the socket tells, `by` is its sender.

@@ -16,6 +16,11 @@ pub fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_f64(duration.as_secs_f64())
 }
 
+/// To be left out where it is `None`.
+pub fn known<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.unwrap_or_default().as_secs_f64())
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Evidence {
@@ -141,6 +146,13 @@ pub struct CallEvidence {
     pub peer: Option<SocketAddr>,
     #[serde(skip)]
     pub phases: Phases,
+    /// As of a [`Connection`].
+    #[serde(
+        rename = "kernel_tcp_seconds",
+        serialize_with = "known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub kernel_tcp: Option<Duration>,
     pub http_status: Option<u16>,
     pub request_id: Option<String>,
     /// AWS's own error code and message, where the answer was AWS-shaped.

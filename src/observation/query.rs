@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::seconds;
+use super::evidence::{known, seconds};
 #[cfg(any(test, fuzzing))]
 use super::{EaiCode, LookupError, LookupResult};
 use super::{HostFiles, Lookup, OwnNames, ZoneRange};
@@ -49,6 +49,9 @@ pub struct Query {
     pub alias_last: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
+    /// From the question until the answer by the kernel's clock, where it knows.
+    #[serde(rename = "kernel_seconds", serialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<Duration>,
     #[serde(flatten)]
     pub result: QueryResult,
 }

@@ -80,6 +80,7 @@ fn read(
         ip: peer.ip(),
         peer: trace.peer,
         phases: trace.phases,
+        kernel_tcp: trace.kernel_tcp,
         http_status: trace.http_status,
         request_id: answer.as_ref().and_then(request_id),
         aws_error: answer.as_ref().and_then(aws_error::read),

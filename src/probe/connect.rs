@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use hyper::http::Extensions;
+use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 use tokio::time::{Instant, timeout};
@@ -14,6 +16,7 @@ use super::clock::skew;
 use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason, Signature, cut};
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
+use crate::wire::kernel_time::{explains, tcp_round_trip};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
@@ -42,6 +45,7 @@ pub async fn connect(
                 peer: trace.peer,
                 protocol,
                 phases: trace.phases,
+                kernel_tcp: trace.kernel_tcp,
                 certificate: trace.certificate,
                 http_status: None,
                 clock_skew: None,
@@ -65,6 +69,7 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         peer: None,
         protocol: EndpointProtocol::Https,
         phases: marks.phases(),
+        kernel_tcp: marks.kernel_tcp(),
         certificate: marks.record.certificate(),
         http_status: None,
         clock_skew: None,
@@ -112,7 +117,7 @@ enum Unmade {
 async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> Result<Response, Unmade> {
     let client = Client::builder()
         .tls_backend_preconfigured(trust.client(&marks.record).map_err(Unmade::Tls)?)
-        .connector_layer(MapResponseLayer::new(at_connected(&marks.connected)))
+        .connector_layer(MapResponseLayer::new(at_connected(&marks.opened, peer)))
         .resolve(host, peer)
         .no_proxy()
         .pool_max_idle_per_host(0)
@@ -131,12 +136,31 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
     Ok(response)
 }
 
-fn at_connected<C>(mark: &Arc<OnceLock<Instant>>) -> impl Fn(C) -> C + Clone + Send + Sync + 'static {
+/// Notes when the connection is open, and asks for its round trip while it is sure to be.
+fn at_connected<C>(
+    mark: &Arc<OnceLock<Opened>>,
+    peer: SocketAddr,
+) -> impl Fn(C) -> C + Clone + Send + Sync + 'static
+where
+    C: hyper_util::client::legacy::connect::Connection,
+{
     let mark = Arc::clone(mark);
     move |connection| {
-        mark.get_or_init(Instant::now);
+        let connected = Instant::now();
+        let mut extensions = Extensions::new();
+        connection.connected().get_extras(&mut extensions);
+        let local = extensions.get::<HttpInfo>().map(HttpInfo::local_addr);
+        let round_trip = local.and_then(|local| tcp_round_trip(local, peer));
+        mark.get_or_init(|| Opened { connected, round_trip, sending: Instant::now() });
         connection
     }
+}
+
+/// A connection with TLS on it, before anything is asked over it.
+struct Opened {
+    connected: Instant,
+    round_trip: Option<Duration>,
+    sending: Instant,
 }
 
 /// The moments at which one phase gave way to the next.
@@ -144,7 +168,7 @@ struct Marks {
     /// Once the client stands: making it is our work, not the network's.
     begun: OnceLock<Instant>,
     record: Arc<HandshakeRecord>,
-    connected: Arc<OnceLock<Instant>>,
+    opened: Arc<OnceLock<Opened>>,
     answered: OnceLock<Instant>,
 }
 
@@ -153,13 +177,13 @@ impl Marks {
         Self {
             begun: OnceLock::new(),
             record: Arc::default(),
-            connected: Arc::default(),
+            opened: Arc::default(),
             answered: OnceLock::new(),
         }
     }
 
     fn stage(&self) -> Stage {
-        match (self.record.hello(), self.connected.get()) {
+        match (self.record.hello(), self.opened.get()) {
             (None, _) => Stage::Tcp,
             (Some(_), None) => Stage::Tls,
             (Some(_), Some(_)) => Stage::Response,
@@ -168,11 +192,17 @@ impl Marks {
 
     /// Of the phases that came to their end.
     fn phases(&self) -> Phases {
+        let opened = self.opened.get();
         let marks = [
             (Phase::Tcp, self.begun.get().copied(), self.record.hello()),
-            (Phase::Tls, self.record.hello(), self.connected.get().copied()),
-            (Phase::Response, self.connected.get().copied(), self.answered.get().copied()),
+            (Phase::Tls, self.record.hello(), opened.map(|opened| opened.connected)),
+            (Phase::Response, opened.map(|opened| opened.sending), self.answered.get().copied()),
         ];
         marks.into_iter().filter_map(|(phase, from, to)| Some((phase, to? - from?))).collect()
+    }
+
+    fn kernel_tcp(&self) -> Option<Duration> {
+        let felt = self.record.hello()? - *self.begun.get()?;
+        self.opened.get()?.round_trip.filter(|kernel| explains(*kernel, felt))
     }
 }

@@ -278,6 +278,7 @@ pub fn query(resolver: Resolver, query_type: QueryType, result: QueryResult) -> 
         edns_refused: false,
         alias_last: false,
         took: ms(1.1),
+        kernel: Some(ms(0.92)),
         result,
     }
 }
@@ -324,6 +325,7 @@ pub fn answered(ip_text: &str) -> (Address, Connection) {
         peer: Some((ip(ip_text), 443).into()),
         protocol: EndpointProtocol::Https,
         phases: phases.clone(),
+        kernel_tcp: Some(ms(0.28)),
         certificate: Some(certificate("CN=Amazon RSA 2048 M02, O=Amazon, C=US")),
         http_status: Some(404),
         clock_skew: Some(0),
@@ -338,6 +340,7 @@ pub fn broken(ip_text: &str, reason: Reason, phases: Phases, detail: &str) -> (A
     let (mut address, mut connection) = answered(ip_text);
     address.outcome = Outcome::Fail(reason);
     address.phases.clone_from(&phases);
+    connection.kernel_tcp = None;
     connection.phases = phases;
     connection.http_status = None;
     connection.clock_skew = None;
@@ -375,6 +378,7 @@ pub fn listed(ip_text: &str) -> (Address, CallEvidence) {
         ip: connection.ip,
         peer: connection.peer,
         phases: connection.phases,
+        kernel_tcp: connection.kernel_tcp,
         http_status: Some(200),
         request_id: Some("1b2c3d4e-0000-4000-8000-000000000001".into()),
         aws_error: None,
@@ -537,7 +541,7 @@ fn endpoint_half_dead() -> Report {
 fn leak() -> Report {
     let mut probes = silent_probes();
     for (index, after) in [(1, 12.3), (9, 13.1)] {
-        probes[index].result = ProbeResult::Reply { replies: 1, after: ms(after) };
+        probes[index].result = ProbeResult::Reply { replies: 1, after: ms(after), kernel: None };
         probes[index].judged = Some(ProbeJudgment::Leak);
     }
     replaced(vec![egress(Outcome::Fail(Reason::TcpConnected), probes)])

@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn every_probe_result_follows_the_schema() {
         let results = [
-            ProbeResult::Reply { replies: 1, after: fixture::ms(1.0) },
+            ProbeResult::Reply { replies: 1, after: fixture::ms(1.0), kernel: Some(fixture::ms(0.9)) },
             ProbeResult::NoReply,
             ProbeResult::Rejected { by: None, how: "Connection refused".into(), reset: true },
             ProbeResult::Rejected {

@@ -62,6 +62,7 @@ fn evidence(host: &str, lookup: LookupResult, vpc: QueryResult) -> DnsEvidence {
         retransmitted: false,
         edns_refused: false,
         alias_last: false,
+        kernel: None,
         took: Duration::from_millis(1),
         result,
     };
@@ -113,6 +114,7 @@ impl World {
             ip,
             peer: Some((ip, 443).into()),
             protocol: EndpointProtocol::Https,
+            kernel_tcp: None,
             phases: vec![(Phase::Tcp, Duration::from_millis(5))],
             certificate: None,
             http_status: error.is_none().then_some(403),

@@ -155,6 +155,7 @@ mod tests {
         CallEvidence {
             ip: IP.parse().unwrap(),
             peer: Some(SocketAddr::new(IP.parse().unwrap(), 443)),
+            kernel_tcp: None,
             phases: vec![],
             http_status: Some(200),
             request_id: Some("b1".into()),

@@ -94,6 +94,7 @@ mod tests {
             ip,
             peer: Some(SocketAddr::new(ip, 443)),
             protocol: EndpointProtocol::Https,
+            kernel_tcp: None,
             phases: vec![],
             certificate: None,
             http_status: Some(403),

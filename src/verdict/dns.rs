@@ -215,6 +215,7 @@ pub(super) mod tests {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            kernel: None,
             took: Duration::from_millis(1),
             result,
         }

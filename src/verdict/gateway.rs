@@ -128,6 +128,7 @@ mod tests {
             ip: ip(ip_text),
             peer: None,
             protocol: EndpointProtocol::Tcp,
+            kernel_tcp: None,
             phases: phases.iter().map(|phase| (*phase, Duration::from_millis(1))).collect(),
             certificate: None,
             http_status: None,

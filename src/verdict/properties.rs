@@ -85,6 +85,7 @@ fn answer() -> impl Strategy<Value = Query> {
         retransmitted: false,
         edns_refused: false,
         alias_last: false,
+        kernel: None,
         took: Duration::ZERO,
         result,
     })
@@ -118,6 +119,7 @@ fn connection() -> impl Strategy<Value = Connection> {
             ip,
             peer: if same { Some(SocketAddr::new(ip, 443)) } else { other },
             protocol: EndpointProtocol::Https,
+            kernel_tcp: None,
             phases: vec![],
             certificate: None,
             http_status,
@@ -140,6 +142,7 @@ fn called() -> impl Strategy<Value = CallEvidence> {
         |(connection, (http_status, request_id), aws_error, metrics)| CallEvidence {
             ip: connection.ip,
             peer: connection.peer,
+            kernel_tcp: None,
             phases: vec![],
             http_status,
             request_id,
@@ -154,7 +157,7 @@ fn called() -> impl Strategy<Value = CallEvidence> {
 fn result() -> impl Strategy<Value = ProbeResult> {
     prop_oneof![
         20 => Just(ProbeResult::NoReply),
-        1 => Just(ProbeResult::Reply { replies: 1, after: Duration::ZERO }),
+        1 => Just(ProbeResult::Reply { replies: 1, after: Duration::ZERO, kernel: None }),
         1 => option::of(ip()).prop_map(|by| ProbeResult::Rejected {
             by,
             how: String::new(),

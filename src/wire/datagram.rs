@@ -3,16 +3,36 @@
 //! The kernel announces an error by itself, without anything to read, and tokio's own `recv`
 //! sleeps on: a closed port would look like silence.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsRawFd;
+use std::time::SystemTime;
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, recvmsg};
+use nix::sys::time::TimeSpec;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-pub async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
-    let read = || Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?);
+use super::kernel_time::arrival;
+
+/// What came, and when by the kernel's timestamp, where the socket asks for those.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    pub length: usize,
+    pub came: Option<SystemTime>,
+}
+
+pub async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
+    let read = || read(socket, buffer);
     socket.async_io(Interest::READABLE | Interest::ERROR, read).await
+}
+
+/// What is there now.
+pub fn read(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut slices = [IoSliceMut::new(buffer)];
+    let mut space = nix::cmsg_space!([TimeSpec; 3]);
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let came = message.cmsgs()?.find_map(|control| arrival(&control));
+    Ok(Received { length: message.bytes, came })
 }
 
 #[cfg(test)]
@@ -22,6 +42,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::wire::kernel_time::{Sent, note_arrivals};
 
     #[tokio::test]
     async fn an_error_that_comes_while_waiting_is_heard() {
@@ -49,7 +70,22 @@ mod tests {
         socket.connect(peer.local_addr().unwrap()).await.unwrap();
         peer.send_to(b"answer", socket.local_addr().unwrap()).await.unwrap();
         let mut buffer = [0; 8];
-        assert_eq!(receive(&socket, &mut buffer).await.unwrap(), 6);
+        assert_eq!(receive(&socket, &mut buffer).await.unwrap().length, 6);
         assert_eq!(&buffer[..6], b"answer");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_notes_when_a_datagram_came_however_late_it_is_read() {
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        note_arrivals(&socket);
+        // The kernel begins a moment after it was asked.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let sent = Sent::now();
+        peer.send_to(b"answer", socket.local_addr().unwrap()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let came = receive(&socket, &mut [0; 8]).await.unwrap().came;
+        let took = sent.until(came).expect("a timestamp");
+        assert!(took < Duration::from_millis(90), "{took:?} is when it was read");
     }
 }

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
+use super::kernel_time::{explains, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
 
@@ -46,6 +47,8 @@ pub struct Trace {
     pub host: String,
     pub peer: Option<SocketAddr>,
     pub phases: Phases,
+    /// The TCP phase by the kernel's clock.
+    pub kernel_tcp: Option<Duration>,
     pub certificate: Option<Certificate>,
     pub http_status: Option<u16>,
     pub date: Option<String>,
@@ -123,8 +126,10 @@ pub async fn open(trust: &Trust, host: &str, peer: SocketAddr, with_tls: bool, l
 async fn dial(peer: SocketAddr, trace: &mut Trace) -> Result<TcpStream, BoxError> {
     let clock = Instant::now();
     let tcp = TcpStream::connect(peer).await?;
+    let took = clock.elapsed();
     trace.peer = Some(tcp.peer_addr()?);
-    trace.phases.push((Phase::Tcp, clock.elapsed()));
+    trace.phases.push((Phase::Tcp, took));
+    trace.kernel_tcp = tcp_round_trip(tcp.local_addr()?, peer).filter(|kernel| explains(*kernel, took));
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }

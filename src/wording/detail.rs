@@ -2,13 +2,14 @@
 //! probe, with who answered, from which address, and after how long.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::egress;
 use super::failure::{clock_error, query_failure, with_detail};
 use super::gateway;
 use super::lookup::lookup;
 use super::own_names::{located, own_name_failure};
-use super::text::{clean, clock_time, duration, list, phases};
+use super::text::{clean, clock_time, duration, list, phases, timed};
 use crate::observation::{
     Address, CallEvidence, Certificate, Connection, DnsEvidence, Evidence, LookupResult, Observation,
     OwnName, Phases, ProbeError, Query, QueryResult, QueryType, Resolver, Transport, ZoneRange,
@@ -101,7 +102,7 @@ fn query(query: &Query) -> String {
     let notes: String = notes.into_iter().flatten().collect();
     let of = query.name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
     let server = format!("{query_type} query{of}: {} ({whose} resolver, {transport}{notes})", query.server);
-    let took = duration(query.took);
+    let took = timed(query.took, query.kernel);
     match (&query.result, query_failure(query)) {
         (QueryResult::Timeout, Some(failure)) => format!("{server} {failure}"),
         (_, Some(failure)) => format!("{server} {failure}, after {took}"),
@@ -120,7 +121,7 @@ fn connected(connection: &Connection, address: Option<&Address>) -> String {
     let server = connection.signature.as_ref().and_then(|signature| signature.server.as_ref());
     let server = server.map(|server| format!(" (Server: {server})")).unwrap_or_default();
     parts.extend(connection.http_status.map(|status| format!("HTTP {status}{server}")));
-    parts.extend(timing(&connection.phases));
+    parts.extend(timing(&connection.phases, connection.kernel_tcp));
     parts.extend(skew(connection.clock_skew));
     // An accepted certificate is not worth the line.
     if let (Some(certificate), Some(_)) = (&connection.certificate, &connection.error) {
@@ -135,7 +136,7 @@ fn called(call: &CallEvidence, address: Option<&Address>) -> String {
     parts.extend(call.http_status.map(|status| format!("HTTP {status}")));
     parts.extend(call.aws_error.as_ref().map(|error| format!("{}: {}", error.code, error.message)));
     parts.extend(call.request_id.as_ref().map(|id| format!("request id {id}")));
-    parts.extend(timing(&call.phases));
+    parts.extend(timing(&call.phases, call.kernel_tcp));
     parts.extend(skew(call.clock_skew));
     format!("{}: {}", at(call.ip, address), parts.join(", "))
 }
@@ -157,8 +158,8 @@ fn outcome_words(address: Option<&Address>, error: Option<&ProbeError>) -> Optio
     }
 }
 
-fn timing(took: &Phases) -> Option<String> {
-    (!took.is_empty()).then(|| phases(took))
+fn timing(took: &Phases, kernel_tcp: Option<Duration>) -> Option<String> {
+    (!took.is_empty()).then(|| phases(took, kernel_tcp))
 }
 
 fn skew(skew: Option<i64>) -> Option<String> {

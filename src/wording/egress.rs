@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Length;
-use super::text::{clean, duration, list};
+use super::text::{clean, list, timed};
 use crate::check::Family;
 use crate::observation::{
     Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, IcmpSocket, Outcome,
@@ -363,9 +363,11 @@ fn target(probe: &EgressProbe) -> String {
 pub fn result(probe: &EgressProbe) -> String {
     let name = probe.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
     let what = match (&probe.result, probe.protocol) {
-        (ProbeResult::Reply { after, .. }, Protocol::Tcp) => format!("connected after {}", duration(*after)),
-        (ProbeResult::Reply { replies, after }, Protocol::Icmp | Protocol::Udp) => {
-            format!("replied to {replies} of {}, first after {}", probe.sent, duration(*after))
+        (ProbeResult::Reply { after, kernel, .. }, Protocol::Tcp) => {
+            format!("connected after {}", timed(*after, *kernel))
+        }
+        (ProbeResult::Reply { replies, after, kernel }, Protocol::Icmp | Protocol::Udp) => {
+            format!("replied to {replies} of {}, first after {}", probe.sent, timed(*after, *kernel))
         }
         (ProbeResult::NoReply, _) => format!("no reply to {} sent", probe.sent),
         (ProbeResult::Rejected { by: Some(by), how, .. }, _) => format!("rejected by {by}: {how}"),

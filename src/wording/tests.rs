@@ -308,8 +308,8 @@ fn set(probe: &mut EgressProbe, result: ProbeResult, judged: ProbeJudgment) {
 fn a_leak_is_told_in_brief_in_the_table() {
     let after = Duration::from_millis(12);
     let mut probes = silent_probes();
-    set(&mut probes[0], ProbeResult::Reply { replies: 2, after }, ProbeJudgment::Leak);
-    set(&mut probes[1], ProbeResult::Reply { replies: 1, after }, ProbeJudgment::Leak);
+    set(&mut probes[0], ProbeResult::Reply { replies: 2, after, kernel: None }, ProbeJudgment::Leak);
+    set(&mut probes[1], ProbeResult::Reply { replies: 1, after, kernel: None }, ProbeJudgment::Leak);
     let leak = |probes| brief(&egress(Outcome::Fail(Reason::IcmpReply), probes));
     let count = probes.len();
     assert_eq!(
@@ -354,7 +354,7 @@ fn the_window_tells_what_was_heard() {
     }
     let mut two_sources = silent_probes();
     two_sources[0].source = ip("10.0.3.23");
-    set(&mut two_sources[0], ProbeResult::Reply { replies: 5, after }, Leak);
+    set(&mut two_sources[0], ProbeResult::Reply { replies: 5, after, kernel: None }, Leak);
     let other = |ip_text: &str, judged| EgressSource {
         ip: ip(ip_text),
         interface: "eth1".into(),
@@ -364,7 +364,8 @@ fn the_window_tells_what_was_heard() {
     let mut own = silent_probes();
     own.push(EgressProbe { port: Some(8443), ..probe(Protocol::Tcp, "9.9.9.9", 2, ProbeResult::NoReply) });
     let named = |probe: &mut EgressProbe| probe.host = Some("www.amazon.com".into());
-    let mut by_name = probe(Protocol::Tcp, "203.0.113.80", 1, ProbeResult::Reply { replies: 1, after });
+    let mut by_name =
+        probe(Protocol::Tcp, "203.0.113.80", 1, ProbeResult::Reply { replies: 1, after, kernel: None });
     named(&mut by_name);
     assert_summaries(vec![
         (
@@ -397,15 +398,20 @@ fn the_window_tells_what_was_heard() {
             "no route to any of 4 targets; nothing was sent",
         ),
         (
-            result(fail(Reason::TcpConnected), 1, ProbeResult::Reply { replies: 1, after }, Leak),
+            result(
+                fail(Reason::TcpConnected),
+                1,
+                ProbeResult::Reply { replies: 1, after, kernel: None },
+                Leak,
+            ),
             "TCP 1.1.1.1:443 connected after 12 ms",
         ),
         (
-            result(fail(Reason::IcmpReply), 0, ProbeResult::Reply { replies: 2, after }, Leak),
+            result(fail(Reason::IcmpReply), 0, ProbeResult::Reply { replies: 2, after, kernel: None }, Leak),
             "ping 1.1.1.1 replied to 2 of 5, first after 12 ms",
         ),
         (
-            result(fail(Reason::UdpReply), 2, ProbeResult::Reply { replies: 1, after }, Leak),
+            result(fail(Reason::UdpReply), 2, ProbeResult::Reply { replies: 1, after, kernel: None }, Leak),
             "UDP 1.1.1.1:53 replied to 1 of 1, first after 12 ms",
         ),
         (
@@ -416,8 +422,18 @@ fn the_window_tells_what_was_heard() {
             egress(
                 fail(Reason::TcpConnected),
                 vec![
-                    probe(Protocol::Icmp, "1.1.1.1", 5, ProbeResult::Reply { replies: 5, after }),
-                    probe(Protocol::Tcp, "1.1.1.1", 1, ProbeResult::Reply { replies: 1, after }),
+                    probe(
+                        Protocol::Icmp,
+                        "1.1.1.1",
+                        5,
+                        ProbeResult::Reply { replies: 5, after, kernel: None },
+                    ),
+                    probe(
+                        Protocol::Tcp,
+                        "1.1.1.1",
+                        1,
+                        ProbeResult::Reply { replies: 1, after, kernel: None },
+                    ),
                     probe(Protocol::Udp, "1.1.1.1", 1, ProbeResult::NoReply),
                 ],
             ),
@@ -451,7 +467,7 @@ fn the_window_tells_what_was_heard() {
             result(
                 fail(Reason::TrafficIntercepted),
                 1,
-                ProbeResult::Reply { replies: 1, after },
+                ProbeResult::Reply { replies: 1, after, kernel: None },
                 Intercepted,
             ),
             "TCP 1.1.1.1:443 connected after 12 ms",

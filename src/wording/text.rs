@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use crate::observation::{Phases, printable, visible};
+use crate::observation::{Phase, Phases, printable, visible};
 
 /// Two digits that matter, in the unit that a person would choose.
 pub fn duration(duration: Duration) -> String {
@@ -16,9 +16,25 @@ pub fn duration(duration: Duration) -> String {
     format!("{} {unit}", rounded.strip_suffix(".0").unwrap_or(&rounded))
 }
 
-/// `tcp 0.4 ms, tls 2.1 ms`.
-pub fn phases(phases: &Phases) -> String {
-    list(phases.iter().map(|(phase, took)| format!("{} {}", phase.code(), duration(*took))))
+/// `tcp 0.4 ms (kernel: 0.28 ms), tls 2.1 ms`.
+pub fn phases(phases: &Phases, kernel_tcp: Option<Duration>) -> String {
+    list(phases.iter().map(|(phase, took)| {
+        let kernel = kernel_tcp.filter(|_| *phase == Phase::Tcp);
+        format!("{} {}", phase.code(), timed(*took, kernel))
+    }))
+}
+
+/// A duration as linkproof felt it, and by the kernel's clock where it knows.
+pub fn timed(felt: Duration, kernel: Option<Duration>) -> String {
+    let felt = duration(felt);
+    match kernel {
+        // A round trip within a zone takes a few tenths of a millisecond.
+        Some(kernel) if kernel < Duration::from_millis(1) => {
+            format!("{felt} (kernel: {:.2} ms)", kernel.as_secs_f64() * 1000.0)
+        }
+        Some(kernel) => format!("{felt} (kernel: {})", duration(kernel)),
+        None => felt,
+    }
 }
 
 pub fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
@@ -88,6 +104,15 @@ pub fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_time_stands_beside_what_was_felt() {
+        let micros = Duration::from_micros;
+        let phases = |kernel| phases(&vec![(Phase::Tcp, micros(400)), (Phase::Tls, micros(2100))], kernel);
+        assert_eq!(phases(None), "tcp 0.4 ms, tls 2.1 ms");
+        assert_eq!(phases(Some(micros(27))), "tcp 0.4 ms (kernel: 0.03 ms), tls 2.1 ms");
+        assert_eq!(timed(micros(13_000), Some(micros(12_400))), "13 ms (kernel: 12 ms)");
+    }
 
     #[test]
     fn durations_read_as_a_person_writes_them() {

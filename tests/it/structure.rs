@@ -105,6 +105,8 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("aws_config", &["probe/instance"]),
     ("aws_smithy_runtime_api", &["wire/connector", "probe/call"]),
     ("aws_sdk_sts", &["probe/instance"]),
+    ("netlink_packet_core", &["wire/kernel_time"]),
+    ("netlink_packet_sock_diag", &["wire/kernel_time"]),
     ("minicbor", &["wire/aws_error", "probe/call"]),
     ("openssl_probe", &["wire/trust"]),
     ("x509_cert", &["wire/certificate"]),

@@ -67,6 +67,7 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         let detail = format!("{count} addresses, more than {MOST_ADDRESSES}");
         answer.result = QueryResult::Invalid { detail };
     }
+    let is_answered = answer.transport == Transport::Udp && answer.result != QueryResult::Timeout;
     Query {
         name: question.is_searched.then(|| question.host.to_owned()),
         server: question.server,
@@ -77,6 +78,7 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         edns_refused,
         alias_last: answer.alias_last,
         took: started.elapsed(),
+        kernel: provider.kernel_time().filter(|_| is_answered),
         result: answer.result,
     }
 }

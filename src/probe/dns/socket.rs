@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioRuntime
 use tokio::net::UdpSocket;
 
 use crate::wire::datagram;
+use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const HEADER: usize = 12;
 const QUESTIONS: std::ops::Range<usize> = 4..6;
@@ -22,12 +23,24 @@ const QUESTIONS: std::ops::Range<usize> = 4..6;
 pub struct Sockets {
     tokio: TokioRuntimeProvider,
     opened: Arc<AtomicU32>,
+    kernel: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Sockets {
     pub fn opened(&self) -> u32 {
         self.opened.load(Ordering::Relaxed)
     }
+
+    /// By the kernel's clock, from the question until the last datagram that came. `None` once the
+    /// question was sent again: then it is open which of them was answered.
+    pub fn kernel_time(&self) -> Option<Duration> {
+        let kernel = *lock(&self.kernel);
+        kernel.filter(|_| self.opened() == 1)
+    }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Opening<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
@@ -53,10 +66,12 @@ impl RuntimeProvider for Sockets {
 
     fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
         self.opened.fetch_add(1, Ordering::Relaxed);
+        let kernel = Arc::clone(&self.kernel);
         Box::pin(async move {
             let udp = UdpSocket::bind(local).await?;
             udp.connect(server).await?;
-            Ok(Socket { udp, server, asked: OnceLock::new() })
+            note_arrivals(&udp);
+            Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), kernel })
         })
     }
 }
@@ -66,6 +81,8 @@ pub struct Socket {
     udp: UdpSocket,
     server: SocketAddr,
     asked: OnceLock<Vec<u8>>,
+    sent: Mutex<Option<Sent>>,
+    kernel: Arc<Mutex<Option<Duration>>>,
 }
 
 impl DnsUdpSocket for Socket {
@@ -86,6 +103,8 @@ impl DnsUdpSocket for Socket {
         target: SocketAddr,
     ) -> Poll<io::Result<usize>> {
         self.asked.get_or_init(|| buffer.to_vec());
+        // Each time: the first one only learns that a fresh socket can send.
+        *lock(&self.sent) = Some(Sent::now());
         DnsUdpSocket::poll_send_to(&self.udp, context, buffer, target)
     }
 
@@ -98,9 +117,10 @@ impl DnsUdpSocket for Socket {
         'buffer: 'both,
     {
         Box::pin(async move {
-            let length = datagram::receive(&self.udp, buffer).await?;
+            let received = datagram::receive(&self.udp, buffer).await?;
+            *lock(&self.kernel) = lock(&self.sent).and_then(|sent| sent.until(received.came));
             let asked = self.asked.get().map_or(&[][..], Vec::as_slice);
-            Ok((with_question(buffer, length, asked), self.server))
+            Ok((with_question(buffer, received.length, asked), self.server))
         })
     }
 }

@@ -9,11 +9,9 @@ mod packet;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -26,6 +24,8 @@ use super::loopback;
 use super::sockets::{QueuedError, after_sending, not_sent, open, queued_error};
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
+use crate::wire::datagram;
+use crate::wire::kernel_time::{Sent, note_arrivals};
 use packet::{Echo, Nonce};
 
 /// Echoes at one target within a window. Spaced, since kernels limit the rate of ICMP errors;
@@ -168,7 +168,10 @@ fn ping_socket(source: IpAddr) -> Result<(UdpSocket, IcmpSocket), SendError> {
     for (kind, name) in [(Type::DGRAM, IcmpSocket::Dgram), (Type::RAW, IcmpSocket::Raw)] {
         let opened = open(source, kind, Some(protocol)).and_then(|socket| UdpSocket::from_std(socket.into()));
         match opened {
-            Ok(socket) => return Ok((socket, name)),
+            Ok(socket) => {
+                note_arrivals(&socket);
+                return Ok((socket, name));
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => last = last.or(None),
             Err(error) => last = last.or(Some(not_sent(&error))),
         }
@@ -183,20 +186,21 @@ struct Flight {
     echo: Echo,
     targets: Vec<Target>,
     /// What each echo carried: which target it went to, and when.
-    nonces: HashMap<Nonce, (usize, Instant)>,
+    nonces: HashMap<Nonce, (usize, Sent)>,
 }
 
 struct Target {
     ip: IpAddr,
     sent: u32,
     replies: u32,
-    first: Option<Duration>,
+    /// Of the fastest reply, by our clock and by the kernel's.
+    first: Option<(Duration, Option<Duration>)>,
     other: Option<ProbeResult>,
 }
 
 /// What a socket has to say.
 enum Received {
-    Reply(Nonce),
+    Reply(Nonce, Option<SystemTime>),
     Error(QueuedError),
     /// A packet of another program, or a part of one.
     Nothing,
@@ -215,10 +219,12 @@ impl Flight {
     }
 
     async fn send_wave(&mut self) {
+        // Not a part of the first echo's time.
+        let _ = self.socket.writable().await;
         for index in 0..self.targets.len() {
             let (packet, nonce) = self.echo.next();
             let peer = SocketAddr::new(self.targets[index].ip, 0);
-            self.nonces.insert(nonce, (index, Instant::now()));
+            self.nonces.insert(nonce, (index, Sent::now()));
             let mut sent = self.socket.send_to(&packet, peer).await;
             if sent.is_err() && self.take_errors() {
                 // It was the error of an earlier packet that the kernel had not handed over.
@@ -265,9 +271,9 @@ impl Flight {
 
     fn receive(&self) -> io::Result<Received> {
         let mut buffer = [0; 256];
-        let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+        let datagram::Received { length, came } = datagram::read(&self.socket, &mut buffer)?;
         let nonce = self.echo.reply(&buffer[..length], self.kind == IcmpSocket::Raw);
-        Ok(nonce.map_or(Received::Nothing, Received::Reply))
+        Ok(nonce.map_or(Received::Nothing, |nonce| Received::Reply(nonce, came)))
     }
 
     fn take_errors(&mut self) -> bool {
@@ -281,12 +287,12 @@ impl Flight {
 
     fn take(&mut self, received: Received) {
         match received {
-            Received::Reply(nonce) => {
+            Received::Reply(nonce, came) => {
                 // Taken out: a reply that comes twice counts once.
-                let Some((index, sent_at)) = self.nonces.remove(&nonce) else { return };
-                let (target, after) = (&mut self.targets[index], sent_at.elapsed());
+                let Some((index, sent)) = self.nonces.remove(&nonce) else { return };
+                let (target, took) = (&mut self.targets[index], (sent.felt(), sent.until(came)));
                 target.replies += 1;
-                target.first = Some(target.first.map_or(after, |first| first.min(after)));
+                target.first = Some(target.first.map_or(took, |first| first.min(took)));
             }
             Received::Error(error) => {
                 let is_ours = self.echo.quoted(&error.quoted, |nonce| self.nonces.contains_key(nonce));
@@ -301,7 +307,9 @@ impl Flight {
 
     fn results(self) -> Vec<(u32, ProbeResult)> {
         let result = |target: Target| match (target.first, target.other) {
-            (Some(after), _) => (target.sent, ProbeResult::Reply { replies: target.replies, after }),
+            (Some((after, kernel)), _) => {
+                (target.sent, ProbeResult::Reply { replies: target.replies, after, kernel })
+            }
             (None, Some(other)) => (target.sent, other),
             (None, None) => (target.sent, ProbeResult::NoReply),
         };

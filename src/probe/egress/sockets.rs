@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
+use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::observation::{ProbeResult, SendError};
@@ -60,7 +61,8 @@ const QUOTED: usize = 128;
 pub fn queued_error(socket: &impl AsRawFd) -> Option<QueuedError> {
     let mut payload = [0; QUOTED];
     let mut slices = [IoSliceMut::new(&mut payload)];
-    let mut space = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
+    // The time at which the error came stands before it: see `kernel_time`.
+    let mut space = nix::cmsg_space!([TimeSpec; 3], nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let message =
         recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;

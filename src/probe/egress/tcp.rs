@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::sockets::{after_sending, not_sent, open, queued_error, stronger};
 use crate::observation::ProbeResult;
+use crate::wire::kernel_time::{explains, tcp_round_trip};
 
 /// A connection now and a fresh one halfway: a filter or a load balancer may treat the second
 /// another way, and a route may have opened. Returns how many were begun.
@@ -46,7 +47,15 @@ pub async fn connect(source: IpAddr, peer: SocketAddr, deadline: Instant) -> Pro
         Err(error) => return ProbeResult::NotSent(not_sent(&error)),
     };
     match timeout_at(deadline, established(&stream)).await {
-        Ok(Ok(())) => ProbeResult::Reply { replies: 1, after: begun.elapsed() },
+        Ok(Ok(())) => {
+            let after = begun.elapsed();
+            let round_trip = stream.local_addr().ok().and_then(|local| tcp_round_trip(local, peer));
+            ProbeResult::Reply {
+                replies: 1,
+                after,
+                kernel: round_trip.filter(|kernel| explains(*kernel, after)),
+            }
+        }
         Ok(Err(error)) => after_sending(&error, queued_error(&stream).and_then(|error| error.by)),
         Err(_) => ProbeResult::NoReply,
     }

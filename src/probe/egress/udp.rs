@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use socket2::Type;
 use tokio::net::UdpSocket;
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::sockets::{after_sending, not_sent, open, queued_error, random};
 use crate::observation::ProbeResult;
 use crate::wire::datagram::receive;
+use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const DNS: u16 = 53;
 const NTP: u16 = 123;
@@ -93,12 +94,20 @@ pub async fn ask(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, P
     let halfway = begun + deadline.saturating_duration_since(begun) / 2;
     let (mut sent, mut buffer) = (0, [0; 512]);
     for until in [begun + SOON, halfway, deadline] {
+        // Not a part of the answer's time.
+        let _ = socket.writable().await;
+        // Of the first datagram alone: later it is open which one was answered.
+        let handed = (sent == 0).then(Sent::now);
         match socket.send(request.bytes()).await {
             Ok(_) => sent += 1,
             Err(error) => return (sent, failure(&socket, &error, sent)),
         }
         match timeout_at(until.min(deadline), answer(&socket, &request, &mut buffer)).await {
-            Ok(Ok(())) => return (sent, ProbeResult::Reply { replies: 1, after: begun.elapsed() }),
+            Ok(Ok(came)) => {
+                let after = begun.elapsed();
+                let kernel = handed.and_then(|handed| handed.until(came));
+                return (sent, ProbeResult::Reply { replies: 1, after, kernel });
+            }
             Ok(Err(error)) => return (sent, failure(&socket, &error, sent)),
             Err(_) => {}
         }
@@ -106,11 +115,12 @@ pub async fn ask(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, P
     (sent, ProbeResult::NoReply)
 }
 
-async fn answer(socket: &UdpSocket, request: &Request, buffer: &mut [u8]) -> io::Result<()> {
+/// When it came, by the kernel's clock.
+async fn answer(socket: &UdpSocket, request: &Request, buffer: &mut [u8]) -> io::Result<Option<SystemTime>> {
     loop {
-        let length = receive(socket, buffer).await?;
-        if request.is_answered_by(&buffer[..length]) {
-            return Ok(());
+        let received = receive(socket, buffer).await?;
+        if request.is_answered_by(&buffer[..received.length]) {
+            return Ok(received.came);
         }
     }
 }
@@ -118,6 +128,7 @@ async fn answer(socket: &UdpSocket, request: &Request, buffer: &mut [u8]) -> io:
 fn connected(source: IpAddr, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = open(source, Type::DGRAM, None)?;
     socket.connect(&peer.into())?;
+    note_arrivals(&socket);
     UdpSocket::from_std(socket.into())
 }
 

@@ -102,7 +102,7 @@ fn of_other(evidence: &mut EgressEvidence) -> impl Iterator<Item = &mut EgressPr
 }
 
 fn answer() -> ProbeResult {
-    ProbeResult::Reply { replies: 1, after: Duration::from_millis(9) }
+    ProbeResult::Reply { replies: 1, after: Duration::from_millis(9), kernel: None }
 }
 
 fn rejection(by: Option<&str>) -> ProbeResult {
