@@ -42,6 +42,7 @@ mod host_limits;
 mod hostile;
 mod import;
 mod input;
+mod latency;
 mod limits;
 mod log;
 mod lookup_process;

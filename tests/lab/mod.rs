@@ -18,6 +18,7 @@
 
 pub mod address;
 mod behaviour;
+mod capture;
 mod certificates;
 mod clock;
 mod cloudwatch;
@@ -56,6 +57,7 @@ use self::host::{Hosts, TOOL_PATH};
 use self::peer::Peers;
 use self::state::{State, Wish};
 
+pub use self::capture::{Capture, RoundTrip};
 pub use self::certificates::Keys;
 pub use self::fault::{Fault, Faults};
 pub use self::firewall::{Packets, Reached};
