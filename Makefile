@@ -12,8 +12,9 @@
 # mutants      changes one decision at a time and shows the changes that no test notices. Takes two
 #              hours on two cores, less with CARGO_MUTANTS_JOBS=4 on more cores; MUTANTS="-F
 #              verdict/egress" does a part
-# bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab: a table,
-#              and target/bench.json. Takes ten minutes; other work on the machine spoils the figures
+# bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab, and its
+#              latencies beside those of the packets: a table, and target/bench.json. Takes a quarter of
+#              an hour; other work on the machine spoils the figures. BENCH=latency does that part alone
 # soak         random faults for SOAK_SECONDS, then a thousand hostile clients: stale passes, leaks,
 #              latency of scrapes
 # reproduce    builds the packages of this commit again from nothing and compares them byte for byte
@@ -88,7 +89,7 @@ bench:
 	.ci/install build lab bench
 	$(CARGO) build --release --bin linkproof
 	$(CARGO) build --quiet --example bench
-	$(ROOT) target/debug/examples/bench target/release/linkproof target/bench.json
+	$(ROOT) target/debug/examples/bench target/release/linkproof target/bench.json $(BENCH)
 
 reproduce: packages
 	.ci/reproduce

@@ -78,6 +78,11 @@ impl<'a> Daemon<'a> {
         Some(page)
     }
 
+    /// The body of the answer.
+    pub fn get(&self, path: &'static str) -> Vec<u8> {
+        get(self.lab, self.port, path, "").unwrap()
+    }
+
     /// As Prometheus asks for it, compressed.
     pub fn scrape(&self) -> std::io::Result<Vec<u8>> {
         let headers = "Accept: application/openmetrics-text;version=1.0.0\r\nAccept-Encoding: gzip\r\n";

@@ -9,12 +9,19 @@ pub struct Figure {
     /// One for each round.
     values: Vec<f64>,
     goal: Option<(&'static str, f64)>,
+    /// Its high quantiles count, not its extremes.
+    is_distribution: bool,
 }
 
 impl Figure {
     pub fn new(what: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
         assert!(!values.is_empty() && values.iter().all(|value| value.is_finite()), "{values:?}");
-        Self { what: what.into(), unit, values, goal: None }
+        Self { what: what.into(), unit, values, goal: None, is_distribution: false }
+    }
+
+    /// One value for each of many probes. A goal is one for the 99th percentile.
+    pub fn distribution(what: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
+        Self { is_distribution: true, ..Self::new(what, unit, values) }
     }
 
     pub fn at_most(mut self, goal: f64) -> Self {
@@ -44,13 +51,25 @@ impl Figure {
         [median, sorted[0], sorted[sorted.len() - 1]]
     }
 
+    /// The least value that so many percent of the values do not exceed.
+    fn quantile(&self, percent: usize) -> f64 {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
+    }
+
     pub fn line(&self) -> String {
         let [median, least, most] = self.spread().map(short);
+        let [p90, p99] = [90, 99].map(|percent| short(self.quantile(percent)));
         let goal =
             self.goal.map(|(word, goal)| format!("  goal: {word} {}", short(goal))).unwrap_or_default();
-        let spread = format!("{least} to {most}");
+        let (spread, count) = if self.is_distribution {
+            (format!("p90 {p90}, p99 {p99}"), "values")
+        } else {
+            (format!("{least} to {most}"), "rounds")
+        };
         format!(
-            "{:<62} {median:>9} {:<6} {spread:<20} {:>2} rounds{goal}",
+            "{:<62} {median:>9} {:<6} {spread:<20} {:>2} {count}{goal}",
             self.what,
             self.unit,
             self.values.len()
@@ -61,6 +80,7 @@ impl Figure {
         let [median, min, max] = self.spread();
         json!({
             "what": self.what, "unit": self.unit, "median": median, "min": min, "max": max,
+            "p90": self.quantile(90), "p99": self.quantile(99),
             "values": self.values, "goal": self.goal.map(|(word, goal)| format!("{word} {goal}")),
         })
     }

@@ -1,5 +1,5 @@
 //! `make bench`: linkproof beside the tools that people use for the same, on the same names and
-//! addresses of the lab, in one run. Prints a table and writes target/bench.json.
+//! addresses of the lab, in one run; and the latencies that it reports beside those of the packets. Prints a table and writes target/bench.json.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -23,6 +23,7 @@ mod daemon;
 mod exporter;
 mod figure;
 mod lateness;
+mod latency;
 mod process;
 mod scale;
 
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 use figure::Figure;
 use lab::{Keys, Lab};
 
-const USAGE: &str = "usage: bench PROGRAM OUTPUT [--short]";
+const USAGE: &str = "usage: bench PROGRAM OUTPUT [--short] [latency]";
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -44,11 +45,15 @@ fn main() {
             let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
             process::record(Path::new(file), &command).unwrap_or_else(|error| panic!("{error}"));
         }
-        [binary, output] => bench(Path::new(binary), Path::new(output), &LONG),
-        [binary, output, "--short"] => bench(Path::new(binary), Path::new(output), &SHORT),
+        [binary, output, options @ ..] if options.iter().all(|option| OPTIONS.contains(option)) => {
+            let length = if options.contains(&"--short") { &SHORT } else { &LONG };
+            bench(Path::new(binary), Path::new(output), length, options.contains(&"latency"));
+        }
         _ => panic!("{USAGE}"),
     }
 }
+
+const OPTIONS: [&str; 2] = ["--short", "latency"];
 
 struct Length {
     rounds: usize,
@@ -59,17 +64,20 @@ const LONG: Length = Length { rounds: 5, window: Duration::from_secs(30) };
 /// To see that it works. The figures mean little.
 const SHORT: Length = Length { rounds: 1, window: Duration::from_secs(10) };
 
-fn bench(binary: &Path, output: &Path, length: &Length) {
+fn bench(binary: &Path, output: &Path, length: &Length, latency_alone: bool) {
     let binary = binary.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let scratch = Scratch::new();
     let lab = Lab::start_with(Keys::AsAws).unwrap_or_else(|error| panic!("{error}"));
     let before = load();
     let size = fs::metadata(&binary).unwrap().len() as f64 / 1e6;
     let mut figures = vec![Figure::new("Size of the program", "MB", vec![size])];
-    figures.extend(by_hand::measure(&lab, &binary, &scratch.0, length.rounds));
-    figures.extend(exporter::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
-    figures.extend(scale::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
-    figures.extend(lateness::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+    if !latency_alone {
+        figures.extend(by_hand::measure(&lab, &binary, &scratch.0, length.rounds));
+        figures.extend(exporter::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+        figures.extend(scale::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+        figures.extend(lateness::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+    }
+    figures.extend(latency::measure(&lab, &binary, &scratch.0, length.rounds));
     let machine = json!({ "cpus": std::thread::available_parallelism().unwrap(), "load_before": before });
     for figure in &figures {
         println!("{}", figure.line());
