@@ -24,6 +24,8 @@ const LEFT_OUT: [&str; 24] = [
     "how",
     "kernel_seconds",
     "kernel_tcp_seconds",
+    "kernel_seconds",
+    "kernel_tcp_seconds",
     "message",
     "names",
     "not_after",
