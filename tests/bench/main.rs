@@ -22,8 +22,8 @@ mod by_hand;
 mod daemon;
 mod exporter;
 mod figure;
-mod lateness;
 mod latency;
+mod lateness;
 mod process;
 mod scale;
 

@@ -24,8 +24,6 @@ const LEFT_OUT: [&str; 24] = [
     "how",
     "kernel_seconds",
     "kernel_tcp_seconds",
-    "kernel_seconds",
-    "kernel_tcp_seconds",
     "message",
     "names",
     "not_after",
@@ -165,7 +163,11 @@ fn plain(value: &Value) -> String {
             items.sort();
             items.join(",")
         }
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+        Value::Object(fields) => {
+            let kept = fields.clone().into_iter().filter(|(key, _)| is_kept("", key));
+            Value::Object(kept.collect()).to_string()
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
