@@ -22,9 +22,24 @@ pub enum Unusable {
     Refused(AwsError),
 }
 
+/// What `credential_process` prints. The SDKs refuse another version, and none.
+pub fn read_of_process(document: &[u8]) -> Result<Credentials, Unusable> {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(document) else {
+        return Err(Unusable::Invalid(NO_DOCUMENT));
+    };
+    let version = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case("Version"));
+    match version.map(|(_, version)| version.as_i64()) {
+        Some(Some(1)) => read(document),
+        Some(_) => Err(Unusable::Invalid("Version is not the number 1")),
+        None => Err(Unusable::Invalid("Version is missing; it must be the number 1")),
+    }
+}
+
+const NO_DOCUMENT: &str = "the answer is not a JSON document with credentials";
+
 pub fn read(document: &[u8]) -> Result<Credentials, Unusable> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(document) else {
-        return Err(Unusable::Invalid("the answer is not a JSON document with credentials"));
+        return Err(Unusable::Invalid(NO_DOCUMENT));
     };
     if let Some(code) = field(&fields, &["Code"]).filter(|code| *code != "Success") {
         let message = field(&fields, &["Message"]).unwrap_or_default();
@@ -112,6 +127,19 @@ mod tests {
         assert_eq!(read(of_process).unwrap().expiry(), credentials.expiry());
         let before_1970 = read(&with("Expiration", "1969-01-01T00:00:00Z")).unwrap().expiry();
         assert!(before_1970 < Some(SystemTime::UNIX_EPOCH - Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_program_must_print_version_1() {
+        let printed = |version: &str| {
+            format!(r#"{{{version}"AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "s"}}"#).into_bytes()
+        };
+        assert!(read_of_process(&printed(r#""Version": 1, "#)).is_ok());
+        for version in [r#""Version": 2, "#, r#""Version": "1", "#, r#""Version": null, "#, ""] {
+            let Err(Unusable::Invalid(why)) = read_of_process(&printed(version)) else { panic!("{version}") };
+            assert!(why.starts_with("Version is "), "{why}");
+        }
+        assert_eq!(read_of_process(b"[1]"), read(b"[1]"));
     }
 
     #[test]

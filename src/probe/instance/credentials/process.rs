@@ -44,7 +44,7 @@ pub async fn run(search: &Search, profile: &str, command: &str) -> Result<Creden
         let colon = if said.trim().is_empty() { "" } else { ": " };
         return Err(fail(format!("{status}{colon}{}", said.trim())));
     }
-    document::read(&output).map_err(|unusable| match unusable {
+    document::read_of_process(&output).map_err(|unusable| match unusable {
         Unusable::Invalid(why) => fail(format!("its output: {why}")),
         Unusable::Refused(error) => fail(format!("its output: {}: {}", error.code, error.message)),
     })
