@@ -65,6 +65,14 @@ states! {
         profile("[default]\nregion = us-east-1\n").env("AWS_PROFILE", "production"),
         "profile_credentials"
     );
+    credential_process_without_a_version: invalid(
+        profile("[default]\ncredential_process = echo '{\"AccessKeyId\":\"AKIAEXAMPLE\",\"SecretAccessKey\":\"s\"}'\n"),
+        "credential_process"
+    );
+    profile_with_a_role_whose_source_is_missing: invalid(
+        profile(&format!("[default]\nrole_arn = {ACCOUNT}\nsource_profile = nope\n")),
+        "profile_credentials"
+    );
     profile_without_credentials: profile("[default]\nregion = us-east-1\n");
     profile_garbled: invalid(profile("[default\nwhat is this\n"), "profile_credentials");
     profile_of_sso: invalid(

@@ -43,6 +43,13 @@ const KEYS: [&str; 10] = [
     "web_identity_token_file",
 ];
 
+/// `credential_source` by its names in a profile.
+const SOURCES: [(&str, Provider); 3] = [
+    ("Environment", Provider::Environment),
+    ("Ec2InstanceMetadata", Provider::InstanceMetadata),
+    ("EcsContainer", Provider::Container),
+];
+
 pub async fn find(search: &Search) -> Found {
     let config = contents(search, "AWS_CONFIG_FILE", ".aws/config")?;
     let shared = contents(search, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?;
@@ -61,6 +68,7 @@ pub async fn find(search: &Search) -> Found {
     let _ = search.endpoint_settings.set(endpoint_settings(profile));
     let base = base(&sections, profile);
     check_supported(base)?;
+    check_source(&sections, profile, base)?;
     if let Some(file) = base.get("web_identity_token_file") {
         let file = Path::new(file);
         search.progress.set(Provider::Profile, format!("reading {}", file.display()));
@@ -118,11 +126,38 @@ fn endpoint_settings(profile: &Profile) -> Vec<String> {
 
 /// The profile at the end of the chain, which has credentials of its own.
 fn base<'a>(sections: &'a EnvConfigSections, profile: &'a Profile) -> &'a Profile {
-    let next = |profile: &&'a Profile| {
-        profile.get("role_arn")?;
-        sections.get_profile(profile.get("source_profile")?).filter(|next| next.name() != profile.name())
+    let next = |current: &&'a Profile| {
+        if has_own_keys(current, profile) {
+            return None;
+        }
+        current.get("role_arn")?;
+        sections.get_profile(current.get("source_profile")?).filter(|next| next.name() != current.name())
     };
     std::iter::successors(Some(profile), next).take(LONGEST_CHAIN).last().unwrap_or(profile)
+}
+
+/// Keys of a source go before a role that it names.
+fn has_own_keys(source: &Profile, selected: &Profile) -> bool {
+    source.name() != selected.name() && source.get("aws_access_key_id").is_some()
+}
+
+/// A role that is named without what it is assumed with. aws-config goes on to the next provider
+/// there; botocore fails, and so do most clients.
+fn check_source(sections: &EnvConfigSections, selected: &Profile, base: &Profile) -> Result<(), Failure> {
+    let needs_none = has_own_keys(base, selected) || base.get("web_identity_token_file").is_some();
+    if needs_none || base.get("role_arn").is_none() {
+        return Ok(());
+    }
+    if let Some(source) = base.get("source_profile").filter(|name| sections.get_profile(name).is_none()) {
+        return Err(fail(base, &format!("source_profile {source} is not defined")));
+    }
+    match base.get("credential_source") {
+        Some(source) if !SOURCES.iter().any(|(name, _)| source.eq_ignore_ascii_case(name)) => {
+            let known = SOURCES.map(|(name, _)| name).join(", ");
+            Err(fail(base, &format!("credential_source {source} does not exist; there are {known}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_supported(base: &Profile) -> Result<(), Failure> {
@@ -162,21 +197,20 @@ async fn resolve(
         .with_http_client(http.clone());
     let text = written(sections, base, printed);
     let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
-    let ours = |source| Ours { search: search.clone(), source };
-    let found = ProfileFileCredentialsProvider::builder()
+    let mut resolver = ProfileFileCredentialsProvider::builder()
         .configure(&provider)
         .profile_files(files)
-        .profile_name(profile.name().to_owned())
-        .with_custom_provider("Environment", ours(Provider::Environment))
-        .with_custom_provider("Ec2InstanceMetadata", ours(Provider::InstanceMetadata))
-        .with_custom_provider("EcsContainer", ours(Provider::Container))
-        .build()
-        .provide_credentials()
-        .await;
-    match found {
+        .profile_name(profile.name().to_owned());
+    for (name, source) in SOURCES {
+        resolver = resolver.with_custom_provider(name, Ours { search: search.clone(), source });
+    }
+    match resolver.build().provide_credentials().await {
         Ok(credentials) => Ok(Some((Provider::Profile, credentials))),
         // It has settings and no credentials, as ~/.aws/config often does.
-        Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(None),
+        Err(CredentialsError::CredentialsNotLoaded(_)) if profile.get("role_arn").is_none() => Ok(None),
+        Err(CredentialsError::CredentialsNotLoaded(_)) => {
+            Err(fail(profile, "role_arn is set, and there are no credentials to assume it with"))
+        }
         Err(error) => Err(refused(&http, profile, &error)),
     }
 }
@@ -264,4 +298,43 @@ fn told(error: &dyn Error) -> String {
         source = inner.source();
     }
     cut(&text, 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn checked(text: &str) -> Result<(), String> {
+        let sections = parse(text.to_owned(), String::new()).await.unwrap();
+        let profile = sections.get_profile("a").unwrap();
+        check_source(&sections, profile, base(&sections, profile)).map_err(|failure| failure.detail)
+    }
+
+    #[tokio::test]
+    async fn a_role_without_its_source_is_named() {
+        const ROLE: &str = "role_arn = arn:aws:iam::1:role/x";
+        for (text, detail) in [
+            ("source_profile = nope", "profile a: source_profile nope is not defined"),
+            (
+                "credential_source = Nope",
+                "profile a: credential_source Nope does not exist; there are Environment, Ec2InstanceMetadata, EcsContainer",
+            ),
+            (
+                "source_profile = b\n[profile b]\nrole_arn = arn:aws:iam::1:role/y\nsource_profile = c",
+                "profile b: source_profile c is not defined",
+            ),
+        ] {
+            let found = checked(&format!("[profile a]\n{ROLE}\n{text}\n")).await;
+            assert_eq!(found, Err(detail.to_owned()));
+        }
+        for text in [
+            "source_profile = a\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = s",
+            "source_profile = nope\nweb_identity_token_file = /run/token",
+            "credential_source = ec2InstanceMetadata",
+            "source_profile = b\n[profile b]\nrole_arn = x\nsource_profile = c\naws_access_key_id = A\naws_secret_access_key = s",
+        ] {
+            assert_eq!(checked(&format!("[profile a]\n{ROLE}\n{text}\n")).await, Ok(()), "{text}");
+        }
+        assert_eq!(checked("[profile a]\nsource_profile = nope\n").await, Ok(()));
+    }
 }
