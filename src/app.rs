@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
 use rustix::termios::tcgetwinsize;
 use tokio::runtime;
 use tokio::sync::mpsc;
@@ -58,6 +59,7 @@ const PROXY_VARIABLES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    block_file_size_signal();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // Started by the daemon alone, so that no help text names it.
     if let [_, argument] = &arguments[..]
@@ -80,6 +82,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             error.exit_code().into()
         }
     }
+}
+
+/// A file beyond `RLIMIT_FSIZE` would end the process and leave half of it behind. With the signal
+/// blocked the write fails instead. Threads inherit that, and so do programs, to which it is as good.
+fn block_file_size_signal() {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGXFSZ);
+    // Best effort: without it all works as long as the limit is not met.
+    let _ = signals.thread_block();
 }
 
 fn run_command(args: &Args) -> Result<u8, StartError> {

@@ -138,6 +138,22 @@ fn symlinks_of_another_user_choose_no_file() {
 }
 
 #[test]
+fn a_file_beyond_the_limit_of_its_size_is_not_left_behind() {
+    let (lab, scratch) = (own_lab(), Scratch::new("output-limit"));
+    let config = scratch.write("quick.toml", "egress.enabled = false\n[[endpoint]]\nservice = 'monitoring'\n");
+    let path = scratch.0.join("report.json");
+    let once = Run::new("prlimit").arg("--fsize=100").arg(BINARY).arg("--config").arg(&config);
+    let output = lab.run(&once.args(["--once", "--format", "json", "--output"]).arg(&path));
+    assert_refused(&output, "report.json: File too large");
+    assert!(!path.exists());
+    assert_no_temporary_file(&scratch.0);
+
+    let listing = fs::File::create(scratch.0.join("listing")).unwrap();
+    let listed = Command::new("prlimit").arg("--fsize=100").arg(BINARY).arg("services").stdout(listing).status();
+    assert_eq!(listed.unwrap().code(), Some(74));
+}
+
+#[test]
 fn standard_output_keeps_what_the_shell_wrote_before() {
     let (lab, scratch) = (own_lab(), Scratch::new("output-stdout"));
     let file = scratch.0.join("log");
