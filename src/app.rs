@@ -51,8 +51,6 @@ const OBSERVATIONS: usize = 256;
 
 /// More than all sources of both families open at once.
 const FILES: u64 = 16_384;
-/// Threads that read and write files; a file system that hangs can hold no more than these.
-const POOL: usize = 8;
 
 /// Variables by which programs are sent through a proxy. Nothing here obeys them.
 const PROXY_VARIABLES: [&str; 6] =
@@ -111,15 +109,11 @@ fn run_command(args: &Args) -> Result<u8, StartError> {
     let config = load_config(args)?;
     log::start(log_config(args, config.log));
     raise_file_limit();
-    let mut runtime = runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_blocking_threads(POOL).build().map_err(StartError::Runtime)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
     if args.once {
         return runtime.block_on(once(args, &config));
     }
-    let ended = runtime.block_on(daemon::run(args, config));
-    // Not waiting for a file system that hangs.
-    runtime.shutdown_background();
-    ended.map(|()| 0)
+    runtime.block_on(daemon::run(args, config)).map(|()| 0)
 }
 
 fn explain(word: Option<&str>) -> Result<u8, StartError> {

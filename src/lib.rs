@@ -30,7 +30,7 @@
 //! |---|---|---|
 //! | words | [`check`], [`network`], [`observation`], [`suggestion`], [`mod@file`], [`wording`] | data, how it is written, and the one way to read a file |
 //! | decisions | [`catalogue`], [`config`], [`estate`], [`plan`], [`verdict`], [`diagnosis`], [`report`], [`explain`], [`survey`] | words; no clock, socket or client |
-//! | edges | [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
+//! | edges | [`threads`], [`wire`], [`probe`], [`metrics`], [`access`], [`serve`], [`notify`] | one library each, never one another |
 //! | motion | [`attempt`], [`schedule`], [`engine`], [`once`], [`discover`] | tokio, and the probes behind [`attempt::Probes`] |
 //! | assembly | [`cli`], [`app`] | everything |
 
@@ -65,6 +65,7 @@ mod schedule;
 mod serve;
 mod suggestion;
 mod survey;
+mod threads;
 mod verdict;
 mod wire;
 mod wording;

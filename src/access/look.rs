@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+
+use crate::threads;
 
 /// One look at a time, on a thread of the pool: a file system that hangs holds one thread, and a
 /// thousand connections at once cost two looks.
@@ -38,7 +39,7 @@ impl Looks {
 
     async fn run(self: Arc<Self>, follow: impl Fn() + Clone + Send + 'static) {
         while let Some(number) = self.next() {
-            let _ = spawn_blocking(follow.clone()).await;
+            let _ = threads::SERVER.run(follow.clone()).await;
             self.ended.send_replace(number);
         }
     }

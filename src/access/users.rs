@@ -12,13 +12,13 @@ use aws_lc_rs::rand::SystemRandom;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bcrypt::HashParts;
-use tokio::task;
 use zeroize::Zeroizing;
 
 use super::clients::{Client, Clients, cpu_time};
 use super::error::UserProblem;
 use super::turns::{Busy, Limits, Turns};
 use super::web_file::Secret;
+use crate::threads;
 
 /// About two seconds of CPU; each step doubles it. 10 is what the tools write by default.
 const MAX_COST: u32 = 15;
@@ -98,13 +98,14 @@ impl BasicAuth {
         }
         let turn = self.turns.take(client).await?;
         let (clients, cost) = (Arc::clone(&self.turns.clients), users.cost);
-        let checked = task::spawn_blocking(move || {
+        let checked = threads::SERVER.run(move || {
             let is_right = check(&clients, client, hash.as_ref(), &password, cost);
             // Not before: a client that hangs up does not make room for its next guess.
             drop(turn);
             is_right
         });
-        let is_right = checked.await.unwrap_or(false);
+        // Not checked is not wrong.
+        let is_right = checked.await.map_err(|_| Busy)?;
         if is_right {
             self.remember(users, user, tag);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
@@ -29,7 +29,7 @@ use crate::plan::Plan;
 use crate::serve::{AppState, CheckNow, Reload, ReloadFailed};
 use crate::wire::trust::Trust;
 use crate::wording::{clock_time, list};
-use crate::{notify, schedule};
+use crate::{notify, schedule, threads};
 
 /// The engine shows a heartbeat every second. Ten missed in a row are not bad luck.
 const STUCK: Duration = Duration::from_secs(10);
@@ -250,7 +250,7 @@ impl Daemon<'_> {
     fn reload(&self, answer: Option<Reload>) -> Reloading {
         notify::reloading();
         let (args, access) = (self.args.clone(), Arc::clone(&self.access));
-        let read = spawn_blocking(move || {
+        let read = threads::CHECKS.run(move || {
             let config = load_config(&args)?;
             let access = access.load().map_err(StartError::Web)?;
             let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
@@ -258,7 +258,7 @@ impl Daemon<'_> {
         });
         let loaded = async move {
             match timeout(READ, read).await {
-                Ok(loaded) => loaded.unwrap_or(Err(StartError::Ended("the reload"))),
+                Ok(loaded) => loaded.unwrap_or_else(|error| Err(StartError::Thread(error))),
                 Err(_) => Err(StartError::Slow(READ)),
             }
         };

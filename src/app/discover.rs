@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{POOL, StartError, output, raise_file_limit, read_config, style};
+use super::{StartError, output, raise_file_limit, read_config, style};
 use crate::check::Family;
 use crate::cli::{DiscoverArgs, SurveyFormat};
 use crate::config::Config;
@@ -35,12 +35,9 @@ pub fn run(args: &DiscoverArgs) -> Result<u8, StartError> {
     let config = read_config(args.config.as_deref()).map_err(StartError::Config)?;
     let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
     raise_file_limit();
-    let mut runtime = runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_blocking_threads(POOL).build().map_err(StartError::Runtime)?;
-    let survey = runtime.block_on(look(args, &config, trust));
-    // Not waiting for a lookup that hangs.
-    runtime.shutdown_background();
-    show(args, &survey?)
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+    let survey = runtime.block_on(look(args, &config, trust))?;
+    show(args, &survey)
 }
 
 fn show(args: &DiscoverArgs, survey: &Survey) -> Result<u8, StartError> {

@@ -5,17 +5,14 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::StartError;
 use crate::serve::{AppState, serve};
-
-/// One for passwords, one for the web configuration's files, and one more should a file hang.
-const POOL: usize = 3;
+use crate::threads;
 
 /// Serves until `shutdown` ends. The future that is returned ends with the server.
 pub fn start(
@@ -23,18 +20,14 @@ pub fn start(
     state: AppState,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<impl Future<Output = ()>, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(POOL).build();
-    let runtime = runtime.map_err(StartError::Runtime)?;
     let (alive, ended) = oneshot::channel::<()>();
-    let run = move || {
+    let run = move |runtime: Runtime| {
         if let Err(error) = run(&runtime, listeners, state, shutdown) {
             error!(%error, "The server cannot start.");
         }
-        // Not waiting for the hash of a password.
-        runtime.shutdown_background();
         drop(alive);
     };
-    thread::Builder::new().name("server".to_owned()).spawn(run).map_err(StartError::Thread)?;
+    threads::with_runtime("server", run).map_err(StartError::Thread)?;
     Ok(async { drop(ended.await) })
 }
 

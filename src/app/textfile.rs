@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::output;
 use crate::engine::{Reports, Store};
 use crate::metrics::Metrics;
+use crate::threads;
 
 /// Scrapers do not read more often, and a large estate has observations all the time.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -42,7 +42,5 @@ pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut store: watch::Receiv
 
 /// A slow disk must not stop the engine, which shares our thread.
 async fn publish(path: PathBuf, page: String) -> io::Result<()> {
-    spawn_blocking(move || output::publish(&path, &page))
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
+    threads::CHECKS.run(move || output::publish(&path, &page)).await?
 }

@@ -24,6 +24,7 @@ use super::failure::{Stage, trouble};
 use super::kernel_time::{explains, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
+use crate::threads;
 
 /// Hyper's own default is 400 KiB, for each of many connections.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -251,8 +252,8 @@ impl Target {
 
     /// Only for credential sources: a check's own request is always pinned.
     async fn look_up(&self) -> Result<SocketAddr, BoxError> {
-        let mut found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
-        Ok(found.next().ok_or_else(|| format!("{} has no address", self.host))?)
+        let found = threads::addresses(&self.host, self.port).await?;
+        Ok(*found.first().ok_or_else(|| format!("{} has no address", self.host))?)
     }
 }
 

@@ -82,6 +82,22 @@ fn fifos_and_devices_are_refused_at_reload_while_all_else_goes_on() {
     }
 }
 
+/// A limit of processes holds for a user, and this one has no others.
+#[test]
+fn too_few_threads_are_an_error_and_no_panic() {
+    let (lab, scratch) = (lab(), Scratch::new("hostile-threads"));
+    let config = scratch.write("c.toml", "egress.enabled = false\n");
+    for most in 2..=8 {
+        let once = Run::new("setpriv").args(["--reuid", "64321", "--clear-groups", "prlimit"]);
+        let once = once.arg(format!("--nproc={most}:{most}")).arg(BINARY).arg("--config").arg(&config);
+        let output = lab.run(&once.arg("--once"));
+        let code = output.status.code();
+        assert!(code == Some(2) || (most > 4 && code == Some(0)), "{most}: {output:?}");
+        assert!(!output.stderr.contains("panicked"), "{most}: {}", output.stderr);
+        assert!(most > 3 || output.stderr.contains("cannot start"), "{most}: {}", output.stderr);
+    }
+}
+
 #[test]
 fn sixty_thousand_mistakes_are_counted_and_fifty_are_shown() {
     let scratch = Scratch::new("hostile-mistakes");

@@ -37,10 +37,11 @@ const LAYERS: &[(&str, &[Module])] = &[
     (
         "edges",
         &[
-            ("wire", &[]),
-            ("probe", &["wire"]),
+            ("threads", &[]),
+            ("wire", &["threads"]),
+            ("probe", &["threads", "wire"]),
             ("metrics", &["diagnosis", "report"]),
-            ("access", &["wire"]),
+            ("access", &["threads", "wire"]),
             ("serve", &["access", "diagnosis", "report"]),
             ("publish", &["report"]),
             ("notify", &[]),
@@ -83,6 +84,7 @@ const LAYERS: &[(&str, &[Module])] = &[
                     "schedule",
                     "serve",
                     "survey",
+                    "threads",
                     "wire",
                 ],
             ),

@@ -9,13 +9,11 @@ mod packet;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use socket2::{Protocol, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
-use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +22,7 @@ use super::loopback;
 use super::sockets::{QueuedError, after_sending, not_sent, open, queued_error};
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
+use crate::threads;
 use crate::wire::datagram;
 use crate::wire::kernel_time::{Sent, note_arrivals};
 use packet::{Echo, Nonce};
@@ -62,8 +61,7 @@ pub struct Pinger {
 impl Pinger {
     pub fn start() -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name("icmp".to_owned()).spawn(move || {
+        threads::with_runtime("icmp", move |runtime| {
             runtime.block_on(async {
                 let mut running = JoinSet::new();
                 loop {

@@ -13,15 +13,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
-use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::observation::{AwsError, CredentialsEvidence, ProbeError, Provider, Reason};
+use crate::threads;
 use crate::wire::failure::words;
 use crate::wire::http::Trace;
 use crate::wire::trust::Trust;
@@ -115,10 +114,9 @@ impl Failure {
 impl CredentialsWorker {
     pub fn start() -> io::Result<Self> {
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let progress = Progress::default();
         let shared = progress.clone();
-        thread::Builder::new().name("credentials".to_owned()).spawn(move || {
+        threads::with_runtime("credentials", move |runtime| {
             runtime.block_on(async {
                 while let Some(job) = inbox.recv().await {
                     // The caller of a job that waited while the thread was stuck has given up.

@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::observation::{MetadataSilence, ProbeError, Reason};
+use crate::threads;
 use crate::wire::http::{Route, Trace, exchange};
 use crate::wire::trust::Trust;
 
@@ -210,8 +211,8 @@ async fn named_server(url: &str) -> Result<(SocketAddr, String), Unavailable> {
     };
     let port = uri.port_u16().unwrap_or(80);
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut found = tokio::net::lookup_host((host, port)).await.map_err(|error| wrong(&error.to_string()))?;
-    let server = found.next().ok_or_else(|| wrong("its host has no address"))?;
+    let found = threads::addresses(host, port).await.map_err(|error| wrong(&error.to_string()))?;
+    let server = *found.first().ok_or_else(|| wrong("its host has no address"))?;
     Ok((server, authority.to_string()))
 }
 

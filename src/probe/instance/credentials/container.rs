@@ -1,7 +1,7 @@
 //! The agents of containers: ECS by a relative or a full URI, EKS Pod Identity by a full one.
 
 use std::env;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use hyper::body::Bytes;
@@ -11,6 +11,7 @@ use hyper::{Request, StatusCode, Uri};
 use super::document::{self, Unusable};
 use super::{Failure, Found, Search, read_file, unreadable, variable};
 use crate::observation::{AwsError, Provider};
+use crate::threads;
 use crate::wire::http::{Route, exchange};
 
 const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -85,8 +86,8 @@ async fn check_host(uri: &Uri) -> Result<(), String> {
         return Ok(());
     }
     let port = uri.port_u16().unwrap_or(80);
-    let found = tokio::net::lookup_host((host, port)).await;
-    let ips: Vec<IpAddr> = found.map_err(|error| error.to_string())?.map(|address| address.ip()).collect();
+    let found = threads::addresses(host, port).await.map_err(|error| error.to_string())?;
+    let ips: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
     let is_agent =
         |ip: &IpAddr| ip.is_loopback() || ip.to_string() == ECS || [EKS_IPV4, EKS_IPV6].contains(ip);
     if ips.is_empty() || !ips.iter().all(is_agent) {
