@@ -1,5 +1,6 @@
 //! The configuration, valid by construction: holding a [`Config`] means that it is usable.
 
+mod bound;
 mod defaults;
 mod egress;
 mod endpoint;
@@ -48,6 +49,10 @@ impl Config {
     /// Every mistake is found in one pass, so that a file need not be corrected line by line.
     pub fn parse(source: &str, file: &str) -> Result<Self, ConfigError> {
         let source = source.strip_prefix(BYTE_ORDER_MARK).unwrap_or(source);
+        if let Some(offset) = bound::excess(source) {
+            let mistake = Mistake::new(file, source, offset, bound::TOO_LONG);
+            return Err(ConfigError::Mistakes { shown: vec![mistake], omitted: 0 });
+        }
         let mut problems = Problems::of(source);
         let (root, errors) = DeTable::parse_recoverable(source);
         for error in &errors {

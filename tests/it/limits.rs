@@ -162,7 +162,7 @@ fn two_hundred_endpoints_of_three_addresses_stay_below_20_mib() {
     assert!(peak < LIMIT_KIB, "{peak} KiB, after each scrape {resident:?}");
 }
 
-fn kib(process: u32, field: &str) -> u64 {
+pub fn kib(process: u32, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let value = status.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB"));
     value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {field} of process {process}"))

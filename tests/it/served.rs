@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::harness::{BINARY, eventually_or, http};
 use crate::lab::{Child, Lab, Run};
+use crate::limits::kib;
 use crate::prometheus::DAEMON;
 
 pub struct Daemon<'a> {
@@ -55,6 +56,11 @@ impl<'a> Daemon<'a> {
     /// The value of one series, by its name and labels as they stand on the page.
     pub fn series(&self, series: &str) -> Option<f64> {
         self.get("/metrics")?.series(series)
+    }
+
+    /// A size of its process, by the field of `/proc/PID/status`.
+    pub fn kib(&self, field: &str) -> u64 {
+        kib(self.child.id(), field)
     }
 
     pub fn passes(&self, check: &str) -> bool {
