@@ -1,11 +1,15 @@
 //! Metadata and credentials: what the instance says about itself, and what it signs with.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use super::Cause;
 use super::context::{Context, Failure, broken, detail};
 use super::finding::Finding;
 use super::presumption::default_cause;
 use crate::check::CheckId;
-use crate::observation::{CredentialsEvidence, Evidence, MetadataSilence, Observation, Provider, Reason};
+use crate::observation::{
+    CredentialsEvidence, Evidence, InstanceEvidence, MetadataSilence, Observation, Provider, Reason,
+};
 use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
@@ -49,9 +53,13 @@ fn metadata_advice(context: &Context<'_>, observation: &Observation, reason: Rea
         context.instance.and_then(|instance| instance.instance_id.as_deref()).unwrap_or("INSTANCE_ID");
     let modify = format!("aws ec2 modify-instance-metadata-options --instance-id {instance}");
     let through = "through the host's routes and firewall (ip route get 169.254.169.254)";
-    let silence =
-        if let Evidence::Instance(evidence) = &observation.evidence { evidence.silence } else { None };
-    match (reason, silence) {
+    let Evidence::Instance(InstanceEvidence { server, silence, .. }) = &observation.evidence else {
+        return None;
+    };
+    if is_by_environment(*server, reason) {
+        return Some(BY_ENVIRONMENT.to_owned());
+    }
+    match (reason, *silence) {
         (Reason::MetadataDisabled, _) => Some(format!("Turn it on: {modify} --http-endpoint enabled.")),
         (Reason::MetadataTimeout, Some(MetadataSilence::TokenOnly)) => Some(format!(
             "It answers GET but not PUT, as for a container beyond the hop limit: {modify} --http-put-response-hop-limit 2."
@@ -68,6 +76,16 @@ fn metadata_advice(context: &Context<'_>, observation: &Observation, reason: Rea
         }
         _ => None,
     }
+}
+
+const BY_ENVIRONMENT: &str = "The environment sets AWS_EC2_METADATA_SERVICE_ENDPOINT, so that metadata is asked for there: correct or unset it (systemctl show linkproof -p Environment).";
+
+/// Whether the server is not one that every instance has. Without one there was nothing to find
+/// invalid but the variable.
+fn is_by_environment(server: Option<SocketAddr>, reason: Reason) -> bool {
+    const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
+    const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
+    server.map_or(reason == Reason::MetadataInvalid, |server| ![IPV4, IPV6].contains(&server.ip()))
 }
 
 fn credentials(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Finding {

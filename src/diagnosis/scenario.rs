@@ -12,6 +12,7 @@
 //! `answer` (judged a leak), `answer:3/5` (of five three), `intercepted`, `silence`, `rejected`,
 //! `rejected:BY`, `leak:BY` and `near:BY` (errors judged so), `here:BY`, `no_route`,
 //! `not_permitted`, `blocked` and `no_resources`. `disabled` says why the host lacks the family, and
+//! `server=` is the metadata server that was asked, or `none`;
 //! `late=MILLISECONDS rounds=N` that lateness spoiled a check.
 //!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
@@ -210,7 +211,8 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
     let host = words.text("host").unwrap_or_else(|| format!("{}.us-east-1.amazonaws.com", check.target()));
     match check.kind() {
         Kind::Instance => {
-            let server = Some("169.254.169.254:80".parse().unwrap());
+            let server = words.text("server").unwrap_or_else(|| "169.254.169.254:80".into());
+            let server = server.parse().ok();
             let silence = words.text("silence").map(|silence| match silence.as_str() {
                 "connect" => MetadataSilence::Connect,
                 "token_only" => MetadataSilence::TokenOnly,
