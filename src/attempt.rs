@@ -36,7 +36,8 @@ pub trait Probes: Send + Sync + 'static {
     /// Whether sockets can be opened at all.
     fn has_resources(&self) -> bool;
 
-    fn local_addresses(&self) -> Vec<IpAddr>;
+    /// `None` where the kernel could not be asked.
+    fn local_addresses(&self) -> Option<Vec<IpAddr>>;
 
     fn instance(&self, limit: Duration) -> impl Future<Output = InstanceEvidence> + Send;
 
@@ -91,11 +92,12 @@ pub trait Probes: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<Vec<IpAddr>, String>> + Send;
 
+    /// `None` where the kernel could not be asked for the addresses to send from.
     fn egress(
         &self,
         request: EgressRequest,
         known: watch::Receiver<ControlTargets>,
-    ) -> impl Future<Output = EgressEvidence> + Send;
+    ) -> impl Future<Output = Option<EgressEvidence>> + Send;
 }
 
 /// A ListMetrics to be made.

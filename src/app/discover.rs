@@ -75,7 +75,7 @@ fn say(text: &str) {
 async fn look(args: &DiscoverArgs, config: &Config, trust: Trust) -> Result<Survey, StartError> {
     let context = context(args, config, &trust).await?;
     let agenda = Agenda::new(&context.region);
-    let local: Vec<IpAddr> = interfaces::addresses();
+    let local: Vec<IpAddr> = interfaces::addresses().unwrap_or_default();
     let vpc_resolvers = context.network.vpc_resolvers(local.iter().any(IpAddr::is_ipv4));
     let looks = Live { lookups: Lookups::new(), trust, vpc_resolvers, answering: AtomicUsize::new(0) };
     let seen = discover::run(&agenda, &context, &looks, signaled(), show_progress).await;
@@ -110,7 +110,7 @@ async fn context(args: &DiscoverArgs, config: &Config, trust: &Trust) -> Result<
         expected: config.expected_cidrs.clone(),
         metadata_off: config.instance.is_none(),
     };
-    let local = interfaces::addresses();
+    let local = interfaces::addresses().unwrap_or_default();
     let is_missing = |family: &Family| !local.iter().any(|ip| Family::of(*ip) == *family);
     Ok(Context {
         region,

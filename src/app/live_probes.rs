@@ -73,8 +73,8 @@ impl Probes for LiveProbes {
         resources::are_available()
     }
 
-    fn local_addresses(&self) -> Vec<IpAddr> {
-        interfaces::addresses()
+    fn local_addresses(&self) -> Option<Vec<IpAddr>> {
+        interfaces::addresses().ok()
     }
 
     async fn instance(&self, limit: Duration) -> InstanceEvidence {
@@ -154,12 +154,16 @@ impl Probes for LiveProbes {
         }
     }
 
-    async fn egress(&self, request: EgressRequest, known: watch::Receiver<ControlTargets>) -> EgressEvidence {
-        let sources = interfaces::sources();
+    async fn egress(
+        &self,
+        request: EgressRequest,
+        known: watch::Receiver<ControlTargets>,
+    ) -> Option<EgressEvidence> {
+        let sources = interfaces::sources().ok()?;
         let local_addresses: Vec<IpAddr> = sources.iter().map(|source| source.ip).collect();
         let lacks_ipv6 = request.family == Family::Ipv6 && local_addresses.iter().all(IpAddr::is_ipv4);
         let family_disabled = lacks_ipv6.then(interfaces::ipv6_disabled).flatten();
         let controls = Controls { endpoints: known, resolvers: dns::off_host_resolvers(&local_addresses) };
-        egress::attempt(&self.pinger, sources, family_disabled, request, controls).await
+        Some(egress::attempt(&self.pinger, sources, family_disabled, request, controls).await)
     }
 }

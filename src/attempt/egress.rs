@@ -10,8 +10,8 @@ use super::{Clock, Probes, Runner};
 use crate::check::{CheckId, Family};
 use crate::network::Scope;
 use crate::observation::{
-    EgressEvidence, EgressGap, EgressProbe, EgressRequest, EgressSettings, Evidence, Phase, Phases,
-    ProbeJudgment, ProbeResult, Protocol, TargetHost,
+    EgressEvidence, EgressGap, EgressProbe, EgressRequest, EgressSettings, Evidence, NotAttempted, Phase,
+    Phases, ProbeJudgment, ProbeResult, Protocol, TargetHost,
 };
 use crate::plan::Egress;
 use crate::verdict;
@@ -48,7 +48,12 @@ impl<P: Probes> Runner<P> {
     async fn family(&self, egress: &Egress, request: EgressRequest) {
         let mut clock = Clock::start(egress.settings.window);
         let family = request.family;
-        let mut evidence = clock.watch(self.probes.egress(request, self.known.subscribe())).await;
+        let evidence = clock.watch(self.probes.egress(request, self.known.subscribe())).await;
+        let Some(mut evidence) = evidence else {
+            let evidence = Evidence::NotAttempted(NotAttempted::NoResources);
+            let judgment = verdict::without_resources();
+            return self.publish(clock, CheckId::Egress(family), judgment, vec![], evidence).await;
+        };
         let judgment = verdict::egress(&mut evidence, egress);
         let phases = round_trip(&evidence);
         self.publish(clock, CheckId::Egress(family), judgment, phases, Evidence::Egress(evidence)).await;

@@ -26,9 +26,12 @@ impl<P: Probes> Runner<P> {
             return CallStep::Skipped;
         };
         let local_addresses = self.probes.local_addresses();
-        let (families, missing_families): (Vec<Family>, Vec<Family>) = Family::BOTH
-            .into_iter()
-            .partition(|family| local_addresses.iter().any(|ip| Family::of(*ip) == *family));
+        // Where they are not known, none is missing.
+        let has = |family: Family| {
+            local_addresses.as_ref().is_none_or(|ips| ips.iter().any(|ip| Family::of(*ip) == family))
+        };
+        let (families, missing_families): (Vec<Family>, Vec<Family>) =
+            Family::BOTH.into_iter().partition(|family| has(*family));
         let resolved = self.resolve(endpoint, host, &families, &missing_families).await;
         let connected = self.connect(endpoint, host, &resolved, &missing_families).await;
         if let (Some(call), true) = (&endpoint.call, with_call) {

@@ -56,8 +56,8 @@ impl Probes for Scripted {
         !self.lacks_resources
     }
 
-    fn local_addresses(&self) -> Vec<IpAddr> {
-        vec!["10.0.1.23".parse().unwrap()]
+    fn local_addresses(&self) -> Option<Vec<IpAddr>> {
+        Some(vec!["10.0.1.23".parse().unwrap()])
     }
 
     async fn instance(&self, _: Duration) -> InstanceEvidence {
@@ -147,9 +147,13 @@ impl Probes for Scripted {
         self.addresses(host, limit).await
     }
 
-    async fn egress(&self, request: EgressRequest, _: watch::Receiver<ControlTargets>) -> EgressEvidence {
+    async fn egress(
+        &self,
+        request: EgressRequest,
+        _: watch::Receiver<ControlTargets>,
+    ) -> Option<EgressEvidence> {
         sleep(self.takes).await;
-        EgressEvidence {
+        Some(EgressEvidence {
             family: request.family,
             window: request.settings.window,
             sources: vec![],
@@ -161,6 +165,6 @@ impl Probes for Scripted {
             unresolved: vec![],
             gaps: vec![],
             left_out: vec![],
-        }
+        })
     }
 }

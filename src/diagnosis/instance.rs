@@ -14,6 +14,12 @@ use crate::wording;
 
 pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Vec<Finding> {
     let Some(cause) = default_cause(failure.reason) else { return vec![] };
+    if failure.reason == Reason::NoResources {
+        return vec![Finding::new(
+            cause,
+            with_detail(format!("{}: {}", observation.check, failure.reason.words()), observation),
+        )];
+    }
     if observation.check == CheckId::Credentials {
         return vec![credentials(context, observation, failure)];
     }

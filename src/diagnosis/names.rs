@@ -69,7 +69,9 @@ pub fn stale_address(context: &Context<'_>, observation: &Observation, failure: 
 }
 
 fn cidrs_unknown(context: &Context<'_>, evidence: &DnsEvidence) -> Finding {
-    let metadata = match context.check(&CheckId::Instance).map(|instance| broken(instance.outcome)) {
+    let metadata = context.check(&CheckId::Instance).map(|instance| broken(instance.outcome));
+    let metadata_reason = metadata.flatten();
+    let metadata = match metadata {
         Some(Some(reason)) => reason.words().to_owned(),
         Some(None) => "instance metadata answers, but lists no CIDR".to_owned(),
         None => "instance metadata is not asked".to_owned(),
@@ -78,7 +80,9 @@ fn cidrs_unknown(context: &Context<'_>, evidence: &DnsEvidence) -> Finding {
         "{metadata}, so it is not known whether the addresses of {} belong to the VPC",
         evidence.host
     );
-    Finding::new(Cause::MetadataUnavailable, fact).about(&evidence.host)
+    let is_own = metadata_reason == Some(Reason::NoResources);
+    let cause = if is_own { Cause::NoResources } else { Cause::MetadataUnavailable };
+    Finding::new(cause, fact).about(&evidence.host)
 }
 
 /// By the verdict where it judged the address, else by metadata.

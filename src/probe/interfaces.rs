@@ -2,27 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
 use crate::check::Family;
 use crate::observation::EgressSource;
 
 /// All that reach beyond the link, on interfaces that are up.
-pub fn addresses() -> Vec<IpAddr> {
-    of(listed()).into_iter().map(|source| source.ip).collect()
+pub fn addresses() -> io::Result<Vec<IpAddr>> {
+    Ok(of(listed()?).into_iter().map(|source| source.ip).collect())
 }
 
 /// The same with their interfaces, each address once. Linux sends from an address of an interface
 /// that is down by another that is up.
-pub fn sources() -> Vec<EgressSource> {
-    let up = of(listed());
+pub fn sources() -> io::Result<Vec<EgressSource>> {
+    let up = of(listed()?);
     let is_beside = |source: &EgressSource| up.iter().any(|up| Family::of(up.ip) == Family::of(source.ip));
-    of(listed().chain(listed_down())).into_iter().filter(is_beside).collect()
+    Ok(of(listed()?.chain(listed_down()?)).into_iter().filter(is_beside).collect())
 }
 
 fn of(listed: impl Iterator<Item = (String, IpAddr)>) -> Vec<EgressSource> {
@@ -45,7 +45,7 @@ pub fn ipv6_disabled() -> Option<String> {
         );
     }
     let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
-    for (interface, ip) in listed().filter(|(_, ip)| !ip.is_loopback()) {
+    for (interface, ip) in listed().ok()?.filter(|(_, ip)| !ip.is_loopback()) {
         interfaces.entry(interface).or_default().insert(Family::of(ip));
     }
     interfaces.into_iter().filter(|(_, families)| !families.contains(&Family::Ipv6)).find_map(
@@ -60,25 +60,23 @@ pub fn ipv6_disabled() -> Option<String> {
     )
 }
 
-fn listed() -> impl Iterator<Item = (String, IpAddr)> {
+/// An error where no socket can be opened to ask the kernel.
+fn listed() -> io::Result<impl Iterator<Item = (String, IpAddr)>> {
     with_flag(true)
 }
 
-fn listed_down() -> impl Iterator<Item = (String, IpAddr)> {
+fn listed_down() -> io::Result<impl Iterator<Item = (String, IpAddr)>> {
     with_flag(false)
 }
 
-fn with_flag(up: bool) -> impl Iterator<Item = (String, IpAddr)> {
-    getifaddrs()
-        .into_iter()
-        .flatten()
-        .filter(move |interface| interface.flags.contains(InterfaceFlags::IFF_UP) == up)
-        .filter_map(|interface| {
-            let address = interface.address?;
-            let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            let ip = ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
-            Some((interface.interface_name, ip))
-        })
+fn with_flag(up: bool) -> io::Result<impl Iterator<Item = (String, IpAddr)>> {
+    let of_flag = move |interface: &InterfaceAddress| interface.flags.contains(InterfaceFlags::IFF_UP) == up;
+    Ok(getifaddrs()?.filter(of_flag).filter_map(|interface| {
+        let address = interface.address?;
+        let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let ip = ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))?;
+        Some((interface.interface_name, ip))
+    }))
 }
 
 fn is_global(ip: IpAddr) -> bool {

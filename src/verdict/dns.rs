@@ -117,7 +117,7 @@ fn of_failure(evidence: &DnsEvidence, result: &LookupResult) -> Outcome {
     match result {
         LookupResult::Addresses { .. } => Outcome::Fail(Reason::NoAddress),
         LookupResult::Error(error) if is_for_want_of_resources(error) => {
-            Outcome::Inconclusive(Reason::LookupFailed)
+            Outcome::Inconclusive(Reason::NoResources)
         }
         LookupResult::Error(_) => Outcome::Fail(by_servers(evidence).unwrap_or(Reason::LookupFailed)),
         LookupResult::TimedOut => {
@@ -139,7 +139,10 @@ fn is_for_want_of_resources(error: &LookupError) -> bool {
     const ENOMEM: i32 = 12;
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
-    error.code == EaiCode::Memory || matches!(error.errno, Some(ENOMEM | ENFILE | EMFILE))
+    const EADDRINUSE: i32 = 98;
+    const ENOBUFS: i32 = 105;
+    error.code == EaiCode::Memory
+        || matches!(error.errno, Some(ENOMEM | ENFILE | EMFILE | EADDRINUSE | ENOBUFS))
 }
 
 /// What the listed servers have instead of an address, where the library asks them at all.
@@ -313,9 +316,13 @@ pub(super) mod tests {
         use Outcome::{Fail, Inconclusive};
         let crashed = |signal| LookupResult::Crashed { end: ProcessEnd::Signal(signal) };
         let not_run = LookupResult::NotRun { because: NotRun::Busy };
+        let message = "Address already in use".to_owned();
+        let without_ports =
+            LookupResult::Error(LookupError { code: EaiCode::Again, errno: Some(98), message });
         for (result, outcome) in [
             (error(EaiCode::NoName), Fail(Reason::LookupFailed)),
-            (error(EaiCode::Memory), Inconclusive(Reason::LookupFailed)),
+            (error(EaiCode::Memory), Inconclusive(Reason::NoResources)),
+            (without_ports, Inconclusive(Reason::NoResources)),
             (LookupResult::TimedOut, Fail(Reason::LookupTimeout)),
             (crashed(11), Fail(Reason::LookupFailed)),
             (crashed(9), Inconclusive(Reason::LookupFailed)),

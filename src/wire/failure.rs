@@ -240,8 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_of_descriptors_is_not_blamed_on_the_peer() {
-        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM] {
+    fn a_lack_of_descriptors_or_ports_is_not_blamed_on_the_peer() {
+        for errno in [
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::ENOBUFS,
+            Errno::ENOMEM,
+            Errno::EADDRINUSE,
+            Errno::EADDRNOTAVAIL,
+        ] {
             let error = io::Error::from_raw_os_error(errno as i32);
             assert_eq!(reason_of(Stage::Tcp, &error), Reason::NoResources, "{errno}");
         }

@@ -18,6 +18,15 @@ pub fn are_available() -> bool {
 
 /// Whether this process or this host ran out of something.
 pub fn are_lacking(error: &io::Error) -> bool {
-    let scarce = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    let scarce = [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOBUFS,
+        Errno::ENOMEM,
+        // No local port is left: at a bind, at a connect over TCP, and over UDP.
+        Errno::EADDRINUSE,
+        Errno::EADDRNOTAVAIL,
+        Errno::EAGAIN,
+    ];
     scarce.iter().any(|scarce| error.raw_os_error() == Some(*scarce as i32))
 }

@@ -14,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::harness::{BINARY, Scratch};
 use crate::lab::{Fault, Lab, Run};
+use crate::report::Report;
 use crate::served::Daemon;
 
 const FAST: &str = "interval = '1s'\ntimeout = '500ms'\n[egress]\ninterval = '2s'\nwindow = '1s'\n";
@@ -96,6 +97,25 @@ fn too_few_threads_are_an_error_and_no_panic() {
         assert!(!output.stderr.contains("panicked"), "{most}: {}", output.stderr);
         assert!(most > 3 || output.stderr.contains("cannot start"), "{most}: {}", output.stderr);
     }
+}
+
+#[test]
+fn without_a_local_port_nothing_is_blamed_on_others() {
+    let lab = lab();
+    let taken = ["net.ipv4.ip_local_port_range=40000 40003", "net.ipv4.ip_local_reserved_ports=40000-40003"];
+    let set = lab.run(&Run::new("sysctl").arg("-qw").args(taken));
+    assert!(set.status.success(), "{set:?}");
+    let config = crate::agent::file("toml", "region = 'us-east-1'\n[egress]\nwindow = '1s'\n");
+    let once = Run::new(BINARY).arg("--config").arg(config).args(["--once", "--format", "json"]);
+    let output = lab.run(&once);
+    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    for (check, outcome) in report.checks() {
+        let says_so =
+            ["inconclusive no_resources", "skipped prerequisite_failed"].contains(&outcome.as_str());
+        assert!(says_so, "{check}: {outcome}");
+    }
+    let causes: Vec<String> = report.causes().into_iter().map(|(cause, _)| cause).collect();
+    assert_eq!(causes, ["no_resources"]);
 }
 
 /// What is refused must cost little too, and must be given back.

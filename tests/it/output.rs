@@ -140,7 +140,8 @@ fn symlinks_of_another_user_choose_no_file() {
 #[test]
 fn a_file_beyond_the_limit_of_its_size_is_not_left_behind() {
     let (lab, scratch) = (own_lab(), Scratch::new("output-limit"));
-    let config = scratch.write("quick.toml", "egress.enabled = false\n[[endpoint]]\nservice = 'monitoring'\n");
+    let config =
+        scratch.write("quick.toml", "egress.enabled = false\n[[endpoint]]\nservice = 'monitoring'\n");
     let path = scratch.0.join("report.json");
     let once = Run::new("prlimit").arg("--fsize=100").arg(BINARY).arg("--config").arg(&config);
     let output = lab.run(&once.args(["--once", "--format", "json", "--output"]).arg(&path));
@@ -149,7 +150,8 @@ fn a_file_beyond_the_limit_of_its_size_is_not_left_behind() {
     assert_no_temporary_file(&scratch.0);
 
     let listing = fs::File::create(scratch.0.join("listing")).unwrap();
-    let listed = Command::new("prlimit").arg("--fsize=100").arg(BINARY).arg("services").stdout(listing).status();
+    let listed =
+        Command::new("prlimit").arg("--fsize=100").arg(BINARY).arg("services").stdout(listing).status();
     assert_eq!(listed.unwrap().code(), Some(74));
 }
 

@@ -198,6 +198,9 @@ fn firewall(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
 
 fn unexplained(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let fact = format!("{}: getaddrinfo {}", evidence.host, wording::lookup(&evidence.lookup));
+    if failure.reason == Reason::NoResources {
+        return Some(Finding::new(Cause::NoResources, fact));
+    }
     let disordered = evidence.queries.iter().find(|q| q.resolver == Resolver::System && q.alias_last);
     if let Some(query) = disordered {
         let server = query.server.ip();

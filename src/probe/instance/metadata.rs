@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::observation::{MetadataSilence, ProbeError, Reason};
 use crate::threads;
 use crate::wire::http::{Route, Trace, exchange};
+use crate::wire::resources;
 use crate::wire::trust::Trust;
 
 /// Where every instance has it ("Instance metadata" in the EC2 user guide).
@@ -192,7 +193,11 @@ async fn first_answer<'a>(
 fn has_route(server: SocketAddr) -> bool {
     let unspecified: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    UdpSocket::bind((unspecified, 0)).and_then(|socket| socket.connect(server)).is_ok()
+    match UdpSocket::bind((unspecified, 0)) {
+        Ok(socket) => socket.connect(server).is_ok(),
+        // It cannot be known; the request will say the same.
+        Err(error) => resources::are_lacking(&error),
+    }
 }
 
 fn authority(server: SocketAddr) -> String {

@@ -3,6 +3,7 @@
 //! this process, and the daemon starts another.
 
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use nix::sys::signal::{Signal, raise};
 use tokio::time::Instant;
 
 use super::message::{self, Answer, Request, Response};
+use crate::wire::failure::words;
+use crate::wire::resources;
 
 /// Answers the daemon at the other end of standard input, until there is none.
 ///
@@ -63,6 +66,11 @@ fn send(to: &Mutex<UnixStream>, response: &Response) {
     let _ = message::write(&mut *channel, response);
 }
 
+/// The library says the same where a server is silent and where it could not open a socket.
+fn lack() -> Option<io::Error> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).err().filter(resources::are_lacking)
+}
+
 /// As an application calls it: any family, flags 0.
 pub fn look_up(host: &str) -> Answer {
     let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
@@ -70,6 +78,9 @@ pub fn look_up(host: &str) -> Answer {
         Ok(found) => found.collect::<io::Result<Vec<_>>>(),
         Err(error) => {
             let eai = error.error_num();
+            if let Some(lack) = lack() {
+                return Answer::of_error(eai, lack.raw_os_error(), &words(&lack));
+            }
             let error = io::Error::from(error);
             let message = error.to_string();
             // The crate's words before the library's.

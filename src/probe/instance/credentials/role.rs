@@ -55,6 +55,7 @@ fn missing(detail: &str) -> Failure {
 fn unavailable(failure: &Unavailable) -> Failure {
     let reason = match failure.error.reason {
         Reason::MetadataTimeout => Reason::CredentialsTimeout,
+        Reason::NoResources => Reason::NoResources,
         _ => Reason::NoCredentials,
     };
     Failure { reason, ..missing(&failure.error.detail) }
