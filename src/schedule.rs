@@ -140,6 +140,8 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::attempt::scripted::Scripted;
     use crate::config::Config;
@@ -245,6 +247,20 @@ mod tests {
         // A run takes 100 s, and the next was due after 30.
         let slow = Scripted { takes: Duration::from_secs(50), ..inside() };
         assert!(longest(slow).await > Duration::from_secs(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn interfaces_that_cannot_be_listed_are_not_absent() {
+        let mut running = start(Scripted { cannot_list_interfaces: true, ..inside() });
+        let end = running.began + FIRST_ROUND;
+        let mut outcomes = BTreeMap::new();
+        while let Ok(Some(observation)) = tokio::time::timeout_at(end, running.observations.recv()).await {
+            outcomes.insert(observation.check.to_string(), observation.outcome);
+        }
+        for family in ["egress/ipv4", "egress/ipv6"] {
+            assert_eq!(outcomes[family], Outcome::Inconclusive(Reason::NoResources));
+        }
+        assert_eq!(outcomes["monitoring/connect"], Outcome::Pass);
     }
 
     #[tokio::test(start_paused = true)]

@@ -31,6 +31,7 @@ pub struct Scripted {
     /// What the egress window of each family saw.
     pub probes: Vec<EgressProbe>,
     pub lacks_resources: bool,
+    pub cannot_list_interfaces: bool,
 }
 
 impl Scripted {
@@ -57,7 +58,7 @@ impl Probes for Scripted {
     }
 
     fn local_addresses(&self) -> Option<Vec<IpAddr>> {
-        Some(vec!["10.0.1.23".parse().unwrap()])
+        (!self.cannot_list_interfaces).then(|| vec!["10.0.1.23".parse().unwrap()])
     }
 
     async fn instance(&self, _: Duration) -> InstanceEvidence {
@@ -153,7 +154,7 @@ impl Probes for Scripted {
         _: watch::Receiver<ControlTargets>,
     ) -> Option<EgressEvidence> {
         sleep(self.takes).await;
-        Some(EgressEvidence {
+        (!self.cannot_list_interfaces).then(|| EgressEvidence {
             family: request.family,
             window: request.settings.window,
             sources: vec![],
