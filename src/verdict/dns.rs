@@ -123,7 +123,9 @@ fn of_failure(evidence: &DnsEvidence, result: &LookupResult) -> Outcome {
         LookupResult::TimedOut => {
             // What an answer at once does not explain.
             let slow = [Reason::QueryTimeout, Reason::ResolverUnreachable, Reason::Truncated];
-            let silent = by_servers(evidence).filter(|reason| slow.contains(reason));
+            let waits = absolute(evidence).any(|query| query.result == QueryResult::Timeout);
+            let waits = (waits && evidence.files.asks_dns()).then_some(Reason::QueryTimeout);
+            let silent = by_servers(evidence).filter(|reason| slow.contains(reason)).or(waits);
             Outcome::Fail(silent.unwrap_or(Reason::LookupTimeout))
         }
         LookupResult::Crashed { end } if end.is_by_the_library() => Outcome::Fail(Reason::LookupFailed),
@@ -332,6 +334,8 @@ pub(super) mod tests {
             let evidence = failing(evidence(told(INSIDE), told(&[])), result);
             assert_eq!(judged(&evidence), outcome, "{:?}", evidence.lookup);
         }
+        let half = failing(evidence(told(INSIDE), QueryResult::Timeout), LookupResult::TimedOut);
+        assert_eq!(judged(&half), Fail(Reason::QueryTimeout), "of the other question");
         let silent = failing(evidence(QueryResult::Timeout, QueryResult::Timeout), LookupResult::TimedOut);
         assert_eq!(judged(&silent), Fail(Reason::QueryTimeout));
     }

@@ -5,9 +5,11 @@ mod hosts;
 mod nsswitch;
 mod resolv_conf;
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ const HOST_CONF: &str = "/etc/host.conf";
 
 /// Who waits for the lookup waits as long as an application does, within reason.
 const LOOKUP_AT_LEAST: Duration = Duration::from_secs(6);
-const LOOKUP_AT_MOST: Duration = Duration::from_secs(15);
+const LOOKUP_AT_MOST: Duration = Duration::from_secs(16);
 
 /// Time for the library to give up by itself, and to say why.
 const LOOKUP_SPARE: Duration = Duration::from_secs(1);
@@ -42,7 +44,10 @@ pub fn read(host: &str) -> HostFiles {
     };
     let (resolv_conf, nsswitch) = (content(RESOLV_CONF), content(NSSWITCH));
     let (hosts, _) = (content(HOSTS), content(HOST_CONF));
-    let conf = ResolvConf::parse(&resolv_conf.unwrap_or_default());
+    let variable = |name| env::var_os(name).map(OsStringExt::into_vec);
+    let (local_domain, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
+    let conf = ResolvConf::parse(&resolv_conf.unwrap_or_default())
+        .with_environment(local_domain.as_deref(), options.as_deref());
     problems.extend(conf.ignored);
     let servers = if conf.servers.is_empty() {
         // resolv.conf(5): without a server the one on this host is asked.
@@ -86,7 +91,8 @@ pub fn lookup_limit(files: &HostFiles) -> Duration {
     // It may go through them for the name, and for each that the search list makes.
     let names = u32::try_from(files.search.len()).unwrap_or(0).saturating_add(1);
     let tries = files.attempts.saturating_mul(servers).saturating_mul(names);
-    let allowed = files.timeout.saturating_mul(tries);
+    // After a question without an answer it asks both once more, one after the other.
+    let allowed = files.timeout.saturating_mul(tries.saturating_add(servers));
     (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
 }
 
@@ -178,6 +184,6 @@ mod tests {
             let servers = vec!["10.0.0.2:53".parse().unwrap(); servers];
             lookup_limit(&HostFiles { servers, timeout, attempts, ..HostFiles::default() }).as_secs()
         };
-        assert_eq!([limit(5, 2, 1), limit(1, 2, 1), limit(5, 2, 3), limit(0, 0, 0)], [11, 6, 15, 6]);
+        assert_eq!([limit(5, 2, 1), limit(1, 2, 1), limit(5, 2, 3), limit(0, 0, 0)], [16, 6, 16, 6]);
     }
 }

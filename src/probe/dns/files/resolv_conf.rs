@@ -47,6 +47,16 @@ impl ResolvConf {
         conf
     }
 
+    /// As the library does after the file: `LOCALDOMAIN` replaces the search list, and `RES_OPTIONS`
+    /// adds options (resolver(5)). The lookup process has the same environment.
+    pub fn with_environment(mut self, local_domain: Option<&[u8]>, options: Option<&[u8]>) -> Self {
+        if let Some(list) = local_domain {
+            self.search = Some(words(list).take(MOST_SUFFIXES).map(super::text).collect());
+        }
+        words(options.unwrap_or_default()).for_each(|option| self.option(option));
+        self
+    }
+
     fn line(&mut self, number: usize, line: &[u8]) {
         let Some(end) = line.iter().position(|byte| matches!(byte, b' ' | b'\t')) else { return };
         let (keyword, rest) = line.split_at(end);
@@ -220,7 +230,11 @@ mod tests {
         assert_eq!(conf.search, Some(vec!["(none)".to_owned(), "c.d".to_owned()]));
         assert_eq!((conf.ndots, conf.timeout, conf.attempts), (5, 30, 0));
         assert!(conf.rotate && conf.use_vc && conf.edns0 && !conf.single_request);
-        let plain = ResolvConf::parse(b"");
+        let environment = ResolvConf::parse(b"search a.b\nnameserver 10.0.0.2\n")
+            .with_environment(Some(b"c.d e.f"), Some(b"rotate ndots:3"));
+        assert_eq!(environment.search, Some(vec!["c.d".to_owned(), "e.f".to_owned()]));
+        assert!(environment.rotate && environment.ndots == 3 && environment.servers.len() == 1);
+        let plain = ResolvConf::parse(b"").with_environment(None, None);
         assert_eq!((plain.search, plain.ndots, plain.timeout, plain.attempts), (None, 1, 5, 2));
     }
 }
