@@ -62,6 +62,8 @@ fn recovers(daemon: &Daemon<'_>, check: &str, reason: &str, break_it: impl FnOnc
     let told_before = told();
     break_it();
     daemon.until(&format!("{check} says {reason}"), |_| told() > told_before);
+    // A scrape may show the report of a moment ago.
+    daemon.until(&format!("{check} is shown"), |daemon| !passes(daemon));
     repair();
     let repaired = Instant::now();
     daemon.until(&format!("{check} passes again"), passes);

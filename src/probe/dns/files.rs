@@ -92,7 +92,7 @@ pub fn lookup_limit(files: &HostFiles) -> Duration {
     let names = u32::try_from(files.search.len()).unwrap_or(0).saturating_add(1);
     let tries = files.attempts.saturating_mul(servers).saturating_mul(names);
     // After a question without an answer it asks both once more, one after the other.
-    let allowed = files.timeout.saturating_mul(tries.saturating_add(servers));
+    let allowed = files.timeout.max(1).saturating_mul(tries.saturating_add(servers));
     (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
 }
 
