@@ -113,7 +113,7 @@ impl Metrics {
         Some(family)
     }
 
-    /// `None` where there is no schedule, as with `--once`.
+    /// `None` with `--once`, which has no schedule.
     fn delays(&self) -> Option<MetricFamily> {
         self.delays.collect().pop().filter(|_| self.delays.get_sample_count() > 0)
     }

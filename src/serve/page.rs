@@ -104,7 +104,7 @@ fn checks(of: &str, report: &Report, now: SystemTime, wanted: impl Fn(&CheckId) 
     table(of, &checks, report, now) + &evidence
 }
 
-/// Its name tells it from the other tables of the page, where only one of them is heard at a time.
+/// The caption tells a screen reader which of the page's tables this is.
 fn table(of: &str, checks: &[&CheckReport], report: &Report, now: SystemTime) -> String {
     if checks.is_empty() {
         return String::new();

@@ -105,7 +105,11 @@ fn an_endpoint_with_ipv4_alone_is_reached_through_nat64() {
     lab.names(&Names::default().record(HOST, "10.0.2.113"));
     let zones = "zones = [{ name = 'us-east-1b', cidrs = ['10.0.2.0/24'] }]";
     let without = once(&lab, &endpoint(HOST, ""));
-    assert_eq!(outcomes(&without)[1].1, "fail family_unavailable", "without DNS64 there is no way");
+    assert_eq!(
+        outcomes(&without)[1].1,
+        "fail family_unavailable",
+        "IPv4 addresses are out of reach without DNS64"
+    );
 
     lab.nat64(true);
     assert_told(&lab, HOST, &["10.0.2.113", WRAPPED]);

@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::own_lab;
-use crate::lab::{Fault, Run};
+use crate::harness::BINARY;
 
 #[test]
 fn a_killed_process_leaves_nothing_behind() {
-    let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "lab_itself::killed::hold_a_lab_until_killed"])
+    // The lab as a program of its own, which `make test` builds.
+    let program = Path::new(BINARY).with_file_name("examples").join("lab");
+    assert!(program.exists(), "{} is missing: cargo build --example lab", program.display());
+    let mut holder = Command::new(program)
+        .args(["run", "--fault", "system-resolver-differs", "--"])
+        .args(["sh", "-c", "echo the lab is up; exec sleep 600"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -48,16 +52,6 @@ fn a_killed_process_leaves_nothing_behind() {
         let leftover = shared(process);
         assert!(leftover.is_empty(), "process {process} keeps {leftover:?}");
     }
-}
-
-#[test]
-#[ignore = "another test starts it in a process of its own, to kill it"]
-fn hold_a_lab_until_killed() {
-    let lab = own_lab();
-    lab.inject(Fault::SystemResolverDiffers);
-    let _sleeper = lab.spawn(&Run::new("sleep").arg("600"));
-    println!("the lab is up");
-    thread::sleep(Duration::from_mins(10));
 }
 
 fn processes() -> Vec<u32> {

@@ -310,7 +310,7 @@ fn a_full_disk_leaves_the_old_files_whole() {
     lab.on(Host::Instance, move || umount(&disk).unwrap());
 }
 
-/// Every answer of the endpoint goes on for as long as somebody reads.
+/// The endpoint keeps sending for as long as the answer is read.
 #[test]
 fn answers_without_an_end_are_cut_off() {
     let lab = own_lab();

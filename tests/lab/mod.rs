@@ -183,7 +183,7 @@ impl Lab {
         self.peers.can(canned);
     }
 
-    /// Every answer of the endpoint goes on for as long as it is read; `None` ends that.
+    /// From now on the endpoint keeps sending for as long as its answer is read; `None` ends that.
     pub fn answer_endlessly(&self, endless: Option<Endless>) {
         self.peers.go_on(endless);
     }

@@ -167,8 +167,8 @@ fn request(
     Ok((DnsQuestion::query(name, record_type), options))
 }
 
-/// The labels as they are, since the C library asks for what is no host name too ("(none)" of a
-/// search list). A search list does not apply to this name.
+/// Takes any bytes as labels: the C library also asks for names that are not valid host names, such
+/// as "(none)" from a search list. The name is absolute, so no search list applies to it.
 fn wire_name(host: &str) -> Result<Name, ProtoError> {
     Name::from_labels(host.trim_end_matches('.').split('.').map(str::as_bytes))
 }

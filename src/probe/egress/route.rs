@@ -24,11 +24,11 @@ pub fn obstacle(source: IpAddr, target: IpAddr, protocol: Protocol, port: Option
         return over_udp;
     }
     // Rules may send another protocol elsewhere, and only sending would show it otherwise.
-    match lookup(source, target, Some((protocol, port))) {
-        Err(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES) => Some(SendError::NoRoute),
+    match refusal(source, target, Some((protocol, port))) {
+        Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::EACCES) => Some(SendError::NoRoute),
         // A blackhole; or the kernel does not know the question.
-        Err(Errno::EINVAL) => over_udp,
-        Err(_) | Ok(()) => None,
+        Some(Errno::EINVAL) => over_udp,
+        Some(_) | None => None,
     }
 }
 
@@ -43,8 +43,8 @@ fn udp_obstacle(source: IpAddr, target: IpAddr, port: u16) -> Option<SendError> 
         Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH) => SendError::NoRoute,
         // A blackhole or a prohibition in the route table; but a security module says the same.
         Some(errno @ (Errno::EINVAL | Errno::EACCES))
-            if lookup(source, target, Some((Protocol::Udp, Some(port)))) == Err(errno)
-                || lookup(source, target, None) == Err(errno) =>
+            if refusal(source, target, Some((Protocol::Udp, Some(port)))) == Some(errno)
+                || refusal(source, target, None) == Some(errno) =>
         {
             SendError::NoRoute
         }
@@ -62,18 +62,25 @@ const RTA_IP_PROTO: u16 = 27;
 const RTA_DPORT: u16 = 29;
 const HEADER: usize = 16;
 
-/// The kernel's own route lookup (`ip route get TARGET from SOURCE ipproto PROTOCOL dport PORT`).
-fn lookup(source: IpAddr, target: IpAddr, kind: Option<(Protocol, Option<u16>)>) -> Result<(), Errno> {
+/// The kernel's own route lookup (`ip route get TARGET from SOURCE ipproto PROTOCOL dport PORT`), where
+/// it finds no route. That it could not be asked is no refusal: a security module may forbid asking,
+/// with the same code.
+fn refusal(source: IpAddr, target: IpAddr, kind: Option<(Protocol, Option<u16>)>) -> Option<Errno> {
+    ask(&request(source, target, kind)).ok().and_then(|answer| error_of(&answer).err())
+}
+
+fn ask(request: &[u8]) -> nix::Result<Vec<u8>> {
     let netlink = socket(
         AddressFamily::Netlink,
         SockType::Raw,
         SockFlag::SOCK_CLOEXEC,
         Some(SockProtocol::NetlinkRoute),
     )?;
-    sendto(netlink.as_raw_fd(), &request(source, target, kind), &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    let mut answer = [0; 1024];
+    sendto(netlink.as_raw_fd(), request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let mut answer = vec![0; 1024];
     let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT)?;
-    error_of(&answer[..length])
+    answer.truncate(length);
+    Ok(answer)
 }
 
 fn request(source: IpAddr, target: IpAddr, kind: Option<(Protocol, Option<u16>)>) -> Vec<u8> {
@@ -137,7 +144,8 @@ mod tests {
                 [(Protocol::Icmp, None), (Protocol::Tcp, Some(443)), (Protocol::Udp, Some(53))]
             {
                 assert_eq!(obstacle(address, address, protocol, port), None);
-                assert_eq!(lookup(address, address, Some((protocol, port))), Ok(()));
+                assert_eq!(refusal(address, address, Some((protocol, port))), None);
+                assert!(ask(&request(address, address, Some((protocol, port)))).is_ok(), "it can be asked");
             }
         }
     }
@@ -146,7 +154,9 @@ mod tests {
     fn the_kernel_is_asked_with_the_source() {
         // This host lacks the source address, so it cannot send from it.
         let refused = [Errno::EINVAL, Errno::ENETUNREACH];
-        assert!(lookup(ip("192.0.2.77"), ip("127.0.0.1"), None).is_err_and(|errno| refused.contains(&errno)));
+        assert!(
+            refusal(ip("192.0.2.77"), ip("127.0.0.1"), None).is_some_and(|errno| refused.contains(&errno))
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::observation::{ProbeResult, SendError};
 use crate::wire::failure::words;
+use crate::wire::resources;
 
 /// Without blocking, with ICMP errors kept, and bound: so the kernel routes by this source.
 pub fn open(source: IpAddr, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
@@ -101,18 +102,10 @@ pub fn stronger(one: ProbeResult, other: ProbeResult) -> ProbeResult {
 /// Why a packet did not leave, by the call that failed. A route that vanished since it was looked
 /// up counts as blocked, not as closed: what was sent before may have got out.
 pub fn not_sent(error: &io::Error) -> SendError {
-    const SCARCE: [Errno; 8] = [
-        Errno::EMFILE,
-        Errno::ENFILE,
-        Errno::ENOBUFS,
-        Errno::ENOMEM,
-        Errno::EAGAIN,
-        Errno::EADDRINUSE,
-        Errno::EAFNOSUPPORT,
-        Errno::EPROTONOSUPPORT,
-    ];
+    let unsupported = [Errno::EAFNOSUPPORT, Errno::EPROTONOSUPPORT];
+    let is_unsupported = unsupported.iter().any(|errno| error.raw_os_error() == Some(*errno as i32));
     let errno = words(error);
-    if SCARCE.iter().any(|scarce| error.raw_os_error() == Some(*scarce as i32)) {
+    if resources::are_lacking(error) || is_unsupported {
         return SendError::NoResources { errno };
     }
     SendError::Blocked { errno }
