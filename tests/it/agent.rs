@@ -112,6 +112,29 @@ impl Agent {
     }
 }
 
+/// Everything once a second, with a call; `egress` is the table of that name.
+pub fn every_second(timeout: &str, egress: &str) -> String {
+    format!(
+        "interval = '1s'
+        timeout = '{timeout}'
+        [instance]
+        interval = '1s'
+        timeout = '{timeout}'
+        [credentials]
+        interval = '1s'
+        timeout = '{timeout}'
+        [egress]
+        {egress}
+        [[endpoint]]
+        service = 'monitoring'
+        call = 'list-metrics'
+        call_interval = '1s'
+        [web]
+        listen = '127.0.0.1:10042'
+        "
+    )
+}
+
 /// A file of its own under the build's scratch directory, readable by everybody.
 pub fn file(extension: &str, text: &str) -> PathBuf {
     let path = scratch(extension);

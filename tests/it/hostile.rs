@@ -318,26 +318,10 @@ fn memory_stays_bounded_under_hostile_peers() {
     );
     let keys = agent::file("ini", &keys);
     lab.answer_signed(Some(canned(200, empty_metrics(4_000_000), Some(1))));
-    let often = "
-        region = 'us-east-1'
-        expected_cidrs = ['10.0.0.0/16']
-        interval = '1s'
-        timeout = '900ms'
-        [instance]
-        interval = '1s'
-        timeout = '900ms'
-        [credentials]
-        interval = '1s'
-        timeout = '900ms'
-        [egress]
-        enabled = false
-        [[endpoint]]
-        service = 'monitoring'
-        call = 'list-metrics'
-        call_interval = '1s'
-        [web]
-        listen = '127.0.0.1:10042'
-    ";
+    let often = &format!(
+        "region = 'us-east-1'\nexpected_cidrs = ['10.0.0.0/16']\n{}",
+        agent::every_second("900ms", "enabled = false")
+    );
     let mut daemon = Daemon::start_with(&lab, often, |run| {
         run.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", url).env("AWS_CONFIG_FILE", keys)
     });

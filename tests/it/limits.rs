@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, every_second};
 use crate::harness::{Borrowed, eventually, http, own_lab, quiet_lab, release_binary};
 use crate::lab::{ESTATE, Fault, Output};
 use crate::prometheus::DAEMON;
@@ -89,25 +89,7 @@ fn dead_endpoint_delays_no_other() {
 fn the_daemon_stays_below_12_mib_while_it_checks_every_second() {
     const LIMIT_KIB: u64 = 12 * 1024;
     const MINUTE: Duration = Duration::from_secs(60);
-    let often = "
-        interval = '1s'
-        timeout = '500ms'
-        [instance]
-        interval = '1s'
-        timeout = '500ms'
-        [credentials]
-        interval = '1s'
-        timeout = '500ms'
-        [egress]
-        interval = '1s'
-        window = '500ms'
-        [[endpoint]]
-        service = 'monitoring'
-        call = 'list-metrics'
-        call_interval = '1s'
-        [web]
-        listen = '127.0.0.1:10042'
-    ";
+    let often = &every_second("500ms", "interval = '1s'\nwindow = '500ms'");
     // Of its own, since it takes a minute: nobody who measures time shall wait for it.
     let lab = own_lab();
     let mut daemon = lab.spawn(&Agent::default().binary(release_binary()).config(often).daemon());

@@ -22,26 +22,9 @@ use crate::lab::{Endless, Fault, Host, Lab, RESOLV_CONF};
 use crate::served::{Answer, Daemon};
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4};
 
-const CONFIG: &str = "
-interval = '1s'
-timeout = '500ms'
-[instance]
-interval = '1s'
-timeout = '500ms'
-[credentials]
-interval = '1s'
-timeout = '500ms'
-[egress]
-interval = '2s'
-window = '500ms'
-families = ['ipv4']
-[[endpoint]]
-service = 'monitoring'
-call = 'list-metrics'
-call_interval = '1s'
-[web]
-listen = '127.0.0.1:10042'
-";
+fn config() -> String {
+    agent::every_second("500ms", "interval = '2s'\nwindow = '500ms'\nfamilies = ['ipv4']")
+}
 
 const CHECKS: [&str; 6] = [INSTANCE, CREDENTIALS, DNS, CONNECT, CALL, IPV4];
 
@@ -99,7 +82,7 @@ fn runs(page: &Answer) -> BTreeMap<&str, u64> {
 #[test]
 fn interface_metadata_and_credentials_come_back() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     for (fault, check, reason) in [
         (Fault::InstanceLinkDown, INSTANCE, "metadata_unreachable"),
         (Fault::MetadataSilent, INSTANCE, "metadata_timeout"),
@@ -113,7 +96,7 @@ fn interface_metadata_and_credentials_come_back() {
 #[test]
 fn name_resolution_comes_back_with_resolv_conf() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     let aside = || lab.on(Host::Instance, || fs::rename(RESOLV_CONF, "/etc/resolv.conf.kept").unwrap());
     let back = || lab.on(Host::Instance, || fs::rename("/etc/resolv.conf.kept", RESOLV_CONF).unwrap());
     // Without the file, the C library and linkproof ask 127.0.0.1, where nothing listens.
@@ -134,7 +117,7 @@ fn trust_store_comes_back() {
     let lab = own_lab();
     let bundle = lab.on(Host::Instance, || fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap());
     let store = agent::file("pem", std::str::from_utf8(&bundle).unwrap());
-    let daemon = Daemon::start_with(&lab, CONFIG, |run| run.env("SSL_CERT_FILE", &store));
+    let daemon = Daemon::start_with(&lab, &config(), |run| run.env("SSL_CERT_FILE", &store));
     let other = rcgen::generate_simple_self_signed(["other.example".to_owned()]).unwrap().cert.pem();
     let replace = |text: &[u8]| {
         let new = store.with_extension("new");
@@ -171,7 +154,7 @@ fn open_descriptors(daemon: &Daemon<'_>) -> usize {
 #[test]
 fn descriptors_come_back() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     let failures = || daemon.log_lines(&["outcome=\"fail\""]);
     let exhaust = || limit_descriptors(&daemon, 3);
     let restore = || {
@@ -197,7 +180,7 @@ fn cpu_ticks(daemon: &Daemon<'_>) -> u64 {
 #[test]
 fn a_pause_of_the_process_blames_nothing_and_is_over_at_once() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     daemon.until("all is well", |daemon| CHECKS.iter().all(|check| daemon.passes(check)));
     let before = daemon.get("/metrics").unwrap();
     daemon.child.signal(Signal::SIGSTOP);
@@ -232,7 +215,7 @@ fn faketime() -> PathBuf {
 fn steps_of_the_clock_change_no_outcome_of_the_network() {
     let (lab, scratch) = (own_lab(), Scratch::new("clock"));
     let offset = scratch.write("offset", "+0");
-    let daemon = Daemon::start_with(&lab, CONFIG, |run| {
+    let daemon = Daemon::start_with(&lab, &config(), |run| {
         run.env("LD_PRELOAD", faketime())
             .env("FAKETIME_TIMESTAMP_FILE", &offset)
             .env("FAKETIME_NO_CACHE", "1")
@@ -268,7 +251,7 @@ fn a_full_disk_leaves_the_old_files_whole() {
     let lab = own_lab();
     let disk = small_disk(&lab);
     let (page, report) = (disk.join("linkproof.prom"), disk.join("report.json"));
-    let config = format!("{CONFIG}textfile = '{}'\n", page.display());
+    let config = format!("{}textfile = '{}'\n", config(), page.display());
     let daemon = Daemon::start(&lab, &config);
     let read = |path: &Path| {
         let path = path.to_owned();
@@ -314,7 +297,7 @@ fn a_full_disk_leaves_the_old_files_whole() {
 #[test]
 fn answers_without_an_end_are_cut_off() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     for (endless, check, reason) in
         [(Endless::Head, CONNECT, "response_invalid"), (Endless::Body, CALL, "not_an_aws_answer")]
     {
@@ -356,7 +339,7 @@ fn flood(stop: &AtomicBool, socket: &UdpSocket, upstream: &UdpSocket) {
 #[test]
 fn a_resolver_that_floods_delays_nothing() {
     let lab = own_lab();
-    let daemon = Daemon::start(&lab, CONFIG);
+    let daemon = Daemon::start(&lab, &config());
     daemon.until("all is well", |daemon| CHECKS.iter().all(|check| daemon.passes(check)));
     let (socket, upstream) = lab.on(Host::Instance, || {
         let (socket, upstream) = (UdpSocket::bind("127.0.0.7:53"), UdpSocket::bind("0.0.0.0:0"));
