@@ -85,13 +85,14 @@ impl<P: Probes> Runner<P> {
         let mut gaps = Vec::new();
         for (host, addresses) in hosts.into_iter().zip(found) {
             let is_public = |ip: &IpAddr| egress.network.scope(*ip) == Scope::Public;
-            let why = match addresses {
-                Ok(addresses) if addresses.iter().any(is_public) => {
+            let public = addresses.map(|ips| ips.into_iter().filter(is_public).collect::<Vec<IpAddr>>());
+            let why = match public {
+                Ok(public) if public.is_empty() => "it has no public address".to_owned(),
+                Ok(public) => {
                     named.retain(|(known, _)| known != host);
-                    named.extend(few(host, &addresses));
+                    named.extend(few(host, &public));
                     continue;
                 }
-                Ok(_) => "it has no public address".to_owned(),
                 Err(why) => why,
             };
             gaps.push(EgressGap::TargetNotProbed { host: host.clone(), why });

@@ -46,10 +46,12 @@ pub async fn attempt(
 ) -> EgressEvidence {
     let own: Vec<IpAddr> = sources.iter().map(|source| source.ip).collect();
     let sources = chosen(sources, request.family, &request.settings.sources);
-    let (targets, own): (Vec<Target>, Vec<Target>) =
+    let (targets, here): (Vec<Target>, Vec<Target>) =
         targets::of(&request).into_iter().partition(|target| !own.contains(&target.ip));
     let (looks, mut probes) = by_route(&sources, &targets);
     let mut gaps = request.gaps.clone();
+    let is_here = |target: &Target| Family::of(target.ip) == request.family && own.contains(&target.ip);
+    gaps.extend(targets::own(&request).filter(is_here).map(own_address));
     gaps.extend(routed_elsewhere(&looks, request.family, &targets));
     let refused = Refused::before();
     let deadline = Instant::now() + request.settings.window;
@@ -75,7 +77,7 @@ pub async fn attempt(
         probes,
         controls: std::iter::once(loopback).chain(controls).collect(),
         controls_passed: None,
-        unresolved: request.unresolved.into_iter().chain(own.iter().map(not_outside)).collect(),
+        unresolved: request.unresolved.into_iter().chain(here.iter().map(not_outside)).collect(),
         gaps,
         left_out: Vec::new(),
     }
@@ -96,6 +98,12 @@ fn chosen(sources: Vec<EgressSource>, family: Family, ranges: &[Cidr]) -> Vec<Eg
         source
     };
     of_family.map(mark).collect()
+}
+
+/// A target of the operator's own, which nothing else stands for.
+fn own_address(target: Target) -> EgressGap {
+    let host = target.host.unwrap_or_else(|| target.ip.to_string());
+    EgressGap::TargetNotProbed { host, why: "this host has its address".to_owned() }
 }
 
 fn not_outside(target: &Target) -> String {

@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::agent::Agent;
 use crate::harness::{self, BINARY};
-use crate::lab::Fault::{EgressRejectedPrivately, NatOpen, NatOpenTcpOnly};
+use crate::lab::Fault::{EgressRejectedPrivately, NatOpen, NatOpenOddPorts, NatOpenTcpOnly};
 use crate::lab::{Host, Lab, Run};
 use crate::report::Report;
 use crate::state::{IPV4, IPV6};
@@ -169,12 +169,18 @@ fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look()
         ip route add unreachable $ip; done";
     const SYN_DROPPED: &str = "nft 'add table inet own; add chain inet own out { type filter hook output priority 0; }; \
         add rule inet own out ip daddr != 10.0.0.0/8 tcp dport 443 drop'";
+    const BESIDE_PRIVATE: &str = "for ip in 10.0.1.201 10.0.1.202 1.1.1.1; do \
+        echo $ip probe.corp.example >> /etc/hosts; done";
+    let own_name = "[[egress.target]]\nhost = 'probe.corp.example'\ntcp_ports = [8443]\n";
+    let own_address = "[[egress.target]]\nhost = '1.0.0.1'\ntcp_ports = [8443]\n";
     let unknown = "[[egress.target]]\nhost = 'probe.doesnotexist.example'\ntcp_ports = [8443]\n";
     for (change, fault, config, expected) in [
         (TCP_ALONE, Some(NatOpen), "", "fail tcp_connected"),
         (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive too_few_targets"),
         (SYN_DROPPED, None, "", "inconclusive send_blocked"),
         ("true", None, unknown, "inconclusive too_few_targets"),
+        (BESIDE_PRIVATE, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),
+        ("ip addr add 1.0.0.1/32 dev lo", None, own_address, "inconclusive too_few_targets"),
     ] {
         let lab = harness::own_lab();
         lab.set(fault);

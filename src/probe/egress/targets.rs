@@ -152,7 +152,8 @@ pub fn of(request: &EgressRequest) -> Vec<Target> {
     targets
 }
 
-fn own(request: &EgressRequest) -> impl Iterator<Item = Target> {
+/// Those that `[[egress.target]]` names, of both families.
+pub fn own(request: &EgressRequest) -> impl Iterator<Item = Target> {
     request.settings.own_targets.iter().flat_map(|own| {
         let addresses: Vec<(Option<String>, IpAddr)> = match &own.host {
             TargetHost::Address(ip) => vec![(None, *ip)],
