@@ -55,8 +55,8 @@ causes! {
         "nsswitch.conf does not let applications ask DNS",
         "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";
     ResolvConfInvalid = "resolv_conf_invalid",
-        "The C library ignores lines of resolv.conf",
-        "Correct these lines of /etc/resolv.conf: nameserver at the start of the line, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
+        "resolv.conf does not tell the C library which name servers to ask",
+        "Correct these lines of /etc/resolv.conf: nameserver in small letters at the start of the line, a space, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
     HostsFileEntry = "hosts_file_entry",
         "/etc/hosts has an address for the name",
         "Remove {subjects} from /etc/hosts: applications take it before they ask any name server, and it does not follow when the endpoint changes.";

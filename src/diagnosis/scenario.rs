@@ -397,6 +397,19 @@ fn host_files(files: &mut HostFiles, words: &Words) {
         line,
         why: "it ends in CR LF, as on Windows",
     }));
+    files.problems.extend(
+        words
+            .text("no_server")
+            .map(|_| FileProblem::NoServer { path: "/etc/resolv.conf", why: "is empty".into() }),
+    );
+    files
+        .problems
+        .extend(words.text("fifo").map(|_| FileProblem::NotAFile { path: "/etc/hosts", kind: "a FIFO" }));
+    files.returns_before_dns = words.text("returns_after").map(|service| EarlyReturn {
+        line: 12,
+        service: service.to_owned(),
+        action: "[NOTFOUND=return]".into(),
+    });
 }
 
 fn lookup_result(said: &str) -> LookupResult {

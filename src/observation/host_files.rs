@@ -34,6 +34,9 @@ pub struct HostFiles {
     /// The line may end the lookup after a service that has failed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub returns: bool,
+    /// Where it may do so before DNS is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returns_before_dns: Option<EarlyReturn>,
     /// What /etc/hosts says for the name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostsEntry>,
@@ -52,12 +55,25 @@ pub struct HostsEntry {
     pub address: IpAddr,
 }
 
+/// An action of nsswitch.conf that ends lookups.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct EarlyReturn {
+    pub line: usize,
+    /// The service that has failed then.
+    pub service: String,
+    pub action: String,
+}
+
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FileProblem {
     /// The user of this service may not read it; root's applications may.
     Unreadable { path: &'static str, error: String, mode: Option<u32> },
+    /// Reading it would not end, here or in the library.
+    NotAFile { path: &'static str, kind: &'static str },
     /// A line that the library skips, though a name server was meant.
     IgnoredServer { path: &'static str, line: usize, why: &'static str },
+    /// The library asks this host itself.
+    NoServer { path: &'static str, why: String },
 }
 
 impl fmt::Display for FileProblem {
@@ -68,6 +84,10 @@ impl fmt::Display for FileProblem {
             }
             Self::Unreadable { path, error, mode: None } => {
                 write!(f, "{path} is not readable to this service: {error}")
+            }
+            Self::NotAFile { path, kind } => write!(f, "{path} is {kind}, not a file"),
+            Self::NoServer { path, why } => {
+                write!(f, "{path} {why}, so the C library asks 127.0.0.1")
             }
             Self::IgnoredServer { path, line, why } => {
                 write!(f, "the C library ignores line {line} of {path}: {why}")
@@ -84,11 +104,18 @@ impl Serialize for FileProblem {
 
 impl HostFiles {
     pub fn unreadable(&self) -> impl Iterator<Item = &FileProblem> {
-        self.problems.iter().filter(|problem| matches!(problem, FileProblem::Unreadable { .. }))
+        let kept = |problem: &&FileProblem| {
+            matches!(problem, FileProblem::Unreadable { .. } | FileProblem::NotAFile { .. })
+        };
+        self.problems.iter().filter(kept)
     }
 
+    /// Why resolv.conf does not say what it was meant to say.
     pub fn ignored_servers(&self) -> impl Iterator<Item = &FileProblem> {
-        self.problems.iter().filter(|problem| matches!(problem, FileProblem::IgnoredServer { .. }))
+        let ignored = |problem: &&FileProblem| {
+            matches!(problem, FileProblem::IgnoredServer { .. } | FileProblem::NoServer { .. })
+        };
+        self.problems.iter().filter(ignored)
     }
 
     /// Whether a lookup comes to DNS at all. Without a `hosts` line the library has a default

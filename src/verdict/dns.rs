@@ -151,7 +151,8 @@ fn is_for_want_of_resources(error: &LookupError) -> bool {
 fn by_servers(evidence: &DnsEvidence) -> Option<Reason> {
     let files = &evidence.files;
     // Where no line names a server, the one that was asked is a default.
-    let no_server = files.ignored_servers().next().is_some() && files.is_behind_stub();
+    let by_default = files.ignored_servers().next().is_some() && files.is_behind_stub();
+    let no_server = by_default && !absolute(evidence).any(|query| query.result.is_conclusive());
     if !files.asks_dns() || no_server {
         return None;
     }

@@ -8,11 +8,15 @@ use crate::diagnosis::Cause;
 use crate::diagnosis::context::{Context, Failure};
 use crate::diagnosis::finding::Finding;
 use crate::network::{Network, VPC_RESOLVER, VPC_RESOLVER_IPV6};
-use crate::observation::{DnsEvidence, LookupResult, Observation, Query, QueryResult, Reason, Resolver};
+use crate::observation::{
+    DnsEvidence, FileProblem, LookupResult, Observation, Query, QueryResult, Reason, Resolver,
+};
 use crate::wording;
 
 /// Modules that come with the C library and systemd, and ask nothing but files and DNS.
 const USUAL_MODULES: [&str; 4] = ["files", "dns", "resolve", "myhostname"];
+
+const NAME_THE_RESOLVER: &str = "Put nameserver 169.254.169.253 into /etc/resolv.conf (nameserver fd00:ec2::253 in an IPv6-only subnet), and find what should have written the file: cloud-init, a DHCP client, systemd-resolved, an image.";
 
 pub fn finding(
     context: &Context<'_>,
@@ -23,10 +27,11 @@ pub fn finding(
 ) -> Option<Finding> {
     let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
     unreadable(evidence)
+        .or_else(|| early_return(evidence, failure))
         .or_else(|| module(evidence, failure))
         .or_else(|| hosts_file(evidence, |ip| !is_inside(ip)))
         .or_else(|| nsswitch(evidence))
-        .or_else(|| resolv_conf(evidence))
+        .or_else(|| resolv_conf(evidence, failure))
         .or_else(|| rotation(evidence, is_inside))
         .or_else(|| search_list(evidence))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
@@ -36,14 +41,39 @@ pub fn finding(
 
 fn unreadable(evidence: &DnsEvidence) -> Option<Finding> {
     let problems: Vec<String> = evidence.files.unreadable().map(ToString::to_string).collect();
-    let fact = wording::names(&problems);
-    (!problems.is_empty()).then(|| Finding::new(Cause::NameFilesUnreadable, fact).about(&evidence.host))
+    let finding = Finding::new(Cause::NameFilesUnreadable, wording::names(&problems)).about(&evidence.host);
+    let other = evidence.files.unreadable().find_map(|problem| match problem {
+        FileProblem::NotAFile { path, .. } => Some(*path),
+        _ => None,
+    });
+    let finding = match other {
+        Some(path) => finding.healed_by(format!(
+            "Put a regular file in the place of {path}: whatever opens it now, the C library too, waits for ever."
+        )),
+        None => finding,
+    };
+    (!problems.is_empty()).then_some(finding)
+}
+
+/// An action of nsswitch.conf ends the lookup before DNS is asked, and the name servers have it.
+fn early_return(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let early = evidence.files.returns_before_dns.as_ref()?;
+    let failed = matches!(evidence.lookup.result, LookupResult::Error(_));
+    let fact = format!(
+        "line {} of /etc/nsswitch.conf has {} {} before dns: where {} fails so, DNS is not asked",
+        early.line, early.service, early.action, early.service
+    );
+    let remedy = format!(
+        "Take {} behind {} out of the hosts line of /etc/nsswitch.conf, or put dns before it. Programs that already run read it when they are restarted (glibc before 2.33).",
+        early.action, early.service
+    );
+    let finding = Finding::new(Cause::NsswitchWithoutDns, fact).about(&evidence.host);
+    (failed && failure.reason == Reason::LookupFailed).then(|| finding.healed_by(remedy))
 }
 
 /// It hangs or crashes, whatever the name servers say.
 fn module(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let is_foreign = |source: &&String| !USUAL_MODULES.contains(&source.as_str());
-    let foreign = wording::names(evidence.files.sources.iter().filter(is_foreign));
     let host = &evidence.host;
     let fact = match &evidence.lookup.result {
         LookupResult::TimedOut if failure.reason == Reason::LookupTimeout => {
@@ -52,6 +82,9 @@ fn module(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
         LookupResult::Crashed { .. } => format!("{host}: getaddrinfo {}", wording::lookup(&evidence.lookup)),
         _ => return None,
     };
+    let nscd = evidence.files.nscd.then_some("nscd (systemctl restart nscd)").into_iter();
+    let foreign =
+        wording::names(evidence.files.sources.iter().filter(is_foreign).map(String::as_str).chain(nscd));
     let suspects = if foreign.is_empty() { None } else { Some(format!("First suspect: {foreign}.")) };
     Some(Finding::new(Cause::NssModuleBroken, fact).about(host).advising(suspects))
 }
@@ -78,11 +111,17 @@ fn nsswitch(evidence: &DnsEvidence) -> Option<Finding> {
     Some(Finding::new(Cause::NsswitchWithoutDns, fact).about(&evidence.host))
 }
 
-fn resolv_conf(evidence: &DnsEvidence) -> Option<Finding> {
+fn resolv_conf(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let ignored: Vec<String> = evidence.files.ignored_servers().map(ToString::to_string).collect();
-    let fails = evidence.lookup.addresses().is_empty();
-    (fails && !ignored.is_empty())
-        .then(|| Finding::new(Cause::ResolvConfInvalid, wording::names(&ignored)).about(&evidence.host))
+    let finding = Finding::new(Cause::ResolvConfInvalid, wording::names(&ignored)).about(&evidence.host);
+    let no_server =
+        evidence.files.problems.iter().any(|problem| matches!(problem, FileProblem::NoServer { .. }));
+    let fails = evidence.lookup.addresses().is_empty() && !ignored.is_empty();
+    // A resolver on this host may be meant, and have answered.
+    if !no_server {
+        return fails.then_some(finding);
+    }
+    (fails && failure.reason == Reason::LookupFailed).then(|| finding.healed_by(NAME_THE_RESOLVER))
 }
 
 /// Lookups start at each listed server in turn, and one leads elsewhere.

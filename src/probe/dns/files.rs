@@ -46,15 +46,16 @@ pub fn read(host: &str) -> HostFiles {
     let (hosts, _) = (content(HOSTS), content(HOST_CONF));
     let variable = |name| env::var_os(name).map(OsStringExt::into_vec);
     let (local_domain, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
-    let conf = ResolvConf::parse(&resolv_conf.unwrap_or_default())
+    let conf = ResolvConf::parse(resolv_conf.as_deref().unwrap_or_default())
         .with_environment(local_domain.as_deref(), options.as_deref());
-    problems.extend(conf.ignored);
-    let servers = if conf.servers.is_empty() {
+    let mut servers = conf.servers;
+    if servers.is_empty() {
         // resolv.conf(5): without a server the one on this host is asked.
-        vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53)]
-    } else {
-        conf.servers
-    };
+        servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53));
+        let is_told = !conf.ignored.is_empty() || !problems.is_empty();
+        problems.extend((!is_told).then(without_server));
+    }
+    problems.extend(conf.ignored);
     let nsswitch = nsswitch.map(|text| nsswitch::hosts(&text)).unwrap_or_default();
     let mut files = HostFiles {
         servers,
@@ -69,6 +70,7 @@ pub fn read(host: &str) -> HostFiles {
         sources: nsswitch.sources,
         merges: nsswitch.merges,
         returns: nsswitch.returns,
+        returns_before_dns: nsswitch.returns_before_dns,
         hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
         nscd: nscd_answers(),
         upstreams: vec![],
@@ -108,7 +110,7 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
     let file_type = fs::metadata(path).map_err(kept)?.file_type();
     // Opening it could hold this thread for ever, as it does the library.
     if file_type.is_fifo() {
-        return Err(Some(FileProblem::Unreadable { path, error: "it is a FIFO".to_owned(), mode: None }));
+        return Err(Some(FileProblem::NotAFile { path, kind: "a FIFO" }));
     }
     if !file_type.is_file() {
         return Ok(None);
@@ -116,6 +118,20 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
     let mut content = Vec::new();
     File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut content).map_err(kept)?;
     Ok(Some(content))
+}
+
+/// Why resolv.conf lists nobody.
+fn without_server() -> FileProblem {
+    let why = match (fs::metadata(RESOLV_CONF), fs::read_link(RESOLV_CONF)) {
+        (Ok(file), _) if file.is_dir() => "is a directory".to_owned(),
+        (Ok(file), _) if file.len() > 0 => "names no name server".to_owned(),
+        (Ok(_), _) => "is empty".to_owned(),
+        (Err(_), Ok(target)) => {
+            format!("is a link to {}, which does not exist", text(target.as_os_str().as_encoded_bytes()))
+        }
+        (Err(_), Err(_)) => "does not exist".to_owned(),
+    };
+    FileProblem::NoServer { path: RESOLV_CONF, why }
 }
 
 /// Its socket stays behind when it dies, so it is called.

@@ -95,6 +95,22 @@ states! {
         "lookup_failed",
         "resolv_conf_invalid",
     );
+    resolv_conf_of_one_who_shouts: unresolved(
+        names().resolv_conf("search ec2.internal\nNAMESERVER 10.0.0.2\n"),
+        "lookup_failed",
+        "resolv_conf_invalid",
+    );
+    resolv_conf_with_byte_order_mark: unresolved(
+        names().resolv_conf("\u{feff}nameserver 10.0.0.2\n"),
+        "lookup_failed",
+        "resolv_conf_invalid",
+    );
+    resolv_conf_empty: unresolved(names().resolv_conf(""), "lookup_failed", "resolv_conf_invalid");
+    nsswitch_returns_before_dns: unresolved(
+        names().sources("hosts: files [NOTFOUND=return] dns"),
+        "lookup_failed",
+        "nsswitch_without_dns",
+    );
     nsswitch_without_dns: unresolved(names().sources("hosts: files"), "lookup_failed", "nsswitch_without_dns");
     stale_hosts_file_behind_dns: state(
         names().sources("hosts: dns files").hosts(format!("{LOCALHOST}203.0.113.20 {HOST}\n")),

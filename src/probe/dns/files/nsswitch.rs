@@ -1,5 +1,7 @@
 //! /etc/nsswitch.conf, nsswitch.conf(5).
 
+use crate::observation::EarlyReturn;
+
 /// More than there are modules.
 const MOST_SOURCES: usize = 16;
 
@@ -12,25 +14,78 @@ pub struct Hosts {
     pub merges: bool,
     /// A failure may end the lookup before the last of them.
     pub returns: bool,
+    /// It may do so before DNS is asked.
+    pub returns_before_dns: Option<EarlyReturn>,
 }
 
-pub fn hosts<'a>(content: &'a [u8]) -> Hosts {
+pub fn hosts(content: &[u8]) -> Hosts {
     // The last of several counts.
-    let of_hosts = |(_, line): (usize, &'a [u8])| line.trim_ascii_start().strip_prefix(b"hosts:");
-    let line = super::lines(content).filter_map(of_hosts).last();
-    let mut inside_action = false;
+    let line = whole_lines(content).filter_map(|(number, line)| Some((number, of_hosts(line)?))).last();
+    let (number, line) = line.unwrap_or_default();
     let mut hosts = Hosts::default();
-    for word in super::words(line.unwrap_or_default()) {
-        if inside_action || word.starts_with(b"[") {
-            inside_action = !word.ends_with(b"]");
-            let action = word.to_ascii_uppercase();
-            hosts.merges |= action.windows(7).any(|part| part == b"SUCCESS");
-            hosts.returns |= action.windows(6).any(|part| part == b"RETURN");
-        } else if hosts.sources.len() < MOST_SOURCES {
-            hosts.sources.push(super::text(word));
+    for word in entries(line) {
+        match word.strip_prefix('[') {
+            Some(action) => hosts.act(number, action.trim_end_matches(']')),
+            None if hosts.sources.len() < MOST_SOURCES => hosts.sources.push(word),
+            None => {}
         }
     }
     hosts
+}
+
+/// Since version 2.33 the GNU C library passes over a line that does not end in a line feed.
+fn whole_lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let end = content.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    super::lines(&content[..end])
+}
+
+/// What follows the name of the database: the colon is a matter of taste.
+fn of_hosts(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.trim_ascii_start().strip_prefix(b"hosts")?;
+    let is_gap = |byte: &u8| byte.is_ascii_whitespace() || *byte == b':';
+    let start = rest.iter().position(|byte| !is_gap(byte))?;
+    (start > 0).then(|| &rest[start..])
+}
+
+/// Services, and actions with their brackets and without the spaces inside.
+fn entries(line: &[u8]) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for word in super::words(line).take(4 * MOST_SOURCES).map(super::text) {
+        match entries.last_mut().filter(|last| last.starts_with('[') && !last.ends_with(']')) {
+            Some(action) => {
+                let is_apart = !action.ends_with(['[', '=', '!']) && !word.starts_with(['=', ']']);
+                action.push_str(if is_apart { " " } else { "" });
+                action.push_str(&word);
+            }
+            None => entries.push(word),
+        }
+    }
+    entries
+}
+
+impl Hosts {
+    /// An action between brackets, such as `NOTFOUND=return`, of the service before it.
+    fn act(&mut self, line: usize, action: &str) {
+        for part in action.split_ascii_whitespace() {
+            let upper = part.to_ascii_uppercase();
+            let Some((status, action)) = upper.split_once('=') else { continue };
+            let (negated, status) = status.strip_prefix('!').map_or((false, status), |status| (true, status));
+            let of_success = (status == "SUCCESS") != negated;
+            let of_failure = status != "SUCCESS" || negated;
+            self.merges |= of_success && matches!(action, "CONTINUE" | "MERGE");
+            if of_failure && action == "RETURN" {
+                self.returns = true;
+                self.return_early(line, part);
+            }
+        }
+    }
+
+    fn return_early(&mut self, line: usize, action: &str) {
+        let is_asked = self.sources.iter().any(|source| source == "dns" || source == "resolve");
+        let Some(service) = self.sources.last().filter(|_| !is_asked).cloned() else { return };
+        let early = EarlyReturn { line, service, action: format!("[{action}]") };
+        self.returns_before_dns.get_or_insert(early);
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +95,7 @@ mod tests {
     #[test]
     fn the_sources_of_the_hosts_line_come_in_order_and_without_actions() {
         let sources = |content: &[u8]| {
-            let Hosts { sources, merges, returns } = hosts(content);
+            let Hosts { sources, merges, returns, .. } = hosts(content);
             (sources.join(" "), merges, returns)
         };
         for (content, expected, merges, returns) in [
@@ -56,12 +111,36 @@ mod tests {
                 false,
                 true,
             ),
-            (b"hosts: files [Success=merge] dns", "files dns", true, false),
-            (b"hosts: files [ success = continue ] dns", "files dns", true, false),
+            (b"hosts: files [Success=merge] dns\n", "files dns", true, false),
+            (b"hosts: files [ success = continue ] dns\n", "files dns", true, false),
+            (b"hosts: files [!NOTFOUND=continue] dns\n", "files dns", true, false),
+            (b"hosts: files [!SUCCESS=return] dns\n", "files dns", false, true),
+            (b"hosts: files [SUCCESS=return NOTFOUND=continue] dns\n", "files dns", false, false),
+            (b" hosts :: dns\thosts:\n", "dns hosts:", false, false),
+            (b"hosts files dns\nhostsx: files\nhosts:\n", "files dns", false, false),
+            (b"hosts: files\n hosts: dns", "files", false, false),
+            (b"hosts: dns", "", false, false),
             (b"#hosts: dns\n", "", false, false),
             (b"hosts: files\nhosts: dns\n", "dns", false, false),
         ] {
             assert_eq!(sources(content), (expected.to_owned(), merges, returns));
+        }
+    }
+    #[test]
+    fn an_action_that_keeps_lookups_from_dns_is_told_with_its_line() {
+        let early = |content: &[u8]| {
+            let early = hosts(content).returns_before_dns?;
+            Some(format!("{} {} {}", early.line, early.service, early.action))
+        };
+        for (content, expected) in [
+            (&b"passwd: files\nhosts: files [NOTFOUND=return] dns\n"[..], Some("2 files [NOTFOUND=return]")),
+            (b"hosts: mdns4 [ !SUCCESS = return ] dns\n", Some("1 mdns4 [!SUCCESS=return]")),
+            (b"hosts: files [UNAVAIL=continue notfound=return] dns\n", Some("1 files [notfound=return]")),
+            (b"hosts: resolve [!UNAVAIL=return] dns\n", None),
+            (b"hosts: files [SUCCESS=return] dns\n", None),
+            (b"hosts: [NOTFOUND=return] dns\n", None),
+        ] {
+            assert_eq!(early(content).as_deref(), expected);
         }
     }
 }

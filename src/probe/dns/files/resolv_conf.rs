@@ -8,6 +8,9 @@ use crate::observation::FileProblem;
 /// MAXNS of resolv.h.
 const MOST_SERVERS: usize = 3;
 
+/// In UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Names that are tried for one that is looked up; we look at no more.
 const MOST_SUFFIXES: usize = 6;
 
@@ -58,18 +61,16 @@ impl ResolvConf {
     }
 
     fn line(&mut self, number: usize, line: &[u8]) {
-        let Some(end) = line.iter().position(|byte| matches!(byte, b' ' | b'\t')) else { return };
+        // To the library the line ends there.
+        let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
         let (keyword, rest) = line.split_at(end);
         match keyword {
-            b"nameserver" => self.server(number, rest),
+            b"nameserver" if !rest.is_empty() => self.server(number, rest),
             b"search" => self.search = Some(words(rest).take(MOST_SUFFIXES).map(super::text).collect()),
             b"domain" => self.search = Some(words(rest).take(1).map(super::text).collect()),
             b"options" => words(rest).for_each(|option| self.option(option)),
-            // Indented lines count for nothing.
-            b"" if rest.trim_ascii_start().starts_with(b"nameserver") => {
-                self.ignore(number, "it begins with a space");
-            }
-            _ => {}
+            _ => self.missed(number, line),
         }
     }
 
@@ -81,6 +82,22 @@ impl ResolvConf {
             None if word.ends_with(b"\r") => self.ignore(number, "it ends in CR LF, as on Windows"),
             None => self.ignore(number, "it does not name an IP address"),
         }
+    }
+
+    /// A line that was meant to name a server, and does not begin with that word alone.
+    fn missed(&mut self, number: usize, line: &[u8]) {
+        const KEYWORD: &[u8] = b"nameserver";
+        let without_mark = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        let trimmed = without_mark.trim_ascii_start();
+        let Some(keyword) = trimmed.get(..KEYWORD.len()) else { return };
+        let why = match keyword {
+            _ if !keyword.eq_ignore_ascii_case(KEYWORD) => return,
+            _ if without_mark != line => "it begins with a byte order mark, as on Windows",
+            _ if trimmed != line => "it begins with a space",
+            KEYWORD => "no space or tab follows the word nameserver",
+            _ => "nameserver must be in small letters",
+        };
+        self.ignore(number, why);
     }
 
     fn ignore(&mut self, line: usize, why: &'static str) {
@@ -219,7 +236,25 @@ mod tests {
                 "the C library ignores line 4 of /etc/resolv.conf: it does not name an IP address",
             ]
         );
-        assert!(ignored("nameserver 10.0.0.2 trailing words\n# nameserver\n").is_empty());
+        for (line, why) in [
+            ("Nameserver 10.0.0.2", "nameserver must be in small letters"),
+            ("nameserver=10.0.0.2", "no space or tab follows the word nameserver"),
+            ("nameservers 10.0.0.2", "no space or tab follows the word nameserver"),
+            ("\u{feff}nameserver 10.0.0.2", "it begins with a byte order mark, as on Windows"),
+            ("\tNAMESERVER 10.0.0.2", "it begins with a space"),
+            ("nameserver ", "it does not name an IP address"),
+        ] {
+            assert_eq!(
+                ignored(line),
+                [format!("the C library ignores line 1 of /etc/resolv.conf: {why}")],
+                "{line}"
+            );
+        }
+        for read in
+            ["nameserver 10.0.0.2 trailing words\n# nameserver\n;nameserver", "nameserver 10.0.0.2\0x\n"]
+        {
+            assert!(ignored(read).is_empty() && servers(read) == ["10.0.0.2:53"], "{read}");
+        }
     }
 
     #[test]
