@@ -103,7 +103,19 @@ fn server_line(rng: &mut Rng) -> Vec<u8> {
     let keyword = if chance(rng, 94) {
         "nameserver "
     } else {
-        pick(rng, &["nameserver\t", "nameserver   ", " nameserver ", "NAMESERVER ", "nameserver"])
+        pick(
+            rng,
+            &[
+                "nameserver\t",
+                "nameserver   ",
+                " nameserver ",
+                "NAMESERVER ",
+                "nameserver",
+                "nameserver=",
+                "nameservers ",
+                "\u{feff}nameserver ",
+            ],
+        )
     };
     let address = if chance(rng, 90) {
         SERVERS[[0, 0, 0, 1, 1, 2, 3][rng.usize(..7)]]
@@ -125,7 +137,8 @@ fn server_line(rng: &mut Rng) -> Vec<u8> {
             ],
         )
     };
-    let tail = if chance(rng, 92) { "" } else { pick(rng, &[" ", "\t# comment", " 127.0.1.2", ";", "#x"]) };
+    let tail =
+        if chance(rng, 92) { "" } else { pick(rng, &[" ", "\t# comment", " 127.0.1.2", ";", "#x", "\0x"]) };
     format!("{keyword}{address}{tail}").into_bytes()
 }
 
@@ -247,6 +260,15 @@ fn nsswitch(rng: &mut Rng) -> Vec<u8> {
                 "HOSTS: dns",
                 "hosts: files\nhosts: dns",
                 "hosts: dns\nhosts: files",
+                "hosts : dns files",
+                "hosts dns files",
+                "hosts:: files",
+                "hosts: files [!SUCCESS=return] dns",
+                "hosts: files [!NOTFOUND=return] dns",
+                "hosts: dns [!SUCCESS=continue] files",
+                "hosts: dns [UNAVAIL=return NOTFOUND=return] files",
+                "hosts: [NOTFOUND=return] files dns",
+                "hosts: files dns files",
             ],
         )
     };
