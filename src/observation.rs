@@ -28,7 +28,7 @@ pub use evidence::{
     NotAttempted, ProbeError,
 };
 pub use gateway::{ControlResult, GatewayControl, JudgedControl};
-pub use host_files::{EarlyReturn, FileProblem, HostFiles, HostsEntry, is_host_name};
+pub use host_files::{FileProblem, HostFiles, HostsEntry, NsswitchAction, is_host_name};
 pub use lookup::{EaiCode, Lookup, LookupError, LookupResult, NotRun, ProcessEnd};
 pub use name_state::NameState;
 pub use own_names::{OtherAddress, OwnName, OwnNames, own_zone};

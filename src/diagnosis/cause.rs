@@ -55,7 +55,7 @@ causes! {
         "nsswitch.conf does not let applications ask DNS",
         "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";
     ResolvConfInvalid = "resolv_conf_invalid",
-        "resolv.conf does not tell the C library which name servers to ask",
+        "The C library cannot use resolv.conf as it is",
         "Correct these lines of /etc/resolv.conf: nameserver in small letters at the start of the line, a space, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
     HostsFileEntry = "hosts_file_entry",
         "/etc/hosts has an address for the name",

@@ -50,8 +50,8 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::NoResources => Cause::NoResources,
         R::FamilyMissing => Cause::AddressNotConfigured,
         R::NotPermitted => Cause::PingNotPermitted,
-        R::Truncated
-        | R::AddressOutsideVpc
+        R::Truncated => Cause::NameServerBroken,
+        R::AddressOutsideVpc
         | R::ControlFailed
         | R::TooFewTargets
         | R::EgressNotClosed
@@ -147,10 +147,6 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
 }
 
 const ADVICE: &[(Reason, &str)] = &[
-    (
-        Reason::Truncated,
-        "The answer is too large for UDP, and TCP port 53 did not deliver it: let it through.",
-    ),
     (
         Reason::TooFewTargets,
         "Give [egress] addresses and time_servers of two operators in this family, or leave the family out of families; where the host has more than 256 addresses, name some in sources.",

@@ -387,6 +387,8 @@ fn host_files(files: &mut HostFiles, words: &Words) {
     files.rotate = words.text("rotate").is_some();
     files.nscd = words.text("nscd").is_some();
     files.ndots = words.number("ndots").unwrap_or(1);
+    files.attempts = words.number("attempts").unwrap_or(2);
+    files.search = words.all("search").map(str::to_owned).collect();
     files.problems.extend(words.text("unreadable").map(|_| FileProblem::Unreadable {
         path: "/etc/hosts",
         error: "permission denied".into(),
@@ -405,7 +407,7 @@ fn host_files(files: &mut HostFiles, words: &Words) {
     files
         .problems
         .extend(words.text("fifo").map(|_| FileProblem::NotAFile { path: "/etc/hosts", kind: "a FIFO" }));
-    files.returns_before_dns = words.text("returns_after").map(|service| EarlyReturn {
+    files.diverting = words.text("diverting").map(|service| NsswitchAction {
         line: 12,
         service: service.to_owned(),
         action: "[NOTFOUND=return]".into(),

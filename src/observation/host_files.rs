@@ -34,9 +34,9 @@ pub struct HostFiles {
     /// The line may end the lookup after a service that has failed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub returns: bool,
-    /// Where it may do so before DNS is asked.
+    /// An action of the line by which a lookup may end without what DNS says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub returns_before_dns: Option<EarlyReturn>,
+    pub diverting: Option<NsswitchAction>,
     /// What /etc/hosts says for the name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostsEntry>,
@@ -55,11 +55,10 @@ pub struct HostsEntry {
     pub address: IpAddr,
 }
 
-/// An action of nsswitch.conf that ends lookups.
+/// What nsswitch.conf says to do after a service, by how that ended.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct EarlyReturn {
+pub struct NsswitchAction {
     pub line: usize,
-    /// The service that has failed then.
     pub service: String,
     pub action: String,
 }

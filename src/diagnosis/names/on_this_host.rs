@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use super::answers::{Answer, ServerAnswers};
 use super::scope;
+use super::warnings::trouble;
 use crate::diagnosis::Cause;
 use crate::diagnosis::context::{Context, Failure};
 use crate::diagnosis::finding::Finding;
 use crate::network::{Network, VPC_RESOLVER, VPC_RESOLVER_IPV6};
 use crate::observation::{
-    DnsEvidence, FileProblem, LookupResult, Observation, Query, QueryResult, Reason, Resolver,
+    DnsEvidence, FileProblem, LookupResult, NsswitchAction, Observation, Query, QueryResult, Reason, Resolver,
 };
 use crate::wording;
 
@@ -27,13 +28,15 @@ pub fn finding(
 ) -> Option<Finding> {
     let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
     unreadable(evidence)
-        .or_else(|| early_return(evidence, failure))
+        .or_else(|| diversion(evidence, failure))
         .or_else(|| module(evidence, failure))
         .or_else(|| hosts_file(evidence, |ip| !is_inside(ip)))
         .or_else(|| nsswitch(evidence))
         .or_else(|| resolv_conf(evidence, failure))
+        .or_else(|| no_attempts(evidence, failure))
         .or_else(|| rotation(evidence, is_inside))
         .or_else(|| search_list(evidence))
+        .or_else(|| endless_search(evidence, failure))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
         .or_else(|| firewall(evidence, failure))
         .or_else(|| unexplained(evidence, failure))
@@ -55,20 +58,24 @@ fn unreadable(evidence: &DnsEvidence) -> Option<Finding> {
     (!problems.is_empty()).then_some(finding)
 }
 
-/// An action of nsswitch.conf ends the lookup before DNS is asked, and the name servers have it.
-fn early_return(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
-    let early = evidence.files.returns_before_dns.as_ref()?;
-    let failed = matches!(evidence.lookup.result, LookupResult::Error(_));
+/// By an action of nsswitch.conf, where the name servers have the name.
+fn diversion(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let NsswitchAction { line, service, action } = evidence.files.diverting.as_ref()?;
     let fact = format!(
-        "line {} of /etc/nsswitch.conf has {} {} before dns: where {} fails so, DNS is not asked",
-        early.line, early.service, early.action, early.service
+        "{}: getaddrinfo {}, and the name servers have the name; line {line} of /etc/nsswitch.conf says {service} {action}, by which a lookup may end without what DNS says",
+        evidence.host,
+        wording::lookup(&evidence.lookup)
     );
     let remedy = format!(
-        "Take {} behind {} out of the hosts line of /etc/nsswitch.conf, or put dns before it. Programs that already run read it when they are restarted (glibc before 2.33).",
-        early.action, early.service
+        "Take {action} behind {service} out of the hosts line of /etc/nsswitch.conf. Programs that already run read it when they are restarted (glibc before 2.33)."
     );
     let finding = Finding::new(Cause::NsswitchWithoutDns, fact).about(&evidence.host);
-    (failed && failure.reason == Reason::LookupFailed).then(|| finding.healed_by(remedy))
+    is_unexplained_error(evidence, failure).then(|| finding.healed_by(remedy))
+}
+
+/// The library says no, and the name servers do not.
+fn is_unexplained_error(evidence: &DnsEvidence, failure: &Failure) -> bool {
+    matches!(evidence.lookup.result, LookupResult::Error(_)) && failure.reason == Reason::LookupFailed
 }
 
 /// It hangs or crashes, whatever the name servers say.
@@ -122,6 +129,28 @@ fn resolv_conf(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
         return fails.then_some(finding);
     }
     (fails && failure.reason == Reason::LookupFailed).then(|| finding.healed_by(NAME_THE_RESOLVER))
+}
+
+/// With `options attempts:0` the library asks nobody.
+fn no_attempts(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let fact = "/etc/resolv.conf or RES_OPTIONS has options attempts:0, so that no name server is asked";
+    let finding = Finding::new(Cause::ResolvConfInvalid, fact).about(&evidence.host);
+    let is_cause = evidence.files.attempts == 0 && is_unexplained_error(evidence, failure);
+    is_cause.then(|| finding.healed_by("Take attempts:0 out of the options, or give a higher number."))
+}
+
+/// A search list that makes a name of more than 253 characters ends the library's search.
+fn endless_search(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let files = &evidence.files;
+    let suffix = files.search.get(files.searched(&evidence.host).len())?;
+    let fact = format!(
+        "{}: the search list of resolv.conf has {suffix}, with which the name is too long or has an empty label, and the C library gives up there",
+        evidence.host
+    );
+    let finding = Finding::new(Cause::ResolvConfInvalid, fact).about(&evidence.host);
+    let remedy =
+        format!("Take {suffix} out of the search list of /etc/resolv.conf (DHCP option domain-name).");
+    is_unexplained_error(evidence, failure).then(|| finding.healed_by(remedy))
 }
 
 /// Lookups start at each listed server in turn, and one leads elsewhere.
@@ -240,18 +269,28 @@ fn unexplained(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     if failure.reason == Reason::NoResources {
         return Some(Finding::new(Cause::NoResources, fact));
     }
-    let disordered = evidence.queries.iter().find(|q| q.resolver == Resolver::System && q.alias_last);
-    if let Some(query) = disordered {
-        let server = query.server.ip();
-        let why = "sends an alias behind the address that it leads to, which the C library refuses";
-        return Some(
-            Finding::new(Cause::NameServerBroken, format!("{fact}; resolver {server} {why}"))
-                .about(&evidence.host),
-        );
+    if let Some(server) = broken_server(evidence).filter(|_| is_unexplained_error(evidence, failure)) {
+        let fact = format!("{fact}; {server}");
+        return Some(Finding::new(Cause::NameServerBroken, fact).about(&evidence.host));
     }
     if matches!(evidence.lookup.result, LookupResult::NotRun { .. }) {
         return Some(Finding::new(Cause::Unexplained, fact));
     }
     let is_own = matches!(failure.reason, Reason::LookupFailed | Reason::LookupTimeout);
     is_own.then(|| Finding::new(Cause::NssModuleBroken, fact).about(&evidence.host))
+}
+
+/// A listed server with an answer that the library may not take.
+fn broken_server(evidence: &DnsEvidence) -> Option<String> {
+    let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
+    if let Some(query) = listed().find(|query| query.alias_last) {
+        let server = query.server.ip();
+        return Some(format!(
+            "resolver {server} sends an alias behind the address that it leads to, which the C library refuses"
+        ));
+    }
+    evidence.files.servers.iter().find_map(|server| {
+        let queries: Vec<&Query> = listed().filter(|query| query.server == *server).collect();
+        trouble(&queries).map(|trouble| format!("resolver {} {trouble}", server.ip()))
+    })
 }

@@ -93,7 +93,7 @@ fn servers(context: &Context<'_>, observation: &Observation, evidence: &DnsEvide
     findings
 }
 
-fn trouble(queries: &[&Query]) -> Option<String> {
+pub fn trouble(queries: &[&Query]) -> Option<String> {
     let said: Vec<(QueryType, Answer)> =
         queries.iter().map(|query| (query.query_type, says(&query.result))).collect();
     let worst = said.iter().find_map(|(query_type, answer)| match answer {

@@ -70,7 +70,7 @@ pub fn read(host: &str) -> HostFiles {
         sources: nsswitch.sources,
         merges: nsswitch.merges,
         returns: nsswitch.returns,
-        returns_before_dns: nsswitch.returns_before_dns,
+        diverting: nsswitch.diverting,
         hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
         nscd: nscd_answers(),
         upstreams: vec![],
@@ -161,16 +161,22 @@ fn stub_upstreams() -> Vec<IpAddr> {
     servers.into_iter().map(|server| server.ip()).collect()
 }
 
-/// The lines of a file, with their numbers, without the comments that begin with `#`.
+/// The lines of a file, with their numbers, without the comments that begin with `#`. To the library
+/// a line ends at a zero byte.
 fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     content.split(|byte| *byte == b'\n').enumerate().map(|(index, line)| {
-        let end = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
+        let end = line.iter().position(|byte| matches!(byte, b'#' | 0)).unwrap_or(line.len());
         (index + 1, &line[..end])
     })
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+    line.split(is_space).filter(|word| !word.is_empty())
+}
+
+/// As isspace(3): Rust leaves the vertical tab out.
+fn is_space(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || *byte == 0x0b
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -106,7 +106,7 @@ states! {
         "resolv_conf_invalid",
     );
     resolv_conf_empty: unresolved(names().resolv_conf(""), "lookup_failed", "resolv_conf_invalid");
-    nsswitch_returns_before_dns: unresolved(
+    nsswitch_diverting: unresolved(
         names().sources("hosts: files [NOTFOUND=return] dns"),
         "lookup_failed",
         "nsswitch_without_dns",

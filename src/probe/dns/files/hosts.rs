@@ -21,6 +21,7 @@ mod tests {
 
     #[test]
     fn entries_are_found_as_the_library_finds_them() {
+        assert_eq!(entries(b"10.9.9.9\x0bmonitoring.example\0x\n", "monitoring.example").len(), 1);
         let hosts = b"127.0.0.1 localhost # M\xfcller\n10.9.9.9\tMonitoring.example other # monitoring.example\n#10.1.1.1 monitoring.example\n::5 x monitoring.example\r\n10.1.1.2 monitoring.example.\nM\xfc monitoring.example\n";
         let found: Vec<(usize, String)> =
             entries(hosts, "monitoring.example").iter().map(|e| (e.line, e.address.to_string())).collect();

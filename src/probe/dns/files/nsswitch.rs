@@ -1,6 +1,6 @@
 //! /etc/nsswitch.conf, nsswitch.conf(5).
 
-use crate::observation::EarlyReturn;
+use crate::observation::NsswitchAction;
 
 /// More than there are modules.
 const MOST_SOURCES: usize = 16;
@@ -14,8 +14,8 @@ pub struct Hosts {
     pub merges: bool,
     /// A failure may end the lookup before the last of them.
     pub returns: bool,
-    /// It may do so before DNS is asked.
-    pub returns_before_dns: Option<EarlyReturn>,
+    /// An action by which a lookup may end without what DNS says.
+    pub diverting: Option<NsswitchAction>,
 }
 
 pub fn hosts(content: &[u8]) -> Hosts {
@@ -72,19 +72,24 @@ impl Hosts {
             let (negated, status) = status.strip_prefix('!').map_or((false, status), |status| (true, status));
             let of_success = (status == "SUCCESS") != negated;
             let of_failure = status != "SUCCESS" || negated;
-            self.merges |= of_success && matches!(action, "CONTINUE" | "MERGE");
-            if of_failure && action == "RETURN" {
-                self.returns = true;
-                self.return_early(line, part);
+            let merges = of_success && matches!(action, "CONTINUE" | "MERGE");
+            let returns = of_failure && action == "RETURN";
+            self.merges |= merges;
+            self.returns |= returns;
+            if merges || (returns && !self.asks_dns()) {
+                self.divert(line, part);
             }
         }
     }
 
-    fn return_early(&mut self, line: usize, action: &str) {
-        let is_asked = self.sources.iter().any(|source| source == "dns" || source == "resolve");
-        let Some(service) = self.sources.last().filter(|_| !is_asked).cloned() else { return };
-        let early = EarlyReturn { line, service, action: format!("[{action}]") };
-        self.returns_before_dns.get_or_insert(early);
+    fn asks_dns(&self) -> bool {
+        self.sources.iter().any(|source| source == "dns" || source == "resolve")
+    }
+
+    fn divert(&mut self, line: usize, action: &str) {
+        let Some(service) = self.sources.last().cloned() else { return };
+        let action = format!("[{action}]");
+        self.diverting.get_or_insert(NsswitchAction { line, service, action });
     }
 }
 
@@ -128,19 +133,21 @@ mod tests {
     }
     #[test]
     fn an_action_that_keeps_lookups_from_dns_is_told_with_its_line() {
-        let early = |content: &[u8]| {
-            let early = hosts(content).returns_before_dns?;
-            Some(format!("{} {} {}", early.line, early.service, early.action))
+        let diverting = |content: &[u8]| {
+            let action = hosts(content).diverting?;
+            Some(format!("{} {} {}", action.line, action.service, action.action))
         };
         for (content, expected) in [
             (&b"passwd: files\nhosts: files [NOTFOUND=return] dns\n"[..], Some("2 files [NOTFOUND=return]")),
             (b"hosts: mdns4 [ !SUCCESS = return ] dns\n", Some("1 mdns4 [!SUCCESS=return]")),
             (b"hosts: files [UNAVAIL=continue notfound=return] dns\n", Some("1 files [notfound=return]")),
             (b"hosts: resolve [!UNAVAIL=return] dns\n", None),
+            (b"hosts: files [SUCCESS=merge] dns\n", Some("1 files [SUCCESS=merge]")),
+            (b"hosts: dns [SUCCESS=continue] files\n", Some("1 dns [SUCCESS=continue]")),
             (b"hosts: files [SUCCESS=return] dns\n", None),
             (b"hosts: [NOTFOUND=return] dns\n", None),
         ] {
-            assert_eq!(early(content).as_deref(), expected);
+            assert_eq!(diverting(content).as_deref(), expected);
         }
     }
 }
