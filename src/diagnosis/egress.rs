@@ -220,8 +220,12 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     if !result.is_empty() {
         return result;
     }
-    let refused = |gap: &&EgressGap| matches!(gap, EgressGap::RefusedHere { .. });
-    match evidence.gaps.iter().find(refused).filter(|_| reason == Reason::SendBlocked) {
+    let shows = |gap: &&EgressGap| match gap {
+        EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
+        EgressGap::OtherWay { .. } => reason == Reason::WayNotProbed,
+        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => false,
+    };
+    match evidence.gaps.iter().find(shows) {
         Some(gap) => format!("{}: {}", evidence.family.name(), wording::egress::gap(gap)),
         None => format!("{}: {}", evidence.family.name(), reason.words()),
     }

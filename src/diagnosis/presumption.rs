@@ -48,6 +48,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::Rejected => Cause::EgressRejected,
         R::SendBlocked => Cause::SendBlocked,
         R::NoResources => Cause::NoResources,
+        R::WayNotProbed => Cause::WayNotProbed,
         R::FamilyMissing => Cause::AddressNotConfigured,
         R::NotPermitted => Cause::PingNotPermitted,
         R::Truncated => Cause::NameServerBroken,

@@ -24,6 +24,7 @@ pub fn egress(evidence: &mut EgressEvidence, egress: &Egress) -> Judgment {
     let outcome = leak(evidence)
         .or_else(|| family_absent(evidence, egress))
         .or_else(|| target_not_probed(evidence))
+        .or_else(|| way_not_probed(evidence))
         .or_else(|| no_route(evidence))
         .or_else(|| unable(evidence, egress).map(Outcome::Inconclusive))
         .or_else(|| rejected(evidence))
@@ -66,6 +67,11 @@ fn family_absent(evidence: &EgressEvidence, egress: &Egress) -> Option<Outcome> 
 fn target_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
     let is_target = |gap: &EgressGap| matches!(gap, EgressGap::TargetNotProbed { .. });
     evidence.gaps.iter().any(is_target).then_some(Outcome::Inconclusive(Reason::TooFewTargets))
+}
+
+fn way_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
+    let is_way = |gap: &EgressGap| matches!(gap, EgressGap::OtherWay { .. });
+    evidence.gaps.iter().any(is_way).then_some(Outcome::Inconclusive(Reason::WayNotProbed))
 }
 
 /// Where no source has a route to any target, there is no way to send: proof by itself.
@@ -112,7 +118,9 @@ fn is_refused_here(evidence: &EgressEvidence) -> bool {
     let of_one_port = silent.into_values().min();
     let refused = evidence.gaps.iter().find_map(|gap| match gap {
         EgressGap::RefusedHere { packets } => Some(*packets),
-        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => None,
+        EgressGap::RoutedElsewhere { .. }
+        | EgressGap::TargetNotProbed { .. }
+        | EgressGap::OtherWay { .. } => None,
     });
     let sent_again = [1, 2].map(|seconds| u64::from(evidence.window > Duration::from_secs(seconds)));
     let least = of_one_port.map(|silent| silent * sent_again.iter().sum::<u64>()).filter(|least| *least > 0);

@@ -1,13 +1,14 @@
-//! Receiving from a connected UDP socket, ICMP errors included.
+//! Receiving from a UDP socket, ICMP errors included.
 //!
 //! The kernel announces an error by itself, without anything to read, and tokio's own `recv`
 //! sleeps on: a closed port would look like silence.
 
 use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::time::SystemTime;
 
-use nix::sys::socket::{MsgFlags, recvmsg};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
 use nix::sys::time::TimeSpec;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -18,6 +19,8 @@ use super::kernel_time::arrival;
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
     pub length: usize,
+    /// `None` where the kernel does not tell.
+    pub from: Option<SocketAddr>,
     pub came: Option<SystemTime>,
 }
 
@@ -30,9 +33,16 @@ pub async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Receiv
 pub fn read(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
     let mut slices = [IoSliceMut::new(buffer)];
     let mut space = nix::cmsg_space!([TimeSpec; 3]);
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
     let came = message.cmsgs()?.find_map(|control| arrival(&control));
-    Ok(Received { length: message.bytes, came })
+    let from = message.address.as_ref().and_then(socket_address);
+    Ok(Received { length: message.bytes, from, came })
+}
+
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let ipv4 = address.as_sockaddr_in().map(|v4| SocketAddr::new(v4.ip().into(), v4.port()));
+    ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::new(v6.ip().into(), v6.port())))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::observation::{
 };
 
 /// What a pass does not say.
-pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, and routes for packet marks or for other users are not looked at.";
+pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, and filters for packet marks or for other users are not looked at.";
 
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
     match (outcome, length) {
@@ -123,20 +123,20 @@ fn kinds(probes: &[&EgressProbe]) -> String {
 
 /// A host has few addresses as a rule; of many the first and how many more.
 fn addresses(evidence: &EgressEvidence, wanted: SourceJudgment) -> String {
+    let of_kind = || evidence.sources.iter().filter(|source| source.judged == Some(wanted));
+    let reduced: Vec<IpAddr> = of_kind().filter(|source| source.reduced).map(|source| source.ip).collect();
+    let all: Vec<IpAddr> = of_kind().map(|source| source.ip).collect();
+    if reduced.is_empty() {
+        return first(&all);
+    }
+    format!("{} ({} with one ping and one port each)", first(&all), first(&reduced))
+}
+
+fn first(ips: &[IpAddr]) -> String {
     const SHOWN: usize = 3;
-    let all: Vec<IpAddr> = evidence
-        .sources
-        .iter()
-        .filter(|source| source.judged == Some(wanted))
-        .map(|source| source.ip)
-        .collect();
-    let few =
-        evidence.sources.iter().filter(|source| source.reduced && source.judged == Some(wanted)).count();
-    let more = all.len().saturating_sub(SHOWN);
+    let more = ips.len().saturating_sub(SHOWN);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let reduced =
-        if few == 0 { String::new() } else { format!(" ({few} of them with one ping and one port each)") };
-    format!("{}{more}{reduced}", list(all.iter().take(SHOWN)))
+    format!("{}{more}", list(ips.iter().take(SHOWN)))
 }
 
 fn sources(evidence: &EgressEvidence, wanted: SourceJudgment, words: &str) -> String {
@@ -249,6 +249,7 @@ fn makes(gap: &EgressGap, reason: Reason) -> bool {
         EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => {
             reason == Reason::TooFewTargets
         }
+        EgressGap::OtherWay { .. } => reason == Reason::WayNotProbed,
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
     }
 }
@@ -258,6 +259,7 @@ pub fn gap(gap: &EgressGap) -> String {
         EgressGap::RoutedElsewhere { source, to } => {
             format!("from {source} no target has a route, but {to} has: other addresses may be reached")
         }
+        EgressGap::OtherWay { rule, router, interface } => other_way(*rule, *router, interface),
         EgressGap::TargetNotProbed { host, why } => {
             format!("the target {} was not probed: {}", clean(host), clean(why))
         }
@@ -265,6 +267,16 @@ pub fn gap(gap: &EgressGap) -> String {
             format!("this host refused to send {packets} TCP packets again (TCPRetransFail)")
         }
     }
+}
+
+fn other_way(rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
+    let interface = clean(interface);
+    let packets = match rule {
+        Some(rule) => format!("packets that meet the rule of priority {rule} (ip rule)"),
+        None => format!("packets of a socket that is bound to {interface}"),
+    };
+    let router = router.map(|router| format!(" by router {router}")).unwrap_or_default();
+    format!("{packets} leave on {interface}{router}, where no probe went")
 }
 
 fn shows(probe: &EgressProbe, reason: Reason) -> bool {

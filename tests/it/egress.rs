@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -158,6 +159,61 @@ fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
         metrics.lines().filter(of_protocol).filter(|line| !line.ends_with(" 0")).count()
     };
     assert_eq!((replies("protocol=\"tcp\""), replies("protocol=\"icmp\"")), (4, 0), "{metrics}");
+}
+
+/// Ways that only some packets take: a program that sends such packets is what the pass is about.
+#[test]
+fn a_way_that_no_probe_takes_keeps_the_check_from_passing() {
+    const NO_DEFAULT: &str = "ip route del default; ip route add default via 10.0.1.1 dev eth0 table 77; ";
+    const OTHER_WAY: &str = "inconclusive way_not_probed";
+    let second_interface = "ip link add eth9 type veth peer name peer9; ip link set peer9 up; \
+        ip link set eth9 up; ip addr add 10.0.9.23/24 dev eth9; ip route add default via 10.0.9.1 dev eth9 metric 9";
+    let bridge =
+        "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up";
+    for (rule, config, expected) in [
+        ("ip rule add tos 0x10 lookup 77", "", OTHER_WAY),
+        ("ip rule add oif eth0 lookup 77", "", OTHER_WAY),
+        ("ip rule add fwmark 5 lookup 77", "", OTHER_WAY),
+        ("ip rule add uidrange 1000-1999 lookup 77", "", OTHER_WAY),
+        ("ip rule add dport 8443 ipproto tcp lookup 77", "", OTHER_WAY),
+        // A socket that is bound to an address has a port before it is routed.
+        ("ip rule add ipproto tcp sport 1024-65534 lookup 77", "", "fail tcp_connected"),
+        ("ip rule add fwmark 5 lookup 77", "[egress]\nother_ways = false\n", "pass"),
+        ("ip rule add fwmark 5 lookup main", "", "pass"),
+        ("ip rule add fwmark 5 unreachable", "", "pass"),
+        (bridge, "", "pass"),
+    ] {
+        let lab = harness::own_lab();
+        lab.set([NatOpen]);
+        assert_way(&lab, &format!("{NO_DEFAULT}{rule}"), config, expected);
+    }
+    // The usual way is closed, and is the one that is probed.
+    for (change, expected) in [("true", "pass"), (second_interface, OTHER_WAY), (bridge, "pass")] {
+        assert_way(&harness::own_lab(), change, "", expected);
+    }
+}
+
+fn assert_way(lab: &Lab, change: &str, config: &str, expected: &str) {
+    let changed = lab.run(&Run::new("sh").args(["-c", change]));
+    assert!(changed.status.success(), "{changed:?}");
+    let agent = Agent::default().config(config);
+    assert_eq!(outcome(lab, &agent.once("json"), IPV4), expected, "{change}");
+}
+
+/// A translator on the way that answers in its own name.
+#[test]
+fn a_reply_from_another_address_is_a_reply() {
+    let lab = harness::own_lab();
+    lab.set([NatOpen]);
+    let rules = "add table ip odd; add chain ip odd in { type filter hook prerouting priority -400; }; \
+        add rule ip odd in iifname { instance, internet } notrack; \
+        add rule ip odd in iifname internet meta l4proto udp ip saddr set 203.0.113.99";
+    lab.on(Host::Router, move || Command::new("nft").arg(rules).status().unwrap().success().then_some(()))
+        .expect("nft");
+    assert_eq!(
+        outcome(&lab, &Agent::default().config("[egress]\nprotocols = ['udp']\n").once("json"), IPV4),
+        "fail udp_reply"
+    );
 }
 
 /// What the host itself does to packets, where it differs by protocol, port or target.

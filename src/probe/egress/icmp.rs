@@ -269,7 +269,7 @@ impl Flight {
 
     fn receive(&self) -> io::Result<Received> {
         let mut buffer = [0; 256];
-        let datagram::Received { length, came } = datagram::read(&self.socket, &mut buffer)?;
+        let datagram::Received { length, came, .. } = datagram::read(&self.socket, &mut buffer)?;
         let nonce = self.echo.reply(&buffer[..length], self.kind == IcmpSocket::Raw);
         Ok(nonce.map_or(Received::Nothing, |nonce| Received::Reply(nonce, came)))
     }

@@ -216,6 +216,7 @@ mod tests {
             own_targets: vec![],
             sources: vec![],
             decoys: true,
+            other_ways: true,
             window: Duration::from_secs(1),
         };
         change(&mut settings);

@@ -68,17 +68,20 @@ impl Request {
         }
     }
 
-    fn is_answered_by(&self, datagram: &[u8]) -> bool {
+    /// Whoever sends it, as long as it shows that the request was received.
+    fn is_answered_by(&self, datagram: &[u8], by_peer: bool) -> bool {
         match self {
             Self::Dns(question) => {
+                let repeats = datagram.get(12..17) == question.get(12..17);
                 datagram.get(..2) == question.get(..2)
                     && datagram.get(2).is_some_and(|flags| flags & 0x80 != 0)
+                    && (by_peer || repeats)
             }
             Self::Ntp(request) => {
                 datagram.first().is_some_and(|first| first & NTP_MODE == NTP_SERVER)
                     && datagram.get(NTP_ORIGIN..NTP_ORIGIN + 8) == request.get(NTP_TRANSMIT..)
             }
-            Self::Text => true,
+            Self::Text => by_peer,
         }
     }
 }
@@ -86,7 +89,7 @@ impl Request {
 /// Sends again what may have been lost, and returns with the first answer or error.
 pub async fn ask(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, ProbeResult) {
     let request = Request::to_port(peer.port());
-    let socket = match connected(source, peer) {
+    let socket = match opened(source) {
         Ok(socket) => socket,
         Err(error) => return (0, ProbeResult::NotSent(not_sent(&error))),
     };
@@ -98,11 +101,11 @@ pub async fn ask(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, P
         let _ = socket.writable().await;
         // Of the first datagram alone: later it is open which one was answered.
         let handed = (sent == 0).then(Sent::now);
-        match socket.send(request.bytes()).await {
+        match socket.send_to(request.bytes(), peer).await {
             Ok(_) => sent += 1,
             Err(error) => return (sent, failure(&socket, &error, sent)),
         }
-        match timeout_at(until.min(deadline), answer(&socket, &request, &mut buffer)).await {
+        match timeout_at(until.min(deadline), answer(&socket, peer, &request, &mut buffer)).await {
             Ok(Ok(came)) => {
                 let after = begun.elapsed();
                 let kernel = handed.and_then(|handed| handed.until(came));
@@ -116,18 +119,24 @@ pub async fn ask(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, P
 }
 
 /// When it came, by the kernel's clock.
-async fn answer(socket: &UdpSocket, request: &Request, buffer: &mut [u8]) -> io::Result<Option<SystemTime>> {
+async fn answer(
+    socket: &UdpSocket,
+    peer: SocketAddr,
+    request: &Request,
+    buffer: &mut [u8],
+) -> io::Result<Option<SystemTime>> {
     loop {
         let received = receive(socket, buffer).await?;
-        if request.is_answered_by(&buffer[..received.length]) {
+        let by_peer = received.from.is_some_and(|from| (from.ip(), from.port()) == (peer.ip(), peer.port()));
+        if request.is_answered_by(&buffer[..received.length], by_peer) {
             return Ok(received.came);
         }
     }
 }
 
-fn connected(source: IpAddr, peer: SocketAddr) -> io::Result<UdpSocket> {
+/// Not connected: a translator on the way may answer in its own name, and that is a reply too.
+fn opened(source: IpAddr) -> io::Result<UdpSocket> {
     let socket = open(source, Type::DGRAM, None)?;
-    socket.connect(&peer.into())?;
     note_arrivals(&socket);
     UdpSocket::from_std(socket.into())
 }
@@ -175,26 +184,34 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_text_is_answered_by_the_peer_alone() {
+        let request = Request::to_port(9999);
+        assert!(request.is_answered_by(b"anything", true) && !request.is_answered_by(b"anything", false));
+    }
+
+    #[test]
     fn an_ntp_answer_is_known_by_the_timestamp_that_it_returns() {
         let request = Request::to_port(NTP);
         let mut answer = [0; NTP_LENGTH];
         answer[0] = 0x24;
-        assert!(!request.is_answered_by(&answer), "sprayed");
+        assert!(!request.is_answered_by(&answer, true), "sprayed");
         answer[NTP_ORIGIN..NTP_ORIGIN + 8].copy_from_slice(&request.bytes()[NTP_TRANSMIT..]);
-        assert!(request.is_answered_by(&answer));
-        assert!(!request.is_answered_by(request.bytes()), "an echo of the request");
-        assert!(!request.is_answered_by(&answer[..20]));
+        assert!(request.is_answered_by(&answer, true));
+        assert!(!request.is_answered_by(request.bytes(), true), "an echo of the request");
+        assert!(!request.is_answered_by(&answer[..20], true));
     }
 
     #[test]
     fn a_dns_answer_is_known_by_its_id() {
         let request = Request::to_port(DNS);
         let mut answer = request.bytes().to_vec();
-        assert!(!request.is_answered_by(&answer), "an echo of the question");
+        assert!(!request.is_answered_by(&answer, true), "an echo of the question");
         answer[2] |= 0x80;
-        assert!(request.is_answered_by(&answer));
+        assert!(request.is_answered_by(&answer, true));
+        assert!(request.is_answered_by(&answer, false), "a translator answers in its own name");
+        assert!(!request.is_answered_by(&answer[..12], false), "without the question");
         answer[0] ^= 1;
-        assert!(!request.is_answered_by(&answer), "another id");
-        assert!(!request.is_answered_by(&[]));
+        assert!(!request.is_answered_by(&answer, true), "another id");
+        assert!(!request.is_answered_by(&[], true));
     }
 }

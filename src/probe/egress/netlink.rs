@@ -1,0 +1,202 @@
+//! The routes and rules that the kernel has, by rtnetlink(7). Asking sends nothing.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use netlink_packet_core::{
+    ErrorMessage, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
+use netlink_packet_route::rule::RuleMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::errno::Errno;
+use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
+
+use crate::check::Family;
+use crate::observation::Protocol;
+
+/// A source port as the kernel gives it to a socket that asks for none.
+pub const USUAL_PORT: u16 = 40_000;
+
+/// The kernel fills it with as many rules as fit, many times if need be.
+const BUFFER: usize = 32 * 1024;
+
+/// Hundreds of rules each.
+const MOST_BUFFERS: usize = 64;
+
+/// What a route may depend on.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub target: IpAddr,
+    pub source: Option<IpAddr>,
+    /// As IP headers number it.
+    pub protocol: Option<u8>,
+    pub source_port: Option<u16>,
+    pub port: Option<u16>,
+    pub tos: u8,
+    pub mark: Option<u32>,
+    pub user: Option<u32>,
+    /// Of a socket that is bound to an interface.
+    pub device: Option<u32>,
+}
+
+impl Packet {
+    pub fn to(target: IpAddr) -> Self {
+        Self {
+            target,
+            source: None,
+            protocol: None,
+            source_port: None,
+            port: None,
+            tos: 0,
+            mark: None,
+            user: None,
+            device: None,
+        }
+    }
+
+    /// As the probes send it.
+    pub fn of(source: IpAddr, target: IpAddr, protocol: Protocol, port: Option<u16>) -> Self {
+        Self {
+            source: Some(source),
+            protocol: Some(number(protocol, target)),
+            source_port: port.map(|_| USUAL_PORT),
+            port,
+            ..Self::to(target)
+        }
+    }
+
+    fn attributes(&self) -> Vec<RouteAttribute> {
+        let address = |ip: IpAddr| ip.into();
+        let all = [
+            Some(RouteAttribute::Destination(address(self.target))),
+            self.source.map(|ip| RouteAttribute::Source(address(ip))),
+            self.protocol.map(RouteAttribute::IpProto),
+            self.source_port.map(RouteAttribute::Sport),
+            self.port.map(RouteAttribute::Dport),
+            self.mark.map(RouteAttribute::Mark),
+            self.user.map(RouteAttribute::Uid),
+            self.device.map(RouteAttribute::Oif),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+/// `ip route get`: the route that the kernel takes, or its error.
+pub fn route_of(packet: &Packet) -> nix::Result<Result<RouteMessage, Errno>> {
+    route(packet, RouteFlags::empty())
+}
+
+/// `ip route get fibmatch`: the entry of the table. Without this flag a socket that is bound to an
+/// interface has a route where no table has one.
+pub fn entry_of(packet: &Packet) -> nix::Result<Result<RouteMessage, Errno>> {
+    route(packet, RouteFlags::FibMatch)
+}
+
+fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage, Errno>> {
+    let bits = if packet.target.is_ipv4() { 32 } else { 128 };
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(Family::of(packet.target));
+    message.header.destination_prefix_length = bits;
+    message.header.source_prefix_length = if packet.source.is_some() { bits } else { 0 };
+    message.header.tos = packet.tos;
+    message.header.flags = flags;
+    message.attributes = packet.attributes();
+    let socket = ask(RouteNetlinkMessage::GetRoute(message), 0)?;
+    for payload in answers(&socket)? {
+        match payload {
+            NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
+                return Ok(Err(Errno::from_raw(code.get().wrapping_neg())));
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => return Ok(Ok(route)),
+            _ => {}
+        }
+    }
+    Err(Errno::EPROTO)
+}
+
+/// `ip rule`, in the order of the priorities.
+pub fn rules(family: Family) -> nix::Result<Vec<RuleMessage>> {
+    let mut message = RuleMessage::default();
+    message.header.family = address_family(family);
+    let socket = ask(RouteNetlinkMessage::GetRule(message), NLM_F_DUMP)?;
+    let mut rules = Vec::new();
+    for _ in 0..MOST_BUFFERS {
+        for payload in answers(&socket)? {
+            match payload {
+                NetlinkPayload::Done(_) => return Ok(rules),
+                NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
+                    return Err(Errno::from_raw(code.get().wrapping_neg()));
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(rule)) => rules.push(rule),
+                _ => {}
+            }
+        }
+    }
+    Err(Errno::EOVERFLOW)
+}
+
+/// The answer waits in the socket before this returns.
+fn ask(message: RouteNetlinkMessage, flags: u16) -> nix::Result<OwnedFd> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let mut message = NetlinkMessage::new(header, message.into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let family = socket::AddressFamily::Netlink;
+    let netlink = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::NetlinkRoute))?;
+    sendto(netlink.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    Ok(netlink)
+}
+
+/// The messages of one buffer.
+fn answers(socket: &OwnedFd) -> nix::Result<Vec<NetlinkPayload<RouteNetlinkMessage>>> {
+    let mut buffer = vec![0; BUFFER];
+    let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+    let mut rest = &buffer[..length];
+    let mut payloads = Vec::new();
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|_| Errno::EPROTO)?;
+        let taken = usize::try_from(message.header.length).unwrap_or(rest.len()).next_multiple_of(4);
+        payloads.push(message.payload);
+        rest = rest.get(taken.max(1)..).unwrap_or_default();
+    }
+    Ok(payloads)
+}
+
+fn address_family(family: Family) -> AddressFamily {
+    match family {
+        Family::Ipv4 => AddressFamily::Inet,
+        Family::Ipv6 => AddressFamily::Inet6,
+    }
+}
+
+/// The protocol's number in IP headers.
+fn number(protocol: Protocol, target: IpAddr) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Icmp if target.is_ipv4() => 1,
+        Protocol::Icmp => 58,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_rules_that_lead_to_its_tables() {
+        // local, main and default.
+        assert!(rules(Family::Ipv4).unwrap().len() >= 2);
+    }
+
+    #[test]
+    fn loopback_has_a_route_of_its_own() {
+        let target = "127.0.0.1".parse().unwrap();
+        let packet = Packet::of(target, target, Protocol::Tcp, Some(443));
+        assert!(route_of(&packet).unwrap().is_ok());
+        assert!(entry_of(&packet).unwrap().is_ok());
+    }
+}
