@@ -15,8 +15,10 @@ mod textfile;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,7 +178,19 @@ fn access(web: &WebConfig) -> Result<Access, StartError> {
     Access::open(web.config_file.clone(), web.open_health).map_err(StartError::Web)
 }
 
+/// A report in the place of a file that is read at the next start.
+fn overwritten(args: &Args, config: &Config) -> Option<PathBuf> {
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let output = file(args.output.as_deref()?)?;
+    let config_file = args.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let inputs = [Some(config_file), config.web.config_file.clone(), config.ca_file.clone()];
+    inputs.into_iter().flatten().find(|input| file(input) == Some(output))
+}
+
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
+    if let Some(input) = overwritten(args, config) {
+        return Err(StartError::Overwrites(input));
+    }
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink).asking_again());
     let run = Run { config, runner, observations, environment: environment() };
@@ -287,6 +301,8 @@ pub enum StartError {
     Json(serde_json::Error),
     Output(io::Error),
     Input(io::Error),
+    /// The report would take the place of this file.
+    Overwrites(PathBuf),
     Status(StatusError),
     Import(ImportError),
     Ended(&'static str),
@@ -298,7 +314,7 @@ impl StartError {
         match self {
             Self::Config(_) | Self::Web(_) | Self::Trust(_) => cli::CONFIGURATION,
             Self::NoRegion(_) => cli::CONFIGURATION,
-            Self::UnknownWord(_) | Self::Region(_) => cli::USAGE,
+            Self::UnknownWord(_) | Self::Region(_) | Self::Overwrites(_) => cli::USAGE,
             // 1 says that a check failed. Without a report nothing is known.
             Self::Listen { .. } | Self::Thread(_) | Self::Runtime(_) | Self::Ended(_) | Self::Slow(_) => {
                 report::UNKNOWN
@@ -343,6 +359,11 @@ impl fmt::Display for StartError {
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
             Self::Input(error) => write!(f, "linkproof: {error}"),
+            Self::Overwrites(input) => write!(
+                f,
+                "linkproof: --output would overwrite {}, which linkproof reads; name another file",
+                input.display()
+            ),
             Self::Status(error) => write!(f, "linkproof: {error}"),
             Self::Import(error) => write!(f, "linkproof: {error}"),
             Self::Slow(limit) => {

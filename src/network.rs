@@ -45,6 +45,13 @@ impl Cidr {
         self.0.prefix_len() == 0
     }
 
+    /// More than any network has: a few of them would make every address private.
+    pub fn is_too_wide(self) -> bool {
+        let unique_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7));
+        let most = if self.is_ipv4() { 8 } else { 16 };
+        self.0.prefix_len() < most && !unique_local.contains(&self.0)
+    }
+
     pub fn is_ipv4(self) -> bool {
         self.0.network().is_ipv4()
     }
@@ -406,6 +413,17 @@ mod tests {
         let expected = Network { vpc: vec![], expected: only("10.0.0.0/16").vpc, metadata_off: false };
         assert!(!expected.knows(v4));
         assert!(Network { metadata_off: true, ..expected }.knows(v4));
+    }
+
+    #[test]
+    fn ranges_wider_than_any_network_are_told() {
+        let is_too_wide = |cidr: &str| cidr.parse::<Cidr>().unwrap().is_too_wide();
+        assert!(["0.0.0.0/1", "128.0.0.0/1", "48.0.0.0/4", "2000::/3"].into_iter().all(is_too_wide));
+        assert!(
+            !["10.0.0.0/8", "100.64.0.0/10", "fc00::/7", "fd00::/8", "2600::/16"]
+                .into_iter()
+                .any(is_too_wide)
+        );
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub fn without_resources() -> Judgment {
 /// What an error makes of an attempt: this host's own trouble says nothing about the other side.
 fn of_error(reason: Reason) -> Outcome {
     match reason {
-        Reason::NoResources | Reason::InternalError => Outcome::Inconclusive(reason),
+        Reason::NoResources | Reason::MetadataFailing | Reason::InternalError => {
+            Outcome::Inconclusive(reason)
+        }
         reason => Outcome::Fail(reason),
     }
 }

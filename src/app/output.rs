@@ -187,7 +187,8 @@ fn write_through(path: &Path, page: &str) -> io::Result<()> {
     let mut waited = Duration::ZERO;
     let mut file = loop {
         match options.open(path) {
-            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) => {
+            // Of a device it says that there is none behind the name.
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) && is_fifo(path) => {
                 wait(&mut waited, "no process reads from it")?;
             }
             opened => break opened?,
@@ -206,6 +207,10 @@ fn write_through(path: &Path, page: &str) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo())
 }
 
 fn wait(waited: &mut Duration, why: &str) -> io::Result<()> {

@@ -30,10 +30,19 @@ pub fn host_name(text: &str) -> Result<String, String> {
     if let Some(why) = name.split('.').find_map(wrong_label) {
         return Err(format!("invalid host name {text:?}: {why}"));
     }
+    // The C library reads `10.0.313` and `0x0a.1` as addresses (inet_aton(3)), and asks nobody.
+    if name.rsplit('.').next().is_some_and(is_number) {
+        return Err(format!("{text:?} ends in a number, which is read as an IP address; use a name"));
+    }
     if !name.contains('.') {
         return Err(format!("{text:?} is not fully qualified; add its domain"));
     }
     Ok(name)
+}
+
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    hex || label.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn wrong_label(label: &str) -> Option<String> {
@@ -87,6 +96,8 @@ mod tests {
         let too_long = ["abcdefg"; 32].join(".");
         for (text, why) in [
             ("10.0.0.1", r#""10.0.0.1" is an IP address; use the name that resolves to it"#),
+            ("10.0.313", r#""10.0.313" ends in a number, which is read as an IP address; use a name"#),
+            ("0x0a.0x139", r#""0x0a.0x139" ends in a number, which is read as an IP address; use a name"#),
             ("[::1]", r#""[::1]" is an IP address; use the name that resolves to it"#),
             ("*.s3.amazonaws.com", r#""*.s3.amazonaws.com" is a wildcard; use one name that it covers"#),
             ("https://x.example/", r#""https://x.example/" is a URL; use the host alone"#),

@@ -103,6 +103,13 @@ pub fn cidr(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Cidr> {
         problems.add(&value.span, format!("CIDR {text:?} covers every address; list your own ranges"));
         return None;
     }
+    if cidr.is_too_wide() {
+        let most = if cidr.is_ipv4() { "/8" } else { "/16" };
+        let message =
+            format!("CIDR {text:?} covers addresses of many networks ({most} at most); list your own ranges");
+        problems.add(&value.span, message);
+        return None;
+    }
     Some(cidr)
 }
 

@@ -77,6 +77,10 @@ fn metadata_advice(context: &Context<'_>, observation: &Observation, reason: Rea
         (Reason::MetadataTimeout | Reason::MetadataUnreachable, _) => {
             Some(format!("Let 169.254.169.254 {through}."))
         }
+        (Reason::MetadataFailing, _) => Some(
+            "It answers, with an error. Find programs on this host that ask it often; if it lasts, stop and start the instance."
+                .to_owned(),
+        ),
         (Reason::MetadataInvalid, _) => {
             Some("Find out what redirects 169.254.169.254: that is not metadata.".to_owned())
         }
@@ -119,12 +123,23 @@ fn of_role(context: &Context<'_>, fact: String, reason: Reason, code: Option<&st
     }
     let metadata_is_broken = instance.is_some_and(|instance| broken(instance.outcome).is_some());
     if metadata_is_broken || reason != Reason::NoCredentials {
-        return Finding::new(Cause::MetadataUnavailable, fact);
+        let finding = Finding::new(Cause::MetadataUnavailable, fact);
+        let is_document = reason == Reason::CredentialsInvalidSource && !metadata_is_broken;
+        return if is_document { finding.healed_by(ROLE_UNUSABLE) } else { finding };
     }
-    let untrusted = code == Some("AssumeRoleUnauthorizedAccess");
-    let advice = untrusted.then(|| "The role must trust ec2.amazonaws.com (its trust policy).".to_owned());
-    Finding::new(Cause::NoInstanceRole, fact).advising(advice)
+    let finding = Finding::new(Cause::NoInstanceRole, fact);
+    match code {
+        Some("AssumeRoleUnauthorizedAccess") => {
+            finding.advising("The role must trust ec2.amazonaws.com (its trust policy).".to_owned())
+        }
+        Some(_) => finding.healed_by(ROLE_REFUSED),
+        None => finding,
+    }
 }
+
+const ROLE_UNUSABLE: &str = "The instance has a role, and what metadata says of it cannot be used. See what answers at 169.254.169.254: curl http://169.254.169.254/latest/meta-data/iam/security-credentials/ (with a token), ip route get 169.254.169.254, nft list ruleset. A proxy or an emulator may stand there.";
+
+const ROLE_REFUSED: &str = "The instance has a role, and metadata gets no credentials for it. Check that the role still exists, that the instance profile names it, and that it trusts ec2.amazonaws.com. A change takes some minutes.";
 
 const ASKED_FOR_A_ROLE: &str = "No credentials provider is configured, so linkproof asked instance metadata for a role. Let 169.254.169.254 through the host's routes and firewall, or configure another provider (environment, profile, web identity, container).";
 

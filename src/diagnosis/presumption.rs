@@ -39,6 +39,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         | R::MetadataTimeout
         | R::MetadataUnreachable
         | R::MetadataDisabled
+        | R::MetadataFailing
         | R::MetadataInvalid
         | R::CredentialsTimeout => Cause::MetadataUnavailable,
         R::NoCredentials => Cause::NoInstanceRole,
@@ -117,7 +118,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[R::CredentialsTimeout, R::CredentialsInvalidSource],
             &[C::CredentialProcess, C::WebIdentity, C::ContainerCredentials, C::PodIdentity],
         ),
-        (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials]),
+        (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials, C::MetadataUnavailable]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],
             &[C::Ipv6EgressOpen, C::EgressFilteredByProtocol],

@@ -1,5 +1,6 @@
 //! The facts behind an outcome, one shape for each kind of check.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
@@ -172,6 +173,12 @@ pub struct AwsError {
     pub message: String,
 }
 
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.with(&self.message))
+    }
+}
+
 impl AwsError {
     /// AWS's longest messages name two ARNs. The report says how much was cut off.
     const LONGEST_CODE: usize = 128;
@@ -181,10 +188,14 @@ impl AwsError {
         Self { code: cut(code, Self::LONGEST_CODE), message: cut(message, Self::LONGEST_MESSAGE) }
     }
 
-    /// The end of the message, where AWS says why, after two long ARNs.
-    pub fn cause(&self) -> String {
+    /// The code and the end of the message, where AWS says why, after two long ARNs.
+    pub fn brief(&self) -> String {
         let at = self.message.find(" because ");
-        at.map_or_else(|| self.message.clone(), |at| format!("…{}", &self.message[at..]))
+        self.with(&at.map_or_else(|| self.message.clone(), |at| format!("…{}", &self.message[at..])))
+    }
+
+    fn with(&self, message: &str) -> String {
+        if message.is_empty() { self.code.clone() } else { format!("{}: {message}", self.code) }
     }
 }
 

@@ -77,6 +77,7 @@ reasons! {
     MetadataTimeout = "metadata_timeout", "instance metadata did not respond";
     MetadataUnreachable = "metadata_unreachable", "instance metadata is unreachable";
     MetadataDisabled = "metadata_disabled", "instance metadata is turned off";
+    MetadataFailing = "metadata_failing", "instance metadata answered with an error of its own";
     MetadataInvalid = "metadata_invalid", "instance metadata returned an invalid response";
     NoCredentials = "no_credentials", "no credentials found";
     CredentialsTimeout = "credentials_timeout", "the credentials were not available in time";
@@ -167,6 +168,9 @@ impl Reason {
             Self::MetadataTimeout => "Instance metadata did not respond within the timeout.",
             Self::MetadataUnreachable => "Instance metadata could not be reached.",
             Self::MetadataDisabled => "Instance metadata is turned off for this instance.",
+            Self::MetadataFailing => {
+                "Instance metadata refuses requests for a while, or fails (HTTP 429 or 5xx)."
+            }
             Self::MetadataInvalid => "Instance metadata returned a response that cannot be used.",
             Self::NoCredentials => "The default credential chain found no credentials.",
             Self::CredentialsTimeout => "The credential provider did not respond within the timeout.",

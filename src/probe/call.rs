@@ -109,7 +109,8 @@ fn read(
 fn request_id(answer: &Answer) -> Option<String> {
     let id =
         ["x-amzn-requestid", "x-amz-request-id"].into_iter().find_map(|name| answer.headers.get(name))?;
-    Some(cut(id.to_str().ok()?, LONGEST_REQUEST_ID))
+    let id = id.to_str().ok().filter(|id| !id.trim().is_empty())?;
+    Some(cut(id, LONGEST_REQUEST_ID))
 }
 
 /// Looks at a document before the SDK makes metrics of it: an empty map takes one byte there, and a
@@ -190,6 +191,8 @@ pub async fn fuzz(bytes: &[u8]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::body::Bytes;
+    use hyper::header::{HeaderName, HeaderValue};
     use minicbor::Encoder;
 
     use super::*;
@@ -206,6 +209,16 @@ mod tests {
         }
         encoder.end().unwrap();
         encoder.into_writer()
+    }
+
+    #[test]
+    fn an_empty_request_id_is_none() {
+        let answer = |id: &'static str| {
+            let headers = [(HeaderName::from_static("x-amzn-requestid"), HeaderValue::from_static(id))];
+            Answer { status: 200, headers: headers.into_iter().collect(), body: Bytes::new() }
+        };
+        assert_eq!(request_id(&answer("a1")), Some("a1".to_owned()));
+        assert_eq!(request_id(&answer("")).or(request_id(&answer(" "))), None);
     }
 
     #[test]

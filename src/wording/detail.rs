@@ -134,7 +134,7 @@ fn called(call: &CallEvidence, address: Option<&Address>) -> String {
     let mut parts = Vec::new();
     parts.extend(outcome_words(address, call.error.as_ref()));
     parts.extend(call.http_status.map(|status| format!("HTTP {status}")));
-    parts.extend(call.aws_error.as_ref().map(|error| format!("{}: {}", error.code, error.message)));
+    parts.extend(call.aws_error.as_ref().map(ToString::to_string));
     parts.extend(call.request_id.as_ref().map(|id| format!("request id {id}")));
     parts.extend(timing(&call.phases, call.kernel_tcp));
     parts.extend(skew(call.clock_skew));

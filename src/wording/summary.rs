@@ -401,7 +401,7 @@ fn refusal(reason: Reason, phases: &Phases, call: Option<&CallEvidence>) -> Stri
         (Some(error), ..) if reason == Reason::ClockSkew && call.clock_skew.is_some() => {
             format!("{} ({})", clock_error(call.clock_skew.unwrap_or_default()), error.code)
         }
-        (Some(error), ..) => format!("{}: {}", error.code, error.cause()),
+        (Some(error), ..) => error.brief(),
         (None, Some(error), _) => with_detail(error.reason, phases, &error.detail),
         (None, None, Some(status)) => format!("{} (HTTP {status})", reason.words()),
         (None, None, None) => reason.words().to_owned(),

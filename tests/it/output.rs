@@ -47,6 +47,19 @@ fn assert_no_temporary_file(directory: &Path) {
 }
 
 #[test]
+fn the_configuration_in_use_is_not_overwritten() {
+    let (lab, scratch) = (own_lab(), Scratch::new("output-configuration"));
+    let (config, link) = (scratch.0.join("c.toml"), scratch.0.join("link"));
+    fs::write(&config, "egress.enabled = false\n").unwrap();
+    symlink("c.toml", &link).unwrap();
+    let run = Run::new(BINARY).arg("--config").arg(&config).args(["--once", "--output"]).arg(&link);
+    let output = lab.run(&run);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(output.stderr.contains("would overwrite"), "{}", output.stderr);
+    assert_eq!(fs::read_to_string(&config).unwrap(), "egress.enabled = false\n");
+}
+
+#[test]
 fn a_device_is_written_through_and_stays_a_device() {
     let (lab, scratch) = (own_lab(), Scratch::new("output-device"));
     let null = scratch.0.join("null");

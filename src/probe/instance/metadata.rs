@@ -236,8 +236,12 @@ fn token_of(response: &Response<Bytes>) -> Result<HeaderValue, String> {
 
 /// Metadata answered, but not with what was asked for; 403 is how it says that it is off.
 fn refused(server: SocketAddr, status: StatusCode, detail: &str) -> Unavailable {
-    let reason =
-        if status == StatusCode::FORBIDDEN { Reason::MetadataDisabled } else { Reason::MetadataInvalid };
+    let reason = match status {
+        StatusCode::FORBIDDEN => Reason::MetadataDisabled,
+        StatusCode::TOO_MANY_REQUESTS => Reason::MetadataFailing,
+        status if status.is_server_error() => Reason::MetadataFailing,
+        _ => Reason::MetadataInvalid,
+    };
     let error = ProbeError { reason, detail: detail.to_owned() };
     Unavailable { server: Some(server), silence: None, error }
 }

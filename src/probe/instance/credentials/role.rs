@@ -29,20 +29,19 @@ pub async fn find(search: &Search) -> Result<(Provider, Credentials), Failure> {
     let metadata =
         Metadata::open(&search.trust, search.deadline).await.map_err(|failure| unavailable(&failure))?;
     let role = match metadata.text(ROLES).await.map_err(|failure| unavailable(&failure))? {
-        Some(role) => name(&role).ok_or_else(|| unavailable(&metadata.invalid(ROLES)))?.to_owned(),
+        Some(role) => name(&role).ok_or_else(|| unusable(&metadata.invalid(ROLES)))?.to_owned(),
         None => return Err(missing("the instance has no role, and no other provider is configured")),
     };
-    let document = metadata.get(&format!("{ROLES}{role}")).await.map_err(|failure| unavailable(&failure))?;
+    let document = metadata.get(&format!("{ROLES}{role}")).await.map_err(|failure| unusable(&failure))?;
     let document = document.ok_or_else(|| missing("instance metadata has no credentials for its role"))?;
     match document::read(&document) {
         Ok(credentials) => Ok((Provider::InstanceMetadata, credentials)),
         Err(Unusable::Invalid(why)) => {
             Err(Failure::of(Provider::InstanceMetadata, format!("credentials of the role: {why}")))
         }
-        Err(Unusable::Refused(error)) => Err(Failure {
-            aws_error: Some(error.clone()),
-            ..missing(&format!("{}: {}", error.code, error.message))
-        }),
+        Err(Unusable::Refused(error)) => {
+            Err(Failure { aws_error: Some(error.clone()), ..missing(&error.to_string()) })
+        }
     }
 }
 
@@ -53,10 +52,19 @@ fn missing(detail: &str) -> Failure {
 }
 
 fn unavailable(failure: &Unavailable) -> Failure {
+    of_metadata(failure, Reason::NoCredentials)
+}
+
+/// There is a role, and this is what metadata says of it.
+fn unusable(failure: &Unavailable) -> Failure {
+    of_metadata(failure, Reason::CredentialsInvalidSource)
+}
+
+fn of_metadata(failure: &Unavailable, otherwise: Reason) -> Failure {
     let reason = match failure.error.reason {
         Reason::MetadataTimeout => Reason::CredentialsTimeout,
-        Reason::NoResources => Reason::NoResources,
-        _ => Reason::NoCredentials,
+        reason @ (Reason::NoResources | Reason::MetadataFailing) => reason,
+        _ => otherwise,
     };
     Failure { reason, ..missing(&failure.error.detail) }
 }

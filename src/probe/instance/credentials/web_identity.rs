@@ -9,7 +9,7 @@ use aws_sdk_sts::config::{BehaviorVersion, Region, StalledStreamProtectionConfig
 use aws_sdk_sts::{Client, Config};
 
 use super::{Failure, Found, Search, read_file, unreadable, variable};
-use crate::observation::Provider;
+use crate::observation::{Provider, visible};
 use crate::wire::aws_error;
 use crate::wire::connector::PinnedConnector;
 
@@ -29,6 +29,12 @@ pub async fn find(search: &Search) -> Found {
     search.progress.set(Provider::WebIdentity, format!("reading {}", path.display()));
     let token = read_file(path, LONGEST_TOKEN)
         .map_err(|error| fail(format!("{TOKEN_FILE}={}", unreadable(path, &error))))?;
+    if token.trim().is_empty() {
+        return Err(fail(format!("{TOKEN_FILE}={}: the file is empty", path.display())));
+    }
+    if !is_role(&role) {
+        return Err(fail(format!("{ROLE}={:?} is no ARN of a role", visible(&role))));
+    }
     let Some(region) = search.region.clone() else {
         return Err(fail("the region of STS is not known; set region in the configuration".to_owned()));
     };
@@ -59,6 +65,12 @@ pub async fn find(search: &Search) -> Found {
     }
 }
 
+/// IAM's identifiers: `arn:aws:iam::123456789012:role/NAME`.
+fn is_role(role: &str) -> bool {
+    let is_plain = role.bytes().all(|b| b.is_ascii_graphic());
+    is_plain && role.starts_with("arn:") && role.contains(":role/")
+}
+
 fn fail(detail: String) -> Failure {
     Failure::of(Provider::WebIdentity, detail)
 }
@@ -76,5 +88,20 @@ fn refused(http: &PinnedConnector, otherwise: &str) -> Failure {
         (Some(_), _) => Failure::of_transport(Provider::WebIdentity, "sts:AssumeRoleWithWebIdentity", &trace),
         (None, Some(answer)) => fail(format!("STS answered HTTP {} without an error code", answer.status)),
         (None, None) => fail(format!("sts:AssumeRoleWithWebIdentity: {otherwise}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_an_arn_of_one() {
+        assert!(is_role("arn:aws-us-gov:iam::123456789012:role/path/name"));
+        for other in
+            ["", "name", "x\ny", "arn:aws:iam::123456789012:role/a\nb", "arn:aws:iam::123456789012:user/a"]
+        {
+            assert!(!is_role(other), "{other:?}");
+        }
     }
 }
