@@ -15,6 +15,8 @@
 # bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab, and its
 #              latencies beside those of the packets: a table, and target/bench.json. Takes a quarter of
 #              an hour; other work on the machine spoils the figures. BENCH=latency does that part alone
+# bench-pure   of that, what needs no network: decisions and pages at the size of 10 and 200 endpoints,
+#              by criterion
 # soak         random faults for SOAK_SECONDS, then a thousand hostile clients: stale passes, leaks,
 #              latency of scrapes
 # reproduce    builds the packages of this commit again from nothing and compares them byte for byte
@@ -29,7 +31,7 @@ RUNNER := $(if $(ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX
 # .ci/install puts cargo-deny and cargo-machete there.
 TOOLS := PATH="$(CURDIR)/target/tools/bin:$$PATH"
 
-.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz bench soak reproduce
+.PHONY: demo test lint dependencies advisories mutants packages test-system rehearsal fuzz bench bench-pure soak reproduce
 
 demo:
 	@.ci/install build lab
@@ -77,6 +79,9 @@ rehearsal:
 fuzz:
 	.ci/install fuzz
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+bench-pure:
+	RUSTFLAGS="--cfg fuzzing" $(CARGO) bench --manifest-path tests/pure/Cargo.toml --target-dir target/pure
 
 soak:
 	.ci/install build lab tests

@@ -60,6 +60,10 @@ mod observation;
 mod once;
 mod plan;
 mod probe;
+#[cfg(fuzzing)]
+pub mod pure;
+#[cfg(all(test, not(fuzzing)))]
+mod pure;
 mod report;
 mod schedule;
 mod serve;

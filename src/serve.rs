@@ -28,6 +28,8 @@ use tracing::warn;
 use crate::access::{self, Access, Client, Turns};
 use crate::report::Report;
 pub use check_now::CheckNow;
+#[cfg(any(test, fuzzing))]
+pub use page::render as page;
 use places::Places;
 use render::Rendered;
 

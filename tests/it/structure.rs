@@ -214,7 +214,7 @@ fn sources() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
-            let tests = ["fixture", "fuzz", "properties", "scenario", "scripted", "tests"];
+            let tests = ["fixture", "fuzz", "properties", "pure", "scenario", "scripted", "tests"];
             let is_test = path.file_stem().is_some_and(|stem| tests.iter().any(|test| stem == *test));
             if path.is_dir() {
                 folders.push(path);

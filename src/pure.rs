@@ -1,0 +1,64 @@
+//! What is computed for each observation, scrape and page, at the size of an estate: for the
+//! benchmark (`make bench-pure`).
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::report::{fixture, json, text};
+use crate::serve;
+
+/// One computation. It returns the size of what it made, so that nothing is optimized away.
+#[allow(missing_debug_implementations, reason = "a closure has none")]
+pub struct Part {
+    pub name: &'static str,
+    pub run: Box<dyn Fn() -> usize>,
+}
+
+/// Each endpoint has three addresses.
+pub fn parts(endpoints: usize) -> Vec<Part> {
+    let report = fixture::estate(endpoints);
+    let metrics = Metrics::of(&report);
+    let configuration: String = (0..endpoints)
+        .map(|number| format!("[[endpoint]]\nname = 'e{number}'\nhost = 'e{number}.example'\n"))
+        .collect();
+    let part = |name, run: Box<dyn Fn() -> usize>| Part { name, run };
+    let with = |run: fn(&crate::report::Report) -> usize| -> Box<dyn Fn() -> usize> {
+        let report = report.clone();
+        Box::new(move || run(&report))
+    };
+    vec![
+        part(
+            "diagnosis",
+            with(|report| {
+                let mut report = report.clone();
+                report.diagnose();
+                report.checks.len() + report.diagnoses.len()
+            }),
+        ),
+        part("JSON", with(|report| json::render(report).map_or(0, |page| page.len()))),
+        part("text", with(|report| text::render(report, text::Style::PLAIN).len())),
+        part("page", with(|report| serve::page(report, report.finished_at, true, &[]).len())),
+        part("metrics", {
+            let report = report.clone();
+            Box::new(move || metrics.textfile(&report).len())
+        }),
+        part(
+            "configuration",
+            Box::new(move || {
+                Config::parse(&configuration, "linkproof.toml").map_or(0, |config| config.endpoints.len())
+            }),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_makes_something_that_grows_with_the_estate() {
+        for (few, many) in parts(2).iter().zip(parts(8)) {
+            let (few, many) = ((few.run)(), (many.run)());
+            assert!(many > few, "{few} {many}");
+        }
+    }
+}
