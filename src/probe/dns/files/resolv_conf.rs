@@ -54,7 +54,11 @@ impl ResolvConf {
     /// adds options (resolver(5)). The lookup process has the same environment.
     pub fn with_environment(mut self, local_domain: Option<&[u8]>, options: Option<&[u8]>) -> Self {
         if let Some(list) = local_domain {
-            self.search = Some(words(list).take(MOST_SUFFIXES).map(super::text).collect());
+            let line = list.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            // The list begins where the value does, if need be with an empty name: the root.
+            let root = matches!(line.first(), None | Some(b' ' | b'\t')).then_some(&b""[..]);
+            let names = root.into_iter().chain(words(line));
+            self.search = Some(names.take(MOST_SUFFIXES).map(super::text).collect());
         }
         words(options.unwrap_or_default()).for_each(|option| self.option(option));
         self
@@ -269,6 +273,11 @@ mod tests {
             .with_environment(Some(b"c.d e.f"), Some(b"rotate ndots:3"));
         assert_eq!(environment.search, Some(vec!["c.d".to_owned(), "e.f".to_owned()]));
         assert!(environment.rotate && environment.ndots == 3 && environment.servers.len() == 1);
+        let search = |list: &[u8]| ResolvConf::parse(b"").with_environment(Some(list), None).search.unwrap();
+        assert_eq!(
+            (search(b""), search(b"\ta.b"), search(b"a.b\nc.d")),
+            (vec![String::new()], vec![String::new(), "a.b".to_owned()], vec!["a.b".to_owned()])
+        );
         let plain = ResolvConf::parse(b"").with_environment(None, None);
         assert_eq!((plain.search, plain.ndots, plain.timeout, plain.attempts), (None, 1, 5, 2));
     }
