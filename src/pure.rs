@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn each_part_makes_something_that_grows_with_the_estate() {
         for (few, many) in parts(2).iter().zip(parts(8)) {
-            let (few, many) = ((few.run)(), (many.run)());
-            assert!(many > few, "{few} {many}");
+            let (size_few, size_many) = ((few.run)(), (many.run)());
+            assert!(size_many > size_few, "{}: {size_few} {size_many}", few.name);
         }
     }
 }

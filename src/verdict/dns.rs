@@ -123,8 +123,8 @@ fn of_failure(evidence: &DnsEvidence, result: &LookupResult) -> Outcome {
         LookupResult::TimedOut => {
             // What an answer at once does not explain.
             let slow = [Reason::QueryTimeout, Reason::ResolverUnreachable, Reason::Truncated];
-            let waits = absolute(evidence).any(|query| query.result == QueryResult::Timeout);
-            let waits = (waits && evidence.files.asks_dns()).then_some(Reason::QueryTimeout);
+            let waits = waits_for_a_server(evidence) && evidence.files.asks_dns();
+            let waits = waits.then_some(Reason::QueryTimeout);
             let silent = by_servers(evidence).filter(|reason| slow.contains(reason)).or(waits);
             Outcome::Fail(silent.unwrap_or(Reason::LookupTimeout))
         }
@@ -161,6 +161,18 @@ fn by_servers(evidence: &DnsEvidence) -> Option<Reason> {
     let reason = words.iter().flatten().find_map(|result| reason_of(result));
     let answered = words.iter().any(Option::is_some);
     if has_address || !answered { None } else { Some(reason.unwrap_or(Reason::NoAddress)) }
+}
+
+/// A silent server of those that the library comes to: where lookups do not rotate, it asks none
+/// behind one that answers.
+fn waits_for_a_server(evidence: &DnsEvidence) -> bool {
+    let is_silent = |result: &QueryResult| *result == QueryResult::Timeout;
+    let comes_to = |query_type| {
+        let asked = absolute(evidence).filter(move |query| query.query_type == query_type);
+        asked.map(|query| &query.result).take_while(|result| !result.is_conclusive())
+    };
+    [QueryType::A, QueryType::Aaaa].into_iter().flat_map(comes_to).any(is_silent)
+        || evidence.files.rotates() && absolute(evidence).any(|query| is_silent(&query.result))
 }
 
 /// The library asks the servers in turn until one is conclusive.
@@ -337,6 +349,16 @@ pub(super) mod tests {
         }
         let half = failing(evidence(told(INSIDE), QueryResult::Timeout), LookupResult::TimedOut);
         assert_eq!(judged(&half), Fail(Reason::QueryTimeout), "of the other question");
+        let mut unasked = failing(evidence(told(INSIDE), told(&[])), LookupResult::TimedOut);
+        let second = "10.0.1.53:53".parse().unwrap();
+        for query_type in [QueryType::A, QueryType::Aaaa] {
+            let silent = answer(Resolver::System, query_type, QueryResult::Timeout);
+            unasked.queries.push(Query { server: second, ..silent });
+        }
+        unasked.files.servers.push(second);
+        assert_eq!(judged(&unasked), Fail(Reason::LookupTimeout), "a module hangs, not the second server");
+        unasked.queries.rotate_left(2);
+        assert_eq!(judged(&unasked), Fail(Reason::QueryTimeout), "the first server");
         let silent = failing(evidence(QueryResult::Timeout, QueryResult::Timeout), LookupResult::TimedOut);
         assert_eq!(judged(&silent), Fail(Reason::QueryTimeout));
     }
