@@ -29,6 +29,7 @@ pub fn finding(
     let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
     unreadable(evidence)
         .or_else(|| diversion(evidence, failure))
+        .or_else(|| endless_search(evidence, failure))
         .or_else(|| module(evidence, failure))
         .or_else(|| hosts_file(evidence, |ip| !is_inside(ip)))
         .or_else(|| nsswitch(evidence))
@@ -36,7 +37,6 @@ pub fn finding(
         .or_else(|| no_attempts(evidence, failure))
         .or_else(|| rotation(evidence, is_inside))
         .or_else(|| search_list(evidence))
-        .or_else(|| endless_search(evidence, failure))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
         .or_else(|| firewall(evidence, failure))
         .or_else(|| unexplained(evidence, failure))
@@ -150,7 +150,9 @@ fn endless_search(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> 
     let finding = Finding::new(Cause::ResolvConfInvalid, fact).about(&evidence.host);
     let remedy =
         format!("Take {suffix} out of the search list of /etc/resolv.conf (DHCP option domain-name).");
-    is_unexplained_error(evidence, failure).then(|| finding.healed_by(remedy))
+    // Of one that is longer than any name, the library aborts.
+    let is_crash = matches!(evidence.lookup.result, LookupResult::Crashed { .. });
+    (is_crash || is_unexplained_error(evidence, failure)).then(|| finding.healed_by(remedy))
 }
 
 /// Lookups start at each listed server in turn, and one leads elsewhere.

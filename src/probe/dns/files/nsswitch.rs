@@ -5,6 +5,9 @@ use crate::observation::NsswitchAction;
 /// More than there are modules.
 const MOST_SOURCES: usize = 16;
 
+const STATUSES: [&str; 4] = ["SUCCESS", "NOTFOUND", "UNAVAIL", "TRYAGAIN"];
+const ACTIONS: [&str; 3] = ["RETURN", "CONTINUE", "MERGE"];
+
 /// The `hosts` line.
 #[derive(Debug, Default)]
 pub struct Hosts {
@@ -68,8 +71,13 @@ impl Hosts {
     fn act(&mut self, line: usize, action: &str) {
         for part in action.split_ascii_whitespace() {
             let upper = part.to_ascii_uppercase();
-            let Some((status, action)) = upper.split_once('=') else { continue };
+            let (status, action) = upper.split_once('=').unwrap_or((&upper, ""));
             let (negated, status) = status.strip_prefix('!').map_or((false, status), |status| (true, status));
+            if !STATUSES.contains(&status) || !ACTIONS.contains(&action) {
+                // The library refuses the whole line.
+                self.divert(line, part);
+                continue;
+            }
             let of_success = (status == "SUCCESS") != negated;
             let of_failure = status != "SUCCESS" || negated;
             let merges = of_success && matches!(action, "CONTINUE" | "MERGE");
@@ -144,6 +152,8 @@ mod tests {
             (b"hosts: resolve [!UNAVAIL=return] dns\n", None),
             (b"hosts: files [SUCCESS=merge] dns\n", Some("1 files [SUCCESS=merge]")),
             (b"hosts: dns [SUCCESS=continue] files\n", Some("1 dns [SUCCESS=continue]")),
+            (b"hosts: files [JUNK=return] dns\n", Some("1 files [JUNK=return]")),
+            (b"hosts: files [NOTFOUND] dns\n", Some("1 files [NOTFOUND]")),
             (b"hosts: files [SUCCESS=return] dns\n", None),
             (b"hosts: [NOTFOUND=return] dns\n", None),
         ] {
