@@ -85,12 +85,13 @@ fn of_reason(reason: Reason, style: Style) -> String {
     if diagnosis::is_consequence(reason) {
         page += "\nIt usually follows from another check: look for the cause that explains that check.\n";
     }
+    if let Some(advice) = diagnosis::advice(reason) {
+        page += &format!("\n{}", markdown::render(advice, style));
+    }
     if !causes.is_empty() {
         let entries = causes.iter().map(|cause| (cause.code(), format!("{}.", cause.title())));
         page += &format!("\n{}", list("Causes that can lead to it", entries, style));
         page += &format!("\nFor what to change: linkproof explain {}\n", causes[0].code());
-    } else if let Some(advice) = diagnosis::advice(reason) {
-        page += &format!("\n{}", markdown::render(advice, style));
     }
     page
 }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_explained_by_its_causes_or_by_advice() {
+    fn a_reason_is_explained_by_advice_and_by_its_causes() {
         for reason in Reason::ALL {
             assert!(of_reason(*reason, PLAIN).contains(reason.description()));
         }

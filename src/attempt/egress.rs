@@ -26,6 +26,9 @@ const OWN_NAME_LIMIT: Duration = Duration::from_secs(3);
 /// A name behind a large balancer has dozens of addresses; two tell as much.
 const ADDRESSES_OF_A_NAME: usize = 2;
 
+/// A target of the operator's own is probed whole; of one that has more addresses, the check says so.
+const ADDRESSES_OF_A_TARGET: usize = 8;
+
 /// Names with the addresses that they lead to.
 type Named = Vec<(String, IpAddr)>;
 
@@ -66,7 +69,7 @@ impl<P: Probes> Runner<P> {
         let mut unresolved = Vec::new();
         for (host, addresses) in hosts.into_iter().zip(found) {
             match addresses {
-                Ok(addresses) => named.extend(few(host, &addresses)),
+                Ok(addresses) => named.extend(few(host, &addresses, ADDRESSES_OF_A_NAME)),
                 Err(why) => unresolved.push(why),
             }
         }
@@ -90,8 +93,13 @@ impl<P: Probes> Runner<P> {
                 Ok(public) if public.is_empty() => "it has no public address".to_owned(),
                 Ok(public) => {
                     named.retain(|(known, _)| known != host);
-                    named.extend(few(host, &public));
-                    continue;
+                    let probed = few(host, &public, ADDRESSES_OF_A_TARGET);
+                    let (all, few) = (public.len(), probed.len());
+                    named.extend(probed);
+                    if few == all {
+                        continue;
+                    }
+                    format!("{few} of its {all} public addresses are probed, and the others are not")
                 }
                 Err(why) => why,
             };
@@ -101,9 +109,10 @@ impl<P: Probes> Runner<P> {
     }
 }
 
-fn few(host: &str, addresses: &[IpAddr]) -> Named {
+/// At most so many of each family.
+fn few(host: &str, addresses: &[IpAddr], most: usize) -> Named {
     let of_family = |family| addresses.iter().filter(move |ip| Family::of(**ip) == family);
-    let few = Family::BOTH.into_iter().flat_map(|family| of_family(family).take(ADDRESSES_OF_A_NAME));
+    let few = Family::BOTH.into_iter().flat_map(|family| of_family(family).take(most));
     few.map(|ip| (host.to_owned(), *ip)).collect()
 }
 

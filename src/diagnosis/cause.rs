@@ -203,7 +203,7 @@ causes! {
         "An address that cannot exist replied too, so the replies come from a proxy, not from the internet. Check {instance} (nft list ruleset: redirect, dnat; sidecars) and the path (a transparent proxy or firewall in the route table of {subnet}). Remove it, or exempt linkproof.";
     EgressRejected = "egress_rejected",
         "Something rejects the egress probes",
-        "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, set accept_reject = true under [egress].";
+        "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, accept_reject = true under [egress] accepts resets that the decoy gets too, and ICMP errors of private senders.";
     SendBlocked = "send_blocked",
         "This host's own packet filter blocks the egress probes",
         "Allow linkproof's probes out on {instance} (nft list ruleset, output; iptables -S OUTPUT). Only then does silence say something about the subnet.";

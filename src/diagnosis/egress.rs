@@ -25,6 +25,11 @@ pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -
         let fact = format!("{}: {}", observation.check, failure.reason.words());
         return default_cause(failure.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
     };
+    if failure.reason == Reason::TooFewTargets
+        && let Some(finding) = partly_routed(evidence)
+    {
+        return vec![finding];
+    }
     if failure.reason == Reason::ControlFailed {
         return loopback_failed(evidence).into_iter().collect();
     }
@@ -34,6 +39,27 @@ pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -
         Cause::AddressNotConfigured => vec![family_missing(evidence)],
         cause => vec![Finding::new(cause, unproven(evidence, failure.reason))],
     }
+}
+
+/// Routes to a part of the internet alone.
+fn partly_routed(evidence: &EgressEvidence) -> Option<Finding> {
+    let (without, with): (Vec<&EgressProbe>, Vec<&EgressProbe>) = evidence
+        .probes
+        .iter()
+        .filter(|probe| !probe.decoy)
+        .partition(|probe| probe.result == ProbeResult::NotSent(SendError::NoRoute));
+    let ips = |probes: Vec<&EgressProbe>| probes.into_iter().map(|probe| probe.ip).collect::<BTreeSet<_>>();
+    let (without, with) = (ips(without), ips(with));
+    if with.is_empty() || without.is_empty() {
+        return None;
+    }
+    let fact = format!(
+        "this host has a route to {}, and none to {}",
+        wording::names(&with),
+        wording::names(&without)
+    );
+    let remedy = "See where it leads: ip route, ip rule. Remove it if nothing needs it. Otherwise give addresses of two operators that it covers in [egress] addresses.";
+    Some(Finding::new(Cause::WayNotProbed, fact).healed_by(remedy))
 }
 
 fn leak(evidence: &EgressEvidence, reason: Reason) -> Finding {
@@ -222,8 +248,8 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     }
     let shows = |gap: &&EgressGap| match gap {
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
-        EgressGap::OtherWay { .. } => reason == Reason::WayNotProbed,
-        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => false,
+        EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::WayNotProbed,
+        EgressGap::TargetNotProbed { .. } => false,
     };
     match evidence.gaps.iter().find(shows) {
         Some(gap) => format!("{}: {}", evidence.family.name(), wording::egress::gap(gap)),

@@ -118,6 +118,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[R::CredentialsTimeout, R::CredentialsInvalidSource],
             &[C::CredentialProcess, C::WebIdentity, C::ContainerCredentials, C::PodIdentity],
         ),
+        (&[R::TooFewTargets], &[C::WayNotProbed]),
         (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials, C::MetadataUnavailable]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],

@@ -70,7 +70,8 @@ fn target_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
 }
 
 fn way_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
-    let is_way = |gap: &EgressGap| matches!(gap, EgressGap::OtherWay { .. });
+    let is_way =
+        |gap: &EgressGap| matches!(gap, EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. });
     evidence.gaps.iter().any(is_way).then_some(Outcome::Inconclusive(Reason::WayNotProbed))
 }
 

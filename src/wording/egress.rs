@@ -246,10 +246,8 @@ fn is_left_out(source: &EgressSource) -> bool {
 
 fn makes(gap: &EgressGap, reason: Reason) -> bool {
     match gap {
-        EgressGap::RoutedElsewhere { .. } | EgressGap::TargetNotProbed { .. } => {
-            reason == Reason::TooFewTargets
-        }
-        EgressGap::OtherWay { .. } => reason == Reason::WayNotProbed,
+        EgressGap::TargetNotProbed { .. } => reason == Reason::TooFewTargets,
+        EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::WayNotProbed,
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
     }
 }

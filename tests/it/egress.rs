@@ -227,15 +227,21 @@ fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look()
         add rule inet own out ip daddr != 10.0.0.0/8 tcp dport 443 drop'";
     const BESIDE_PRIVATE: &str = "for ip in 10.0.1.201 10.0.1.202 1.1.1.1; do \
         echo $ip probe.corp.example >> /etc/hosts; done";
+    const MANY_ADDRESSES: &str = "for n in 1 2 3 4 5 6; do \
+        echo 203.0.113.10$n probe.corp.example >> /etc/hosts; done; echo 1.1.1.1 probe.corp.example >> /etc/hosts";
+    const TOO_MANY_ADDRESSES: &str = "for n in 1 2 3 4 5 6 7 8 9; do \
+        echo 203.0.113.10$n probe.corp.example >> /etc/hosts; done";
     let own_name = "[[egress.target]]\nhost = 'probe.corp.example'\ntcp_ports = [8443]\n";
     let own_address = "[[egress.target]]\nhost = '1.0.0.1'\ntcp_ports = [8443]\n";
     let unknown = "[[egress.target]]\nhost = 'probe.doesnotexist.example'\ntcp_ports = [8443]\n";
     for (change, fault, config, expected) in [
         (TCP_ALONE, Some(NatOpen), "", "fail tcp_connected"),
-        (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive too_few_targets"),
+        (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive way_not_probed"),
         (SYN_DROPPED, None, "", "inconclusive send_blocked"),
         ("true", None, unknown, "inconclusive too_few_targets"),
         (BESIDE_PRIVATE, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),
+        (MANY_ADDRESSES, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),
+        (TOO_MANY_ADDRESSES, None, own_name, "inconclusive too_few_targets"),
         ("ip addr add 1.0.0.1/32 dev lo", None, own_address, "inconclusive too_few_targets"),
     ] {
         let lab = harness::own_lab();
