@@ -409,7 +409,7 @@ fn host_files(files: &mut HostFiles, words: &Words) {
         .extend(words.text("fifo").map(|_| FileProblem::NotAFile { path: "/etc/hosts", kind: "a FIFO" }));
     files.diverting = words.text("diverting").map(|service| NsswitchAction {
         line: 12,
-        service: service.to_owned(),
+        service,
         action: "[NOTFOUND=return]".into(),
     });
 }

@@ -171,12 +171,12 @@ fn lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(is_space).filter(|word| !word.is_empty())
+    line.split(|byte| is_space(*byte)).filter(|word| !word.is_empty())
 }
 
 /// As isspace(3): Rust leaves the vertical tab out.
-fn is_space(byte: &u8) -> bool {
-    byte.is_ascii_whitespace() || *byte == 0x0b
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -66,33 +66,24 @@ fn usual(sources: &[IpAddr], target: &Target) -> BTreeSet<Hop> {
 /// Empty where there is no way off this host.
 fn hops(packet: &Packet) -> BTreeSet<Hop> {
     let Ok(Ok(route)) = entry_of(packet) else { return BTreeSet::new() };
-    if route.header.kind != RouteType::Unicast { BTreeSet::new() } else { hops_of(&route) }
+    if route.header.kind == RouteType::Unicast { hops_of(&route) } else { BTreeSet::new() }
 }
 
 fn hops_of(route: &RouteMessage) -> BTreeSet<Hop> {
-    let device = |attributes: &[RouteAttribute]| {
-        attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::Oif(device) => Some(*device),
-            _ => None,
-        })
-    };
-    let several = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::MultiPath(hops) => Some(hops),
-        _ => None,
-    });
-    match several {
-        Some(hops) => {
-            let hop = |hop: &netlink_packet_route::route::RouteNextHop| Hop {
-                router: router(&hop.attributes),
-                device: hop.interface_index,
-            };
-            hops.iter().map(hop).collect()
-        }
-        None => {
-            let hop = |device| Hop { router: router(&route.attributes), device };
-            device(&route.attributes).map(hop).into_iter().collect()
+    let hop = |attributes: &[RouteAttribute], device| Hop { router: router(attributes), device };
+    let mut hops = BTreeSet::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(device) => {
+                hops.insert(hop(&route.attributes, *device));
+            }
+            RouteAttribute::MultiPath(several) => {
+                hops.extend(several.iter().map(|next| hop(&next.attributes, next.interface_index)));
+            }
+            _ => {}
         }
     }
+    hops
 }
 
 fn router(attributes: &[RouteAttribute]) -> Option<IpAddr> {
@@ -133,7 +124,7 @@ fn packets(rule: &RuleMessage, sources: &[IpAddr], target: IpAddr) -> Vec<(Packe
     let sources = sources.iter().filter(|source| from.is_none_or(|(_, range)| range.contains(**source)));
     let pair = |source: &IpAddr| {
         let without = Packet { source: Some(*source), ..Packet::to(target) };
-        Some((meeting(rule, without.clone())?, without))
+        Some((meeting(rule, &without)?, without))
     };
     sources.filter_map(pair).collect()
 }
@@ -153,8 +144,8 @@ fn prefixes(rule: &RuleMessage) -> (Prefix, Prefix) {
     (from, to)
 }
 
-fn meeting(rule: &RuleMessage, without: Packet) -> Option<Packet> {
-    let mut packet = Packet { tos: rule.header.tos, ..without };
+fn meeting(rule: &RuleMessage, without: &Packet) -> Option<Packet> {
+    let mut packet = Packet { tos: rule.header.tos, ..without.clone() };
     let mut conditions = usize::from(packet.tos != 0);
     for attribute in &rule.attributes {
         match attribute {
