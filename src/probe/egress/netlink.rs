@@ -1,12 +1,17 @@
 //! The routes and rules that the kernel has, by rtnetlink(7). Asking sends nothing.
 
+mod rule;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use netlink_packet_core::{
     ErrorMessage, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia,
+};
 use netlink_packet_route::rule::RuleMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
@@ -14,6 +19,7 @@ use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, Sock
 
 use crate::check::Family;
 use crate::observation::Protocol;
+pub use rule::Rule;
 
 /// A source port as the kernel gives it to a socket that asks for none.
 pub const USUAL_PORT: u16 = 40_000;
@@ -82,15 +88,53 @@ impl Packet {
     }
 }
 
-/// `ip route get`: the route that the kernel takes, or its error.
-pub fn route_of(packet: &Packet) -> nix::Result<Result<RouteMessage, Errno>> {
-    route(packet, RouteFlags::empty())
+/// `ip route get`: why the kernel finds no route. That it could not be asked is no refusal: a security
+/// module may forbid asking, with the same code.
+pub fn refusal(packet: &Packet) -> Option<Errno> {
+    route(packet, RouteFlags::empty()).ok()?.err()
 }
 
-/// `ip route get fibmatch`: the entry of the table. Without this flag a socket that is bound to an
-/// interface has a route where no table has one.
-pub fn entry_of(packet: &Packet) -> nix::Result<Result<RouteMessage, Errno>> {
-    route(packet, RouteFlags::FibMatch)
+/// Where a packet goes first: the router, or `None` on the link, and the interface.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Hop {
+    pub router: Option<IpAddr>,
+    pub device: u32,
+}
+
+/// `ip route get fibmatch`, by the entry of the table: without this flag a socket that is bound to an
+/// interface has a route where no table has one. Empty where there is no way off this host.
+pub fn hops(packet: &Packet) -> BTreeSet<Hop> {
+    match route(packet, RouteFlags::FibMatch) {
+        Ok(Ok(route)) if route.header.kind == RouteType::Unicast => hops_of(&route),
+        Ok(_) | Err(_) => BTreeSet::new(),
+    }
+}
+
+fn hops_of(route: &RouteMessage) -> BTreeSet<Hop> {
+    let hop = |attributes: &[RouteAttribute], device| Hop { router: router(attributes), device };
+    let mut hops = BTreeSet::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(device) => {
+                hops.insert(hop(&route.attributes, *device));
+            }
+            RouteAttribute::MultiPath(several) => {
+                hops.extend(several.iter().map(|next| hop(&next.attributes, next.interface_index)));
+            }
+            _ => {}
+        }
+    }
+    hops
+}
+
+fn router(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        RouteAttribute::Via(RouteVia::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Via(RouteVia::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })
 }
 
 fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage, Errno>> {
@@ -116,7 +160,7 @@ fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage,
 }
 
 /// `ip rule`, in the order of the priorities.
-pub fn rules(family: Family) -> nix::Result<Vec<RuleMessage>> {
+pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
     let mut message = RuleMessage::default();
     message.header.family = address_family(family);
     let socket = ask(RouteNetlinkMessage::GetRule(message), NLM_F_DUMP)?;
@@ -128,7 +172,9 @@ pub fn rules(family: Family) -> nix::Result<Vec<RuleMessage>> {
                 NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                     return Err(Errno::from_raw(code.get().wrapping_neg()));
                 }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(rule)) => rules.push(rule),
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(rule)) => {
+                    rules.push(Rule::new(rule));
+                }
                 _ => {}
             }
         }
@@ -196,7 +242,7 @@ mod tests {
     fn loopback_has_a_route_of_its_own() {
         let target = "127.0.0.1".parse().unwrap();
         let packet = Packet::of(target, target, Protocol::Tcp, Some(443));
-        assert!(route_of(&packet).unwrap().is_ok());
-        assert!(entry_of(&packet).unwrap().is_ok());
+        assert!(route(&packet, RouteFlags::empty()).is_ok_and(|route| route.is_ok()), "it can be asked");
+        assert_eq!((refusal(&packet), hops(&packet)), (None, BTreeSet::new()), "no way off the host");
     }
 }
