@@ -59,6 +59,14 @@ pub enum Refusal {
     Unauthorized,
 }
 
+/// Why a request is answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Admission {
+    /// What it asks for is open to everyone.
+    Open,
+    Authenticated,
+}
+
 /// What a request shows of its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'r> {
@@ -134,9 +142,9 @@ impl Access {
     }
 
     /// Whether this request is answered, by `rules`.
-    pub async fn admit(&self, rules: &Rules, path: &str, shown: Shown<'_>) -> Result<(), Refusal> {
+    pub async fn admit(&self, rules: &Rules, path: &str, shown: Shown<'_>) -> Result<Admission, Refusal> {
         if self.open_health && matches!(path, "/-/healthy" | "/-/ready") {
-            return Ok(());
+            return Ok(Admission::Open);
         }
         if rules.certificate_needed && !shown.is_certified {
             return Err(Refusal::NoCertificate);
@@ -155,7 +163,8 @@ impl Access {
         // After the password, and for each client: others cannot use up what a scraper needs.
         match rules.rate {
             Some(rate) if !self.clients.take_token(shown.client, rate) => Err(Refusal::TooMany),
-            Some(_) | None => Ok(()),
+            Some(_) | None if rules.authenticate() => Ok(Admission::Authenticated),
+            Some(_) | None => Ok(Admission::Open),
         }
     }
 }

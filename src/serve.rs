@@ -4,6 +4,7 @@
 mod answer;
 mod check_now;
 mod connection;
+mod deadline;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod origin;
@@ -28,6 +29,7 @@ use tracing::warn;
 use crate::access::{self, Access, Client, Turns};
 use crate::report::Report;
 pub use check_now::CheckNow;
+use connection::Session;
 #[cfg(any(test, fuzzing))]
 pub use page::render as page;
 use places::Places;
@@ -89,7 +91,10 @@ const HANDSHAKES: access::Limits = access::Limits { waiting: 128, per_client: 32
 #[derive(Clone, Copy, Debug)]
 struct Timeouts {
     headers: Duration,
+    /// For one request and its answer.
     connection: Duration,
+    /// Between the requests of a client that has authenticated.
+    idle: Duration,
     grace: Duration,
 }
 
@@ -101,6 +106,7 @@ struct Shared {
     handshakes: Turns,
     rendered: Rendered,
     reloads: std::sync::Mutex<access::Bucket>,
+    stop: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -112,8 +118,13 @@ impl Shared {
             handshakes: Turns::new(clients(), HANDSHAKES),
             rendered: Rendered::default(),
             reloads: std::sync::Mutex::default(),
+            stop: watch::Sender::default(),
             state,
         }
+    }
+
+    async fn stopping(&self) {
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 }
 
@@ -128,12 +139,14 @@ async fn serve_within(shared: Shared, mut listeners: Vec<TcpListener>, shutdown:
             (stream, client) = accept(&mut listeners) => {
                 // Where every place is busy, the connection is closed at once.
                 if let Some((place, cut)) = shared.places.enter(client) {
-                    connections.spawn(connection::handle(stream, client, place, cut, Arc::clone(&shared)));
+                    let session = Session::new(client, place, Arc::clone(&shared));
+                    connections.spawn(connection::handle(stream, cut, session));
                 }
             }
         }
     }
     drop(listeners);
+    shared.stop.send_replace(true);
     let rest = async { while connections.join_next().await.is_some() {} };
     // Connections that are not done by then are cut off when the set is dropped.
     let _ = time::timeout(shared.timeouts.grace, rest).await;

@@ -43,7 +43,7 @@ pub struct Rank {
     pub is_heavy: bool,
     /// It has not authenticated since we started.
     pub is_unknown: bool,
-    /// In milliseconds, and only of the heavy: among the others, first come is first served.
+    /// In milliseconds.
     cost: u64,
 }
 
@@ -110,8 +110,8 @@ impl Clients {
         let account = self.lock().get(&client).copied().unwrap_or_else(|| Account::new(now));
         let cost = Duration::try_from_secs_f64(account.cost(now)).unwrap_or(Duration::MAX);
         let is_heavy = cost > HEAVY;
-        let millis = u64::try_from(cost.as_millis()).unwrap_or(u64::MAX);
-        Rank { is_heavy, is_unknown: !account.has_authenticated, cost: if is_heavy { millis } else { 0 } }
+        let cost = u64::try_from(cost.as_millis()).unwrap_or(u64::MAX);
+        Rank { is_heavy, is_unknown: !account.has_authenticated, cost }
     }
 
     fn with<T>(&self, client: Client, now: Instant, change: impl FnOnce(&mut Account) -> T) -> T {
@@ -175,7 +175,7 @@ mod tests {
         let ranks = [scraper, stranger, guesser, worse].map(|client| clients.rank(client));
         assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
         advance(HALF_LIFE * 3).await;
-        assert_eq!(clients.rank(guesser), clients.rank(stranger));
+        assert!(!clients.rank(guesser).is_heavy && clients.rank(guesser) > clients.rank(stranger));
     }
 
     #[tokio::test(start_paused = true)]

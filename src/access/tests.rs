@@ -155,7 +155,7 @@ async fn only_the_password_of_the_user_opens() {
     let access = folder.open(&format!("basic_auth_users: {{alice: {hash}}}")).unwrap();
     let rules = access.rules().await;
     let asked = async |authorization: Option<&str>| access.admit(&rules, "/", shown(authorization)).await;
-    assert_eq!(asked(Some(&basic("alice", "proof:of"))).await, Ok(()));
+    assert_eq!(asked(Some(&basic("alice", "proof:of"))).await, Ok(Admission::Authenticated));
     for wrong in [
         basic("alice", "proof:off"),
         basic("alice", ""),
@@ -172,7 +172,7 @@ async fn only_the_password_of_the_user_opens() {
     assert_eq!(asked(None).await, Err(Refusal::Unauthorized));
     assert_eq!(
         asked(Some(&basic("alice", "proof:of").replace("Basic", "basic"))).await,
-        Ok(()),
+        Ok(Admission::Authenticated),
         "by RFC 7617"
     );
 }
@@ -185,10 +185,10 @@ async fn a_password_that_was_right_is_forgotten_with_its_hash() {
     let asked = async |password| {
         access.admit(&*access.rules().await, "/", shown(Some(&basic("alice", password)))).await
     };
-    assert_eq!(asked("first").await, Ok(()));
+    assert_eq!(asked("first").await, Ok(Admission::Authenticated));
     folder.write("web.yml", &users("second"));
     assert_eq!(asked("first").await, Err(Refusal::Unauthorized));
-    assert_eq!(asked("second").await, Ok(()));
+    assert_eq!(asked("second").await, Ok(Admission::Authenticated));
     folder.write("web.yml", &format!("basic_auth_users: {{bob: {HASH}}}"));
     assert_eq!(asked("second").await, Err(Refusal::Unauthorized));
 }
@@ -218,10 +218,10 @@ async fn guessers_do_not_lock_out_a_client_that_has_not_logged_in_yet() {
     tokio::task::yield_now().await;
     let scraper = ask(Arc::clone(&access), 200, "proof");
     // The guessers have 120 guesses to come, each of which takes at least a pause.
-    assert_eq!(timeout(Duration::from_secs(10), scraper).await, Ok(Ok(())));
+    assert_eq!(timeout(Duration::from_secs(10), scraper).await, Ok(Ok(Admission::Authenticated)));
     assert!(guessers.iter().any(|guesser| !guesser.is_finished()), "all had their turn first");
     // Who has logged in does not wait at all.
-    assert_eq!(ask(Arc::clone(&access), 200, "proof").await, Ok(()));
+    assert_eq!(ask(Arc::clone(&access), 200, "proof").await, Ok(Admission::Authenticated));
     guessers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
@@ -253,16 +253,16 @@ async fn only_answered_requests_count_towards_the_rate_of_their_client() {
     for _ in 0..3 {
         answers.push(access.admit(&rules, "/", shown(Some(&right))).await);
     }
-    assert_eq!(answers, [Ok(()), Ok(()), Err(Refusal::TooMany)]);
+    assert_eq!(answers, [Ok(Admission::Authenticated), Ok(Admission::Authenticated), Err(Refusal::TooMany)]);
     let other = Shown { client: client(2), ..shown(Some(&right)) };
-    assert_eq!(access.admit(&rules, "/", other).await, Ok(()));
+    assert_eq!(access.admit(&rules, "/", other).await, Ok(Admission::Authenticated));
 }
 
 #[tokio::test]
 async fn health_is_open_only_where_it_is_said() {
     let folder = Folder::new();
     let file = folder.write("web.yml", &format!("basic_auth_users: {{alice: {HASH}}}"));
-    for (open, answer) in [(true, Ok(())), (false, Err(Refusal::Unauthorized))] {
+    for (open, answer) in [(true, Ok(Admission::Open)), (false, Err(Refusal::Unauthorized))] {
         let access = Arc::new(Access::open(Some(file.clone()), open).unwrap());
         for path in ["/-/healthy", "/-/ready"] {
             assert_eq!(access.admit(&*access.rules().await, path, shown(None)).await, answer, "{path}");

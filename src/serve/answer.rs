@@ -17,7 +17,7 @@ use super::check_now::INTERVAL;
 use super::origin::{self, Foreign};
 use super::render::Kind;
 use super::{ReloadFailed, Shared, page, report, runbook};
-use crate::access::{Client, Rate, Refusal, Rules, Shown};
+use crate::access::{Admission, Client, Rate, Refusal, Rules, Shown};
 use crate::wording::rfc3339;
 
 const READ: HeaderValue = HeaderValue::from_static("GET, HEAD");
@@ -39,14 +39,22 @@ pub struct Request<'r, B> {
     pub http: &'r hyper::Request<B>,
 }
 
-pub async fn answer<B>(shared: &Shared, rules: &Rules, request: Request<'_, B>) -> Answer {
-    let mut answer = match foreign_or_not(shared, rules, &request) {
-        Err(foreign) => text(foreign.status(), foreign.words()),
+/// And whether the connection may carry another request.
+pub async fn answer<B>(shared: &Shared, rules: &Rules, request: Request<'_, B>) -> (Answer, bool) {
+    let (mut answer, is_kept) = match foreign_or_not(shared, rules, &request) {
+        Err(foreign) => (text(foreign.status(), foreign.words()), false),
         Ok(()) => match admit(shared, rules, &request).await {
-            Ok(()) => admitted(shared, request.http).await,
-            Err(refusal) => refused(refusal),
+            Ok(admission) => {
+                // A client certificate is looked at in the handshake, and may expire.
+                let is_kept = admission == Admission::Authenticated && !request.is_certified;
+                (admitted(shared, request.http).await, is_kept)
+            }
+            Err(refusal) => (refused(refusal), false),
         },
     };
+    if !is_kept {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let always = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -59,7 +67,7 @@ pub async fn answer<B>(shared: &Shared, rules: &Rules, request: Request<'_, B>) 
     for (name, value) in &rules.headers {
         answer.headers_mut().insert(name, value.clone());
     }
-    answer
+    (answer, is_kept)
 }
 
 fn foreign_or_not<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> Result<(), Foreign> {
@@ -67,7 +75,7 @@ fn foreign_or_not<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -
     origin::check(method, headers, rules.tls.is_some(), &shared.state.host_name)
 }
 
-async fn admit<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> Result<(), Refusal> {
+async fn admit<B>(shared: &Shared, rules: &Rules, request: &Request<'_, B>) -> Result<Admission, Refusal> {
     let authorization = request.http.headers().get(header::AUTHORIZATION);
     let shown = Shown {
         client: request.client,

@@ -1,6 +1,7 @@
-//! One connection: the handshake in its turn, one request, and its answer.
+//! One connection: the handshake in its turn, requests, and their answers.
 
-use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -20,7 +21,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::answer::{self, Request};
+use super::answer::{self, Answer, Request};
+use super::deadline::Deadline;
 use super::places::{Cut, Place};
 use super::{Shared, Timeouts};
 use crate::access::{Client, Rules, cpu_time};
@@ -28,53 +30,99 @@ use crate::access::{Client, Rules, cpu_time};
 /// The least that hyper takes, and plenty for a scraper.
 const HEADER_BYTES: usize = 8192;
 
-pub async fn handle(stream: TcpStream, client: Client, place: Place, cut: Cut, shared: Arc<Shared>) {
-    let served = time::timeout(shared.timeouts.connection, serve(stream, client, &place, &shared));
+/// A connection of a client that may ask.
+pub struct Session {
+    pub client: Client,
+    pub place: Place,
+    pub deadline: Deadline,
+    pub shared: Arc<Shared>,
+}
+
+/// The rules that let the client in are no longer those of the files. It comes again, as HTTP
+/// expects where a connection ends between two requests.
+#[derive(Debug)]
+struct RulesChanged;
+
+impl fmt::Display for RulesChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the web configuration has changed")
+    }
+}
+
+impl Error for RulesChanged {}
+
+pub async fn handle(stream: TcpStream, cut: Cut, session: Session) {
+    // The rest of an answer does not wait for the acknowledgment of what came before.
+    let _ = stream.set_nodelay(true);
     tokio::select! {
-        _ = served => {}
+        () = session.serve(stream) => {}
+        () = session.deadline.passed() => {}
         // How a client goes away is its own affair.
-        _ = cut => debug!(?client, "A connection gave way to another."),
+        _ = cut => debug!(client = ?session.client, "A connection gave way to another."),
     }
 }
 
-async fn serve(stream: TcpStream, client: Client, place: &Place, shared: &Shared) {
-    let rules = shared.state.access.rules().await;
-    let Some(tls) = &rules.tls else {
-        return serve_http(stream, client, false, &rules, place, shared).await;
-    };
-    let handshake = accept_tls(stream, client, Arc::clone(tls), shared);
-    if let Ok(Some(stream)) = time::timeout(shared.timeouts.headers, handshake).await {
-        let is_certified = stream.get_ref().1.peer_certificates().is_some();
-        serve_http(stream, client, is_certified, &rules, place, shared).await;
+impl Session {
+    pub fn new(client: Client, place: Place, shared: Arc<Shared>) -> Self {
+        Self { client, place, deadline: Deadline::new(shared.timeouts.connection), shared }
     }
-}
 
-/// One request to a connection: an idle client cannot hold a place for long.
-pub async fn serve_http(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    client: Client,
-    is_certified: bool,
-    rules: &Rules,
-    place: &Place,
-    shared: &Shared,
-) {
-    let service = service_fn(async |request| {
-        place.working();
-        let request = Request { client, is_certified, http: &request };
-        let answer = answer::answer(shared, rules, request).await;
+    async fn serve(&self, stream: TcpStream) {
+        let rules = self.shared.state.access.rules().await;
+        let Some(tls) = &rules.tls else {
+            return self.serve_http(stream, false, &rules).await;
+        };
+        let handshake = accept_tls(stream, self.client, Arc::clone(tls), &self.shared);
+        if let Ok(Some(stream)) = time::timeout(self.shared.timeouts.headers, handshake).await {
+            let is_certified = stream.get_ref().1.peer_certificates().is_some();
+            self.serve_http(stream, is_certified, &rules).await;
+        }
+    }
+
+    /// Requests of a client that authenticates, or one of a client that does not.
+    pub async fn serve_http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        is_certified: bool,
+        rules: &Arc<Rules>,
+    ) {
+        let service = service_fn(|request| self.answer(rules, is_certified, request));
+        self.deadline.open(self.shared.timeouts.headers);
+        let connection = http1::Builder::new()
+            // The deadline knows more.
+            .header_read_timeout(None)
+            .max_buf_size(HEADER_BYTES)
+            // A client may close its side once it has asked.
+            .half_close(true)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = &mut connection => return,
+            () = self.shared.stopping() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    async fn answer<B>(
+        &self,
+        rules: &Arc<Rules>,
+        is_certified: bool,
+        http: hyper::Request<B>,
+    ) -> Result<Answer, RulesChanged> {
+        self.place.working();
+        let is_first = self.deadline.requested();
+        if !is_first && !Arc::ptr_eq(rules, &self.shared.state.access.rules().await) {
+            return Err(RulesChanged);
+        }
+        let request = Request { client: self.client, is_certified, http: &http };
+        let (answer, is_kept) = answer::answer(&self.shared, rules, request).await;
         let bytes = answer.body().size_hint().lower();
-        place.answered(usize::try_from(bytes).unwrap_or(usize::MAX));
-        Ok::<_, Infallible>(answer)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.timeouts.headers)
-        .max_buf_size(HEADER_BYTES)
-        .keep_alive(false)
-        // A client may close its side once it has asked.
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let _ = connection.await;
+        self.place.answered(usize::try_from(bytes).unwrap_or(usize::MAX), is_kept);
+        if is_kept {
+            self.deadline.kept(self.shared.timeouts.idle);
+        }
+        Ok(answer)
+    }
 }
 
 /// RFC 8446, 5.1: the type of the record that every handshake begins with.
@@ -124,6 +172,8 @@ impl Timeouts {
     pub const DEFAULT: Self = Self {
         headers: Duration::from_secs(5),
         connection: Duration::from_secs(10),
+        // A scraper that asks every two minutes needs no handshake.
+        idle: Duration::from_secs(150),
         // Within the time that systemd grants, and a page is rendered in milliseconds.
         grace: Duration::from_secs(1),
     };

@@ -36,12 +36,14 @@ fn state() -> AppState {
 /// The answer to a client that sends these bytes and no more.
 pub async fn answer(bytes: &[u8]) -> Vec<u8> {
     let shared = SHARED.with(Arc::clone);
-    let (place, _cut) = shared.places.enter(CLIENT.into()).unwrap_or_else(|| panic!("places are left over"));
+    let place = shared.places.enter(CLIENT.into());
+    let (place, _cut) = place.unwrap_or_else(|| panic!("places are left over"));
     let (mut client, ours) = duplex(ROOM + bytes.len());
     let _ = client.write_all(bytes).await;
     let _ = client.shutdown().await;
     let rules = shared.state.access.rules().await;
-    connection::serve_http(ours, CLIENT.into(), false, &rules, &place, &shared).await;
+    let session = Session::new(CLIENT.into(), place, shared);
+    session.serve_http(ours, false, &rules).await;
     let mut answer = Vec::new();
     let _ = client.read_to_end(&mut answer).await;
     answer

@@ -36,6 +36,8 @@ struct Table {
 struct Connection {
     client: Client,
     state: State,
+    /// Its last request showed a password or a certificate.
+    is_authenticated: bool,
     /// Grows with each change of state: the smallest has waited longest.
     since: u64,
     /// Dropped to cut the connection off.
@@ -80,7 +82,8 @@ impl Places {
         let (cut, is_cut) = oneshot::channel();
         let id = table.tick();
         let state = State::Waiting { bytes: 0 };
-        table.connections.insert(id, Connection { client, state, since: id, _cut: cut });
+        let connection = Connection { client, state, is_authenticated: false, since: id, _cut: cut };
+        table.connections.insert(id, connection);
         Some((Place { id, places: self.clone() }, is_cut))
     }
 
@@ -100,9 +103,12 @@ impl Place {
     }
 
     /// This much is to be sent. Beyond the limit for all, the slowest readers are cut off.
-    pub fn answered(&self, bytes: usize) {
+    pub fn answered(&self, bytes: usize, is_authenticated: bool) {
         let mut table = self.places.lock();
         table.change(self.id, State::Waiting { bytes });
+        if let Some(connection) = table.connections.get_mut(&self.id) {
+            connection.is_authenticated = is_authenticated;
+        }
         while table.bytes() > self.places.limits.bytes {
             let reads = |connection: &Connection| connection.bytes() > 0;
             // Its own answer is the newest, so it goes last, and not at all if it is the only one.
@@ -157,13 +163,16 @@ impl Table {
         held
     }
 
-    /// Of those that wait and may be cut: of the client with the most places, the oldest.
+    /// Of those that wait and may be cut: of the client with the most places, the oldest. One that
+    /// has authenticated goes after those of the same address that have not.
     fn cut_one(&mut self, may_cut: impl Fn(&Connection) -> bool) -> Option<()> {
         let held = self.held();
         let waiting = self.connections.iter().filter(|(_, connection)| {
             matches!(connection.state, State::Waiting { .. }) && may_cut(connection)
         });
-        let order = |connection: &Connection| (held.get(&connection.client).copied(), !connection.since);
+        let order = |connection: &Connection| {
+            (held.get(&connection.client).copied(), !connection.is_authenticated, !connection.since)
+        };
         let first = waiting.max_by_key(|(_, connection)| order(connection)).map(|(id, _)| *id);
         self.connections.remove(&first?).map(drop)
     }
@@ -201,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn strangers_at_its_address_do_not_cut_off_a_scraper() {
+        let places = places();
+        let mut scraper = places.enter(client(1)).unwrap();
+        scraper.0.answered(1, true);
+        let mut held: Vec<_> = (0..9).map(|_| places.enter(client(1)).unwrap()).collect();
+        assert!(!is_cut(&mut scraper));
+        for (place, _) in &held[7..] {
+            place.answered(1, true);
+        }
+        held.push(places.enter(client(1)).unwrap());
+        assert!(is_cut(&mut scraper), "among those that authenticated, the oldest");
+    }
+
+    #[test]
     fn the_client_with_most_gives_way_and_its_oldest_first() {
         let places = places();
         let mut held: Vec<_> = [1, 2, 2, 2, 3, 4].map(|n| places.enter(client(n)).unwrap()).into();
@@ -216,7 +239,7 @@ mod tests {
             place.working();
         }
         assert!(places.enter(client(7)).is_none());
-        held[4].0.answered(1);
+        held[4].0.answered(1, false);
         let _new = places.enter(client(7)).unwrap();
         assert_eq!(which_are_cut(&mut held), [false, false, false, false, true, false]);
     }
@@ -245,10 +268,10 @@ mod tests {
         let places = places();
         let mut held: Vec<_> = (1..=4).map(|n| places.enter(client(n)).unwrap()).collect();
         for (place, _) in &held {
-            place.answered(40);
+            place.answered(40, false);
         }
         assert_eq!(which_are_cut(&mut held), [true, true, false, false]);
-        held[3].0.answered(1000);
+        held[3].0.answered(1000, false);
         assert_eq!(which_are_cut(&mut held), [true, true, true, false], "the last may be large");
     }
 }

@@ -240,6 +240,97 @@ async fn pages_of_other_sites_change_and_read_nothing() {
     assert!(inbox.try_recv().is_err(), "nothing was reloaded");
 }
 
+/// Of `prometheus:proof`.
+const PASSWORD: &str = "Authorization: Basic cHJvbWV0aGV1czpwcm9vZg==\r\n";
+
+/// A web configuration file, gone afterwards.
+struct WebFile(std::path::PathBuf);
+
+impl WebFile {
+    fn new() -> Self {
+        let hash = bcrypt::hash("proof", 4).unwrap();
+        let text = format!("basic_auth_users: {{prometheus: {hash}}}\n");
+        let path = std::env::temp_dir().join(format!("linkproof-serve-{:x}.yml", fastrand::u64(..)));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    async fn served(&self, timeouts: Timeouts) -> Server {
+        let access = Access::open(Some(self.0.clone()), true).unwrap();
+        started(timeouts, |state| state.access = Arc::new(access)).await
+    }
+}
+
+impl Drop for WebFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// One answer, of a connection that may carry more. `None` where it has ended.
+async fn next_answer(stream: &mut TcpStream, path: &str, headers: &str) -> Option<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(time::timeout(SOON, stream.read_u8()).await.unwrap().ok()?);
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    stream.read_exact(&mut vec![0; length.parse().unwrap()]).await.unwrap();
+    Some(head)
+}
+
+#[tokio::test]
+async fn a_client_that_authenticates_keeps_its_connection() {
+    let file = WebFile::new();
+    let server = file.served(Timeouts { headers: HASTE, ..Timeouts::DEFAULT }).await;
+    let mut scraper = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..3 {
+        let head = next_answer(&mut scraper, "/metrics", PASSWORD).await.unwrap();
+        assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
+        // Longer than a stranger has to ask.
+        time::sleep(2 * HASTE).await;
+    }
+    for (path, headers) in
+        [("/-/healthy", ""), ("/metrics", ""), ("/metrics", "Authorization: Basic eDp5\r\n")]
+    {
+        let mut stranger = TcpStream::connect(server.address).await.unwrap();
+        let head = next_answer(&mut stranger, path, headers).await.unwrap();
+        assert!(head.contains("connection: close"), "{path} {head}");
+        assert_eq!(next_answer(&mut stranger, path, headers).await, None);
+    }
+    // The password was right for each request, not for the connection.
+    assert!(next_answer(&mut scraper, "/metrics", "").await.unwrap().starts_with("http/1.1 401"));
+    assert_eq!(next_answer(&mut scraper, "/metrics", PASSWORD).await, None);
+}
+
+#[tokio::test]
+async fn a_kept_connection_ends_when_the_rules_change_or_its_client_is_silent() {
+    let file = WebFile::new();
+    let server = file.served(Timeouts { idle: HASTE, ..Timeouts::DEFAULT }).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    assert!(next_answer(&mut silent, "/metrics", PASSWORD).await.is_some());
+    assert_eq!(time::timeout(SOON, silent.read(&mut [0])).await.unwrap().unwrap(), 0);
+
+    let server = file.served(Timeouts::DEFAULT).await;
+    let mut scraper = TcpStream::connect(server.address).await.unwrap();
+    assert!(next_answer(&mut scraper, "/metrics", PASSWORD).await.is_some());
+    let users = std::fs::read_to_string(&file.0).unwrap();
+    std::fs::write(&file.0, format!("{users}rate_limit: {{interval: 1h, burst: 9}}\n")).unwrap();
+    assert_eq!(next_answer(&mut scraper, "/metrics", PASSWORD).await, None);
+}
+
+#[tokio::test]
+async fn kept_connections_do_not_delay_the_end() {
+    let file = WebFile::new();
+    let server = file.served(Timeouts { grace: 10 * SOON, ..Timeouts::DEFAULT }).await;
+    let mut scraper = TcpStream::connect(server.address).await.unwrap();
+    assert!(next_answer(&mut scraper, "/metrics", PASSWORD).await.is_some());
+    server.stop.send(()).unwrap();
+    time::timeout(SOON, server.task).await.unwrap().unwrap();
+}
+
 /// Where the answer takes a moment, as a password check does, the end of the client's side came
 /// first, and was taken for the end of the connection.
 #[tokio::test]
