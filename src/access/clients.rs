@@ -166,13 +166,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_who_cost_least_and_have_authenticated_go_first() {
         let clients = Clients::default();
-        let [scraper, stranger, guesser, worse] =
-            ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"].map(client);
+        let [scraper, person, stranger, guesser, worse] =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"].map(client);
         clients.authenticated(scraper);
+        clients.authenticated(person);
         clients.charge(scraper, Duration::from_millis(20));
+        clients.charge(person, Duration::from_millis(50));
         clients.charge(guesser, Duration::from_secs(1));
         clients.charge(worse, Duration::from_secs(2));
-        let ranks = [scraper, stranger, guesser, worse].map(|client| clients.rank(client));
+        let ranks = [scraper, person, stranger, guesser, worse].map(|client| clients.rank(client));
         assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
         advance(HALF_LIFE * 3).await;
         assert!(!clients.rank(guesser).is_heavy && clients.rank(guesser) > clients.rank(stranger));
