@@ -224,6 +224,7 @@ pub struct ImportArgs {
     pub region: Option<String>,
 
     /// Label for a service's wildcard name, such as execute-api=a1b2c3. May be repeated.
+    /// For S3 `s3` is a bucket, `s3-control` an account, `s3-accesspoint` an access point and its account.
     #[arg(id = "label", long, value_name = "SERVICE=NAME", value_parser = label)]
     pub labels: Vec<(String, String)>,
 

@@ -55,11 +55,17 @@ pub struct Decision {
     /// Names of this endpoint that are not checked, and why.
     pub left_out: Vec<(Vec<String>, String)>,
     pub warnings: Vec<String>,
+    /// The words of `--label` that chose a label of its names.
+    pub labels: HashSet<String>,
 }
 
 impl Decision {
+    fn of(table: Result<Table, String>) -> Self {
+        Self { table, left_out: Vec::new(), warnings: Vec::new(), labels: HashSet::new() }
+    }
+
     fn leave_out(why: impl Into<String>) -> Self {
-        Self { table: Err(why.into()), left_out: Vec::new(), warnings: Vec::new() }
+        Self::of(Err(why.into()))
     }
 }
 
@@ -148,7 +154,7 @@ fn gateway(endpoint: &Endpoint, context: &Context<'_>) -> Decision {
     }
     let id = endpoint.id.clone();
     let table = Table { id, service: Some(service), hosts, is_gateway: true, comments, ..Table::default() };
-    Decision { table: Ok(table), left_out: Vec::new(), warnings: Vec::new() }
+    Decision::of(Ok(table))
 }
 
 /// Only the commercial regions have DynamoDB's names by account (botocore's endpoint rules).
@@ -173,6 +179,8 @@ struct Interface<'a> {
     comments: Vec<String>,
     /// Whether a private name got its label from us.
     is_labeled: bool,
+    /// The words of `--label` that chose a label.
+    labels: HashSet<String>,
 }
 
 impl<'a> Interface<'a> {
@@ -180,9 +188,19 @@ impl<'a> Interface<'a> {
         let service = ServiceName::parse(endpoint.service_name.as_deref().unwrap_or_default());
         let (own, private) = (Vec::new(), Vec::new());
         let (left_out, warnings, comments) = (Vec::new(), Vec::new(), Vec::new());
-        let is_labeled = false;
-        let mut interface =
-            Self { endpoint, context, service, own, private, left_out, warnings, comments, is_labeled };
+        let (is_labeled, labels) = (false, HashSet::new());
+        let mut interface = Self {
+            endpoint,
+            context,
+            service,
+            own,
+            private,
+            left_out,
+            warnings,
+            comments,
+            is_labeled,
+            labels,
+        };
         interface.sort_names();
         interface
     }
@@ -239,11 +257,7 @@ impl<'a> Interface<'a> {
                 let has_names = !self.endpoint.names.is_empty();
                 let why =
                     if has_names { "none of its names can be checked" } else { "the file has no name of it" };
-                return Decision {
-                    table: Err(why.to_owned()),
-                    left_out: self.left_out,
-                    warnings: self.warnings,
-                };
+                return self.into_decision(Err(why.to_owned()));
             };
             self.explain_own_name(host);
             hosts.push(host.clone());
@@ -270,7 +284,7 @@ impl<'a> Interface<'a> {
         let table = Table {
             id: self.endpoint.id.clone(),
             protocol: self.protocol(),
-            comments: self.comments,
+            comments: std::mem::take(&mut self.comments),
             service,
             hosts,
             vpce_hosts,
@@ -280,7 +294,11 @@ impl<'a> Interface<'a> {
             other_region,
             ..Table::default()
         };
-        Decision { table: Ok(table), left_out: self.left_out, warnings: self.warnings }
+        self.into_decision(Ok(table))
+    }
+
+    fn into_decision(self, table: Result<Table, String>) -> Decision {
+        Decision { table, left_out: self.left_out, warnings: self.warnings, labels: self.labels }
     }
 
     /// Its names were left out already, each with the reason, which is that of the endpoint then.
@@ -289,9 +307,10 @@ impl<'a> Interface<'a> {
         let is_own = |(names, _): &(Vec<String>, String)| names.iter().any(|name| private.contains(name));
         let (own, left_out): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left_out).into_iter().partition(is_own);
+        self.left_out = left_out;
         let why = own.iter().map(|(names, why)| format!("{} is {why}", place::joined(names)));
         let why = why.collect::<Vec<String>>().join("; ");
-        Decision { table: Err(why), left_out, warnings: self.warnings }
+        self.into_decision(Err(why))
     }
 
     fn service_region(&self) -> &str {
@@ -372,20 +391,22 @@ impl<'a> Interface<'a> {
             return vec![name.base.clone()];
         }
         let owner = self.endpoint.owner.as_deref();
+        let add = |word, what| {
+            label::advice(word, what).map(|advice| format!("; add {advice}")).unwrap_or_default()
+        };
         let why = match label::apply(name, &self.service.service, owner, self.context.labels) {
-            Labeled::Hosts(hosts) => {
-                let is_given = self.context.labels.iter().any(|(of, _)| *of == self.service.service);
-                self.is_labeled |= name.form == Form::Private && !is_given;
+            Labeled::Hosts(hosts, word) => {
+                self.is_labeled |= name.form == Form::Private && word.is_none();
+                self.labels.extend(word.map(ToOwned::to_owned));
                 return hosts;
             }
-            Labeled::Unknown => {
-                let service = printable(&self.service.service);
-                format!("a wildcard, and which name is used here is not known; add --label {service}=NAME")
+            Labeled::Unknown(word) => {
+                format!("a wildcard, and which name is used here is not known{}", add(word, "NAME"))
             }
-            Labeled::NoOwner => {
-                let service = printable(&self.service.service);
+            Labeled::NoOwner(word) => {
                 format!(
-                    "a wildcard for accounts, and the file does not say the owner; add --label {service}=ACCOUNT"
+                    "a wildcard for accounts, and the file does not say the owner{}",
+                    add(word, "ACCOUNT")
                 )
             }
             Labeled::Invalid(why) => format!("a wildcard, and its label does not fit: {}", printable(&why)),

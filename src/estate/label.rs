@@ -2,18 +2,19 @@
 //! people use: a random label looks like data that leaves through DNS.
 
 use super::error::ImportError;
-use super::name::EndpointName;
+use super::name::{EndpointName, Form};
 use crate::catalogue::{self, Coverage, Host, Name};
-use crate::config::host_name;
+use crate::config::{host_name, is_service};
 
 /// A wildcard name with a label, or why there is none.
 #[derive(Debug, Eq, PartialEq)]
-pub enum Labeled {
-    Hosts(Vec<String>),
-    /// The label has to be given for this service.
-    Unknown,
-    /// The label is the account of the owner, which the file does not say.
-    NoOwner,
+pub enum Labeled<'a> {
+    /// The word of `--label` that chose the labels, if one did.
+    Hosts(Vec<String>, Option<&'a str>),
+    /// The label has to be given, by this word of `--label`.
+    Unknown(&'a str),
+    /// The label is the account of the owner, which the file does not say, or has it in it.
+    NoOwner(&'a str),
     Invalid(String),
 }
 
@@ -29,33 +30,44 @@ pub fn check(labels: &[(String, String)]) -> Result<(), ImportError> {
     Ok(())
 }
 
-pub fn apply(name: &EndpointName, service: &str, owner: Option<&str>, given: &[(String, String)]) -> Labeled {
-    let owner = owner.filter(|owner| owner.len() == 12 && owner.bytes().all(|b| b.is_ascii_digit()));
-    let of_owner = |prefix: &str| owner.map(|owner| vec![format!("{prefix}{owner}")]).ok_or(Labeled::NoOwner);
-    let labels = match Kind::of(name, service) {
-        // An account and an access point are no bucket: --label s3=.. does not mean them.
-        Kind::S3Account => of_owner(""),
-        Kind::S3AccessPoint => of_owner("accesspoint-"),
-        kind => {
-            let given: Vec<String> =
-                given.iter().filter(|(own, _)| own == service).map(|(_, label)| label.clone()).collect();
-            match kind {
-                _ if !given.is_empty() => Ok(given),
-                Kind::S3Bucket => Ok(vec!["bucket".to_owned()]),
-                Kind::Account => of_owner(""),
-                _ => Err(Labeled::Unknown),
-            }
+pub fn apply<'a>(
+    name: &EndpointName,
+    service: &'a str,
+    owner: Option<&str>,
+    given: &[(String, String)],
+) -> Labeled<'a> {
+    let kind = Kind::of(name, service);
+    let word = kind.word(service);
+    let mut labels: Vec<String> = Vec::new();
+    if let Some(word) = word {
+        labels.extend(given.iter().filter(|(of, _)| of == word).map(|(_, label)| label.clone()));
+    }
+    let chosen = word.filter(|_| !labels.is_empty());
+    if chosen.is_none() {
+        match kind.label(owner) {
+            Some(label) => labels.push(label),
+            None if matches!(kind, Kind::Other) => return Labeled::Unknown(service),
+            None => return Labeled::NoOwner(word.unwrap_or(service)),
         }
-    };
-    let labels = match labels {
-        Ok(labels) => labels,
-        Err(without) => return without,
-    };
+    }
     let hosts: Result<Vec<String>, String> = labels.iter().map(|label| name.with_label(label)).collect();
-    hosts.map_or_else(Labeled::Invalid, Labeled::Hosts)
+    hosts.map_or_else(Labeled::Invalid, |hosts| Labeled::Hosts(hosts, chosen))
 }
 
+/// The names of S3 for accounts and for access points take other labels than those for buckets.
+const S3_ACCOUNT: &str = "s3-control";
+const S3_ACCESS_POINT: &str = "s3-accesspoint";
+
+/// How `--label` is written with this word. `None` where a shell would not take it as it is.
+pub fn advice(word: &str, what: &str) -> Option<String> {
+    let what = if word == S3_ACCESS_POINT { "NAME-ACCOUNT" } else { what };
+    (is_service(word) && !word.starts_with('-')).then(|| format!("--label {word}={what}"))
+}
+
+#[derive(Clone, Copy, Debug)]
 enum Kind {
+    /// The certificate of S3's own names has three words in front, and no bucket.
+    S3Own,
     S3Bucket,
     S3Account,
     S3AccessPoint,
@@ -68,12 +80,34 @@ impl Kind {
     fn of(name: &EndpointName, service: &str) -> Self {
         let first = name.base.split('.').next().unwrap_or_default();
         match service {
-            "s3" | "s3-fips" if first.starts_with("s3-control") => Self::S3Account,
-            "s3" | "s3-fips" if first.starts_with("s3-accesspoint") => Self::S3AccessPoint,
+            "s3" | "s3-fips" if name.form != Form::Private => Self::S3Own,
+            "s3" | "s3-fips" if first.starts_with(S3_ACCOUNT) => Self::S3Account,
+            "s3" | "s3-fips" if first.starts_with(S3_ACCESS_POINT) => Self::S3AccessPoint,
             "s3" | "s3-fips" => Self::S3Bucket,
             "ecr.dkr" | "ecr.dkr-fips" => Self::Account,
             _ if matches!(first, "control-kinesis" | "data-kinesis") => Self::Account,
             _ => Self::Other,
+        }
+    }
+
+    /// What stands before the `=` of the `--label` for such a name, if any does.
+    fn word(self, service: &str) -> Option<&str> {
+        match self {
+            Self::S3Own => None,
+            Self::S3Account => Some(S3_ACCOUNT),
+            Self::S3AccessPoint => Some(S3_ACCESS_POINT),
+            Self::S3Bucket | Self::Account | Self::Other => Some(service),
+        }
+    }
+
+    /// Where none is given.
+    fn label(self, owner: Option<&str>) -> Option<String> {
+        let account = owner.filter(|owner| owner.len() == 12 && owner.bytes().all(|b| b.is_ascii_digit()));
+        match self {
+            Self::S3Own | Self::S3Bucket => Some("bucket".to_owned()),
+            Self::S3Account | Self::Account => account.map(ToOwned::to_owned),
+            Self::S3AccessPoint => account.map(|account| format!("accesspoint-{account}")),
+            Self::Other => None,
         }
     }
 }
@@ -92,7 +126,7 @@ pub fn only_below(name: &EndpointName, service: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn hosts(name: &str, service: &str, owner: Option<&str>, given: &[(&str, &str)]) -> Labeled {
+    fn hosts<'a>(name: &str, service: &'a str, owner: Option<&str>, given: &[(&str, &str)]) -> Labeled<'a> {
         let given: Vec<(String, String)> =
             given.iter().map(|(service, label)| ((*service).to_owned(), (*label).to_owned())).collect();
         apply(&EndpointName::parse(name).unwrap(), service, owner, &given)
@@ -116,14 +150,51 @@ mod tests {
                 "111122223333.data-kinesis.us-east-1.amazonaws.com",
             ),
         ] {
-            assert_eq!(hosts(name, service, owner, &[]), Labeled::Hosts(vec![host.to_owned()]), "{name}");
+            assert_eq!(
+                hosts(name, service, owner, &[]),
+                Labeled::Hosts(vec![host.to_owned()], None),
+                "{name}"
+            );
         }
         let api = "*.execute-api.us-east-1.amazonaws.com";
-        assert_eq!(hosts(api, "execute-api", owner, &[]), Labeled::Unknown);
-        assert_eq!(hosts("*.dkr.ecr.us-east-1.amazonaws.com", "ecr.dkr", Some("12"), &[]), Labeled::NoOwner);
+        assert_eq!(hosts(api, "execute-api", owner, &[]), Labeled::Unknown("execute-api"));
+        assert_eq!(
+            hosts("*.dkr.ecr.us-east-1.amazonaws.com", "ecr.dkr", Some("12"), &[]),
+            Labeled::NoOwner("ecr.dkr")
+        );
         let given = [("execute-api", "abc123"), ("execute-api", "def456"), ("other", "x")];
         let both = ["abc123", "def456"].map(|id| format!("{id}.execute-api.us-east-1.amazonaws.com"));
-        assert_eq!(hosts(api, "execute-api", owner, &given), Labeled::Hosts(both.to_vec()));
+        assert_eq!(
+            hosts(api, "execute-api", owner, &given),
+            Labeled::Hosts(both.to_vec(), Some("execute-api"))
+        );
+    }
+
+    #[test]
+    fn each_kind_of_name_of_s3_takes_its_own_label() {
+        let given =
+            [("s3", "logs"), ("s3-control", "444455556666"), ("s3-accesspoint", "reports-444455556666")];
+        for (name, host, word) in [
+            ("*.s3.us-east-1.amazonaws.com", "logs.s3.us-east-1.amazonaws.com", Some("s3")),
+            (
+                "*.s3-control.us-east-1.amazonaws.com",
+                "444455556666.s3-control.us-east-1.amazonaws.com",
+                Some("s3-control"),
+            ),
+            (
+                "*.s3-accesspoint.us-east-1.amazonaws.com",
+                "reports-444455556666.s3-accesspoint.us-east-1.amazonaws.com",
+                Some("s3-accesspoint"),
+            ),
+            (
+                "*.vpce-0a-1a2b3c4d.s3.us-east-1.vpce.amazonaws.com",
+                "bucket.vpce-0a-1a2b3c4d.s3.us-east-1.vpce.amazonaws.com",
+                None,
+            ),
+        ] {
+            let expected = Labeled::Hosts(vec![host.to_owned()], word);
+            assert_eq!(hosts(name, "s3", Some("111122223333"), &given), expected, "{name}");
+        }
     }
 
     #[test]

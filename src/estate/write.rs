@@ -1,6 +1,6 @@
 //! The configuration as TOML, with a comment for each decision.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::decide::{self, Context, Decision, Table};
 use super::model::Endpoint;
@@ -118,6 +118,8 @@ struct Page {
     left_out: Vec<String>,
     warnings: Vec<String>,
     notes: Vec<String>,
+    /// The words of `--label` that had an effect.
+    labels: HashSet<String>,
 }
 
 impl Page {
@@ -137,8 +139,9 @@ impl Page {
             gateways: &gateways,
         };
         for endpoint in chosen {
-            let Decision { table, left_out, warnings } = decide::decide(endpoint, &context);
+            let Decision { table, left_out, warnings, labels } = decide::decide(endpoint, &context);
             self.warnings.extend(warnings);
+            self.labels.extend(labels);
             match table {
                 Ok(mut table) => {
                     table.comments.extend(endpoint.notes.iter().map(|note| printable(note)));
@@ -303,20 +306,11 @@ impl Page {
             let (own, vpc) = (printable(own), printable(vpc));
             self.warnings.push(format!("this instance is in {own}, and the endpoints are in {vpc}"));
         }
-        for (service, _) in options.labels {
-            let has_use = |endpoint: &Endpoint| {
-                let name = endpoint.service_name.as_deref().unwrap_or_default();
-                let is_wildcard = |name: &str| name.starts_with("*.");
-                endpoint.vpc.as_deref() == vpc
-                    && ServiceName::parse(name).service == *service
-                    && endpoint.names.iter().any(|entry| is_wildcard(&entry.name))
-            };
-            if !estate.endpoints.iter().any(has_use) {
-                let service = printable(service);
-                self.warnings
-                    .push(format!("--label {service} has no effect: no endpoint of it has a wildcard name"));
-            }
-        }
+        let unused = options.labels.iter().filter(|(word, _)| !self.labels.contains(word));
+        let unused: BTreeSet<&str> = unused.map(|(word, _)| word.as_str()).collect();
+        self.warnings.extend(unused.into_iter().map(|word| {
+            format!("--label {} has no effect: no wildcard name that is checked takes it", printable(word))
+        }));
     }
 
     fn render(&self, estate: &Estate, vpc: Option<&str>, region: &str, count: usize) -> String {
