@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::input::FileError;
+use super::place::joined;
 use super::quote::printable;
 use crate::config::ConfigError;
 
@@ -28,7 +29,10 @@ pub enum ImportError {
         vpc: String,
         found: Vec<(String, usize)>,
     },
-    NoRegion,
+    /// With the regions of the services, where the files say no more.
+    NoRegion {
+        of_services: Vec<String>,
+    },
     SeveralRegions(Vec<String>),
     /// An endpoint that is in another region than the one given.
     OtherRegion {
@@ -95,7 +99,14 @@ impl fmt::Display for ImportError {
             Self::UnknownVpc { vpc, found } => {
                 write!(f, "the files have no endpoint of {}; they have endpoints of:{}", printable(vpc), listed(found))
             }
-            Self::NoRegion => f.write_str("the files do not say the region; add --region"),
+            Self::NoRegion { of_services } if of_services.is_empty() => {
+                f.write_str("the files do not say the region; add --region")
+            }
+            Self::NoRegion { of_services } => write!(
+                f,
+                "the files say the region of the services ({}) and not that of the VPC, which may be another; add --region with the region of the VPC",
+                joined(of_services)
+            ),
             Self::SeveralRegions(regions) => {
                 write!(f, "the endpoints are of several regions ({}); choose the region of the VPC with --region", regions.join(", "))
             }

@@ -7,7 +7,7 @@ use super::model::Endpoint;
 use super::name::{ServiceName, is_fips};
 use super::place::joined;
 use super::quote::{printable, quoted};
-use super::select::{self, is_gateway};
+use super::select::{self, Region, is_gateway};
 use super::zones::Zone;
 use super::{Estate, ImportError, Imported, Options, label};
 use crate::config::{Config, is_label};
@@ -31,10 +31,14 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
     let (chosen, others): (Vec<&Endpoint>, Vec<&Endpoint>) =
         estate.endpoints.iter().partition(|endpoint| endpoint.vpc.as_deref() == vpc);
     let mut page = Page::default();
-    let region = match select::region(estate, &chosen, options.region) {
+    let region = match select::region(estate, vpc, &chosen, options.region) {
         // Without an endpoint there is nothing that could say it.
-        Err(ImportError::NoRegion) if chosen.is_empty() => String::new(),
-        region => region?,
+        Err(ImportError::NoRegion { .. }) if chosen.is_empty() => String::new(),
+        region => {
+            let Region { name, is_guess } = region?;
+            page.warnings.extend(is_guess.then(|| guessed(&name)));
+            name
+        }
     };
     page.decide(estate, &chosen, &region, options.labels);
     for (address, why) in &estate.left_out {
@@ -100,6 +104,12 @@ pub fn discovered(found: Discovered) -> Result<Imported, ImportError> {
     }
     page.body(&mut text);
     checked(text, page.warnings)
+}
+
+fn guessed(region: &str) -> String {
+    format!(
+        "region {region} is that of the services; the files do not say where the VPC is; if it is elsewhere, add --region"
+    )
 }
 
 fn checked(text: String, warnings: Vec<String>) -> Result<Imported, ImportError> {
