@@ -25,6 +25,8 @@ pub enum Problem {
     NotUtf8,
     NotUtf16,
     Nul,
+    /// Packed: the name of the form, and what unpacks it to standard output.
+    Packed(&'static str, &'static str),
     Yaml,
     TextOutput,
     BinaryPlan,
@@ -73,6 +75,10 @@ impl fmt::Display for Problem {
             Self::NotUtf8 => f.write_str("the file is not UTF-8; save it as UTF-8 or UTF-16"),
             Self::NotUtf16 => f.write_str("the file begins as UTF-16 and is not; save it as UTF-8"),
             Self::Nul => f.write_str("the file contains NUL bytes; save it as UTF-8, or as UTF-16 with a byte order mark"),
+            Self::Packed(form, unpack) => write!(
+                f,
+                "the file is packed as {form}; unpack it and give - as FILE: {unpack} FILE | linkproof import -"
+            ),
             Self::Yaml => f.write_str("the file is YAML; ask the AWS CLI for --output json"),
             Self::TextOutput => f.write_str("the file is a table or plain text; ask the AWS CLI for --output json"),
             Self::BinaryPlan => f.write_str("the file is a binary plan; give the output of `terraform show -json PLAN`"),
@@ -118,6 +124,9 @@ pub fn decode(bytes: &[u8]) -> Result<String, Fault> {
         let is_even = bytes.len().is_multiple_of(2);
         text.ok().filter(|_| is_even).ok_or((None, Problem::NotUtf16))
     };
+    if let Some(packed) = packed(bytes) {
+        return Err((None, packed));
+    }
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(u16::from_le_bytes, rest)?,
         [0xfe, 0xff, rest @ ..] => utf16(u16::from_be_bytes, rest)?,
@@ -137,6 +146,22 @@ pub fn decode(bytes: &[u8]) -> Result<String, Fault> {
         return Err((None, Problem::Nul));
     }
     Ok(text)
+}
+
+/// By the first bytes. A binary plan of Terraform is a ZIP archive that has a file `tfplan`.
+fn packed(bytes: &[u8]) -> Option<Problem> {
+    const FORMS: [(&[u8], &str, &str); 6] = [
+        (b"\x1f\x8b", "gzip", "gzip -dc"),
+        (b"PK\x03\x04", "ZIP", "unzip -p"),
+        (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dc"),
+        (b"\xfd7zXZ\0", "xz", "xz -dc"),
+        (b"BZh", "bzip2", "bzip2 -dc"),
+        (b"\x04\x22\x4d\x18", "lz4", "lz4 -dc"),
+    ];
+    let (_, form, unpack) = FORMS.into_iter().find(|(magic, ..)| bytes.starts_with(magic))?;
+    let plan = b"tfplan";
+    let is_plan = || bytes.windows(plan.len()).any(|window| window == plan);
+    Some(if form == "ZIP" && is_plan() { Problem::BinaryPlan } else { Problem::Packed(form, unpack) })
 }
 
 /// The line and column, from 1, after `before`.
@@ -231,9 +256,7 @@ fn no_json(start: &str) -> Problem {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         })
     };
-    if first.starts_with("PK\u{3}\u{4}") {
-        Problem::BinaryPlan
-    } else if first.starts_with("----") || first.starts_with("VPCENDPOINTS") || first.starts_with('|') {
+    if first.starts_with("----") || first.starts_with("VPCENDPOINTS") || first.starts_with('|') {
         Problem::TextOutput
     } else if first == "---" || first.starts_with("- ") || is_key(first) {
         Problem::Yaml

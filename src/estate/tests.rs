@@ -154,12 +154,32 @@ fn a_file_that_cannot_be_read_says_why() {
         (b" \r\n\t", empty),
         (b"{\"VpcEndpoints\": [\0]}", nul),
         (b"{\0}\0\xff", nul),
-        (b"PK\x03\x04x", "the file is a binary plan; give the output of `terraform show -json PLAN`"),
+        (
+            b"PK\x03\x04\x14\0\x08\0tfplan\xff",
+            "the file is a binary plan; give the output of `terraform show -json PLAN`",
+        ),
         (b"{\n  \"\xff", "line 2, column 4: the file is not UTF-8; save it as UTF-8 or UTF-16"),
         (b"\xff\xfe{\0}", not_utf16),
         (b"\xff\xfe\x00\xd8", not_utf16),
     ] {
         assert_eq!(refusal(content), format!("x.json: {expected}"), "{content:?}");
+    }
+}
+
+#[test]
+fn a_packed_file_is_named_with_the_command_that_unpacks_it() {
+    for (content, form, unpack) in [
+        (&b"\x1f\x8b\x08\0\0\0\0\0"[..], "gzip", "gzip -dc"),
+        (b"PK\x03\x04\x14\0page.json", "ZIP", "unzip -p"),
+        (b"\x28\xb5\x2f\xfd\x04\0", "zstd", "zstd -dc"),
+        (b"\xfd7zXZ\0\0\x04", "xz", "xz -dc"),
+        (b"BZh91AY", "bzip2", "bzip2 -dc"),
+        (b"\x04\x22\x4d\x18d@", "lz4", "lz4 -dc"),
+    ] {
+        let expected = format!(
+            "x.json: the file is packed as {form}; unpack it and give - as FILE: {unpack} FILE | linkproof import -"
+        );
+        assert_eq!(refusal(content), expected);
     }
 }
 
