@@ -27,8 +27,8 @@ use std::collections::hash_map::Entry;
 use aws::Output;
 pub use decide::Table;
 pub use error::ImportError;
-use input::{Document, Fault, FileError, Problem};
-use json::Keys;
+use input::{Document, Fault, FileError, Problem, Twin};
+use json::{Keys, Object};
 use model::{Endpoint, NetworkInterface, Origin, Service, Subnet};
 use terraform::Show;
 pub use write::{Discovered, discovered};
@@ -41,8 +41,8 @@ type Interfaces = HashMap<String, NetworkInterface>;
 pub struct Estate {
     files: Vec<String>,
     endpoints: Vec<Endpoint>,
-    /// The place of an endpoint in the list, and the file that it was read from.
-    places: HashMap<String, (usize, String)>,
+    /// The place of an endpoint in the list, and where it was read.
+    places: HashMap<String, (usize, Source)>,
     subnets: Subnets,
     interfaces: Interfaces,
     services: HashMap<String, Service>,
@@ -52,6 +52,15 @@ pub struct Estate {
     left_out: Vec<(String, String)>,
     /// Whether any file had a list of endpoints, if only an empty one.
     lists_endpoints: bool,
+}
+
+/// Where an endpoint was read.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    /// The place of the file in the list.
+    file: usize,
+    /// Line and column. Resources of Terraform have an address instead.
+    place: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,8 +133,7 @@ impl Estate {
         if OUTPUTS.into_iter().any(has) {
             self.output(file, document.parse()?, document)
         } else if has("VpcEndpointId") {
-            let endpoint: aws::VpcEndpoint = document.parse()?;
-            self.output(file, Output { vpc_endpoints: Some(vec![endpoint]), ..Output::default() }, document)
+            self.endpoint(document, 1)
         } else if has("ServiceType") && has("ServiceName") {
             let detail: aws::ServiceDetail = document.parse()?;
             self.output(file, Output { service_details: Some(vec![detail]), ..Output::default() }, document)
@@ -140,7 +148,7 @@ impl Estate {
             let subnet: aws::SubnetDetail = document.parse()?;
             self.output(file, Output { subnets: Some(vec![subnet]), ..Output::default() }, document)
         } else if has("values") || has("planned_values") || has("format_version") {
-            self.terraform(file, document)
+            self.terraform(document)
         } else if has("VpcEndpointAssociations") {
             fail(Problem::Associations)
         } else if has("DnsName") || has("DnsEntries") {
@@ -156,16 +164,18 @@ impl Estate {
         }
     }
 
-    fn output(&mut self, file: &str, output: Output, document: Document<'_>) -> Result<(), Fault> {
+    fn output(&mut self, file: &str, output: Output<'_>, document: Document<'_>) -> Result<(), Fault> {
         let has_more = output.next_token.is_some_and(|token| !token.is_empty());
         if has_more && self.incomplete.last().is_none_or(|last| last != file) {
             self.incomplete.push(file.to_owned());
         }
         self.lists_endpoints |= output.vpc_endpoints.is_some();
-        let endpoints = output.vpc_endpoints.unwrap_or_default().into_iter().chain(output.vpc_endpoint);
-        for (number, endpoint) in endpoints.enumerate() {
-            let missing = (Some(document.place()), Problem::MissingId(number + 1));
-            self.add(file, endpoint.into_endpoint().ok_or(missing)?)?;
+        let endpoints = document.parts(output.vpc_endpoints.unwrap_or_default());
+        for (number, endpoint) in endpoints.into_iter().enumerate() {
+            self.endpoint(endpoint, number + 1)?;
+        }
+        for endpoint in document.parts(output.vpc_endpoint) {
+            self.endpoint(endpoint, 1)?;
         }
         let services = output.service_details.unwrap_or_default();
         self.services.extend(services.into_iter().filter_map(aws::ServiceDetail::into_service));
@@ -176,12 +186,21 @@ impl Estate {
         Ok(())
     }
 
-    fn terraform(&mut self, file: &str, document: Document<'_>) -> Result<(), Fault> {
+    /// The one of this number in its list.
+    fn endpoint(&mut self, document: Document<'_>, number: usize) -> Result<(), Fault> {
+        self.lists_endpoints = true;
+        let place = Some(document.place());
+        let Object(endpoint): Object<aws::VpcEndpoint> = document.parse()?;
+        let endpoint = endpoint.into_endpoint().ok_or((place, Problem::MissingId(number)))?;
+        self.add(place, endpoint)
+    }
+
+    fn terraform(&mut self, document: Document<'_>) -> Result<(), Fault> {
         let show: Show<'_> = document.parse()?;
         let reading = terraform::read(show).map_err(|problem| (None, problem))?;
         self.lists_endpoints |= !reading.left_out.is_empty();
         for endpoint in reading.endpoints {
-            self.add(file, endpoint)?;
+            self.add(None, endpoint)?;
         }
         self.add_subnets(reading.subnets);
         self.services.extend(reading.services);
@@ -199,13 +218,14 @@ impl Estate {
     }
 
     /// An endpoint that several files or modules describe is taken once, from the best source.
-    fn add(&mut self, file: &str, endpoint: Endpoint) -> Result<(), Fault> {
-        let Some((place, first)) = self.places.get(&endpoint.id) else {
-            self.places.insert(endpoint.id.clone(), (self.endpoints.len(), file.to_owned()));
+    fn add(&mut self, place: Option<(usize, usize)>, endpoint: Endpoint) -> Result<(), Fault> {
+        let source = Source { file: self.files.len() - 1, place };
+        let Some((at, first)) = self.places.get(&endpoint.id) else {
+            self.places.insert(endpoint.id.clone(), (self.endpoints.len(), source));
             self.endpoints.push(endpoint);
             return Ok(());
         };
-        let known = &mut self.endpoints[*place];
+        let known = &mut self.endpoints[*at];
         let rank = |origin: &Origin| match origin {
             Origin::Cli => 0,
             Origin::Managed(_) => 1,
@@ -221,7 +241,13 @@ impl Estate {
             std::cmp::Ordering::Equal if rank(&endpoint.origin) == 2 => known.complete_from(endpoint),
             std::cmp::Ordering::Equal if known.agrees_with(&endpoint) => known.complete_from(endpoint),
             std::cmp::Ordering::Equal => {
-                return Err((None, Problem::Conflict { id: endpoint.id, first: first.clone() }));
+                let first = Twin {
+                    file: (first.file != source.file).then(|| self.files[first.file].clone()),
+                    line: first.place.map(|(line, _)| line),
+                    address: known.origin.address().map(ToOwned::to_owned),
+                };
+                let address = endpoint.origin.address().map(ToOwned::to_owned);
+                return Err((place, Problem::Conflict { id: endpoint.id, address, first }));
             }
         }
         Ok(())

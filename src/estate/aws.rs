@@ -2,19 +2,21 @@
 //! `describe-subnets` and `describe-network-interfaces`. Every key may also begin with a small letter.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::json::{list, object, objects, present};
+use super::json::{list, object, objects, present, texts};
 use super::model::{DnsEntry, Endpoint, NetworkInterface, Origin, Service, Subnet};
 
 /// Whatever these commands print, at the top.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Output {
-    #[serde(deserialize_with = "present", alias = "vpcEndpoints")]
-    pub vpc_endpoints: Option<Vec<VpcEndpoint>>,
+pub struct Output<'a> {
+    /// As text, since an error names the place of the endpoint.
+    #[serde(borrow, deserialize_with = "texts", alias = "vpcEndpoints")]
+    pub vpc_endpoints: Option<Vec<&'a RawValue>>,
     /// The answer to create-vpc-endpoint.
-    #[serde(deserialize_with = "object", alias = "vpcEndpoint")]
-    pub vpc_endpoint: Option<VpcEndpoint>,
+    #[serde(borrow, alias = "vpcEndpoint")]
+    pub vpc_endpoint: Option<&'a RawValue>,
     #[serde(deserialize_with = "present", alias = "serviceDetails")]
     pub service_details: Option<Vec<ServiceDetail>>,
     #[serde(deserialize_with = "present", alias = "subnets")]

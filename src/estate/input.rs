@@ -50,10 +50,21 @@ pub enum Problem {
     EmptyState,
     /// In serde's words, of the resource at this address.
     Resource(String, String),
+    /// Two descriptions of one endpoint; the second one's address where it has one.
     Conflict {
         id: String,
-        first: String,
+        address: Option<String>,
+        first: Twin,
     },
+}
+
+/// Where the first description of an endpoint is.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Twin {
+    /// Where it is another file.
+    pub file: Option<String>,
+    pub line: Option<usize>,
+    pub address: Option<String>,
 }
 
 impl fmt::Display for FileError {
@@ -104,12 +115,24 @@ impl fmt::Display for Problem {
             Self::Resource(address, message) => {
                 write!(f, "invalid values of {}: {}", printable(address), printable(message))
             }
-            Self::Conflict { id, first } => write!(
-                f,
-                "{} differs from the endpoint of the same id in {}; give only the newer file",
-                printable(id),
-                printable(first)
-            ),
+            Self::Conflict { id, address, first } => {
+                let at = address.iter().map(|address| format!(" at {}", printable(address))).collect::<String>();
+                let remedy = if first.file.is_some() { "give only the newer file" } else { "remove one of the two" };
+                write!(f, "{}{at} differs from the endpoint of the same id {first}; {remedy}", printable(id))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Twin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_deref().map(printable);
+        match (&self.address, self.line, file) {
+            (Some(address), _, Some(file)) => write!(f, "at {} in {file}", printable(address)),
+            (Some(address), _, None) => write!(f, "at {}", printable(address)),
+            (None, Some(line), Some(file)) => write!(f, "in line {line} of {file}"),
+            (None, Some(line), None) => write!(f, "in line {line}"),
+            (None, None, file) => write!(f, "in {}", file.as_deref().unwrap_or("this file")),
         }
     }
 }
@@ -214,16 +237,19 @@ impl<'a> Document<'a> {
     /// The items of a list, each with its own place.
     pub fn items(self) -> Result<Vec<Self>, Fault> {
         let items: Vec<&RawValue> = self.parse()?;
+        Ok(self.parts(items))
+    }
+
+    /// Parts of it in their order, each with its own place.
+    pub fn parts(self, parts: impl IntoIterator<Item = &'a RawValue>) -> Vec<Self> {
         let text = self.raw.get();
-        let mut found = Vec::with_capacity(items.len());
         let mut place = Counter { at: 0, line: self.line, column: self.column };
-        for raw in items {
-            // The item is a part of the text, so the distance is its offset.
-            let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
-            place.advance(text, start);
-            found.push(Self { raw, line: place.line, column: place.column });
-        }
-        Ok(found)
+        let part = |raw: &'a RawValue| {
+            // It is a part of the text, so the distance is its offset.
+            place.advance(text, raw.get().as_ptr().addr() - text.as_ptr().addr());
+            Self { raw, line: place.line, column: place.column }
+        };
+        parts.into_iter().map(part).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 /// A struct that is written as an object.
 #[derive(Debug)]
@@ -49,6 +50,13 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 ) -> Result<Option<Vec<T>>, D::Error> {
     let objects: Vec<Object<T>> = Vec::deserialize(deserializer)?;
     Ok(Some(objects.into_iter().map(|Object(object)| object).collect()))
+}
+
+/// A list that is not `null`, each item as its text.
+pub fn texts<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<&'a RawValue>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 /// An object, or `null`.

@@ -365,8 +365,34 @@ fn one_endpoint_in_two_files_is_taken_once() {
     let changed = list(&[with(&item(0), &[("PrivateDnsEnabled", json!(false))])]);
     let files: [(&str, &[u8]); 2] = [("a.json", first.as_bytes()), ("b.json", changed.as_bytes())];
     let id = item(0)["VpcEndpointId"].as_str().unwrap().to_owned();
-    let expected =
-        format!("b.json: {id} differs from the endpoint of the same id in a.json; give only the newer file");
+    let expected = format!(
+        "b.json: line 1, column 18: {id} differs from the endpoint of the same id in line 1 of a.json; give only the newer file"
+    );
+    assert_eq!(refusal_of(&files, &Options::default()), expected);
+    let one_file = format!("{first}\n\n  {changed}");
+    let expected = format!(
+        "x.json: line 3, column 20: {id} differs from the endpoint of the same id in line 1; remove one of the two"
+    );
+    assert_eq!(refusal(one_file.as_bytes()), expected);
+}
+
+#[test]
+fn two_resources_that_differ_are_named_by_their_addresses() {
+    let resource = |address: &str, vpc: &str| {
+        json!({"address": address, "mode": "managed", "type": "aws_vpc_endpoint", "values": {
+            "id": "vpce-0a", "vpc_id": vpc, "service_name": "com.amazonaws.us-west-2.s3"}})
+    };
+    let state = |resources: &[Value]| {
+        json!({"format_version": "1.0", "values": {"root_module": {"resources": resources}}}).to_string()
+    };
+    let (a, b) = (resource("aws_vpc_endpoint.a", "vpc-0a"), resource("aws_vpc_endpoint.b\n", "vpc-0b"));
+    let differs =
+        r"vpce-0a at aws_vpc_endpoint.b\u{a} differs from the endpoint of the same id at aws_vpc_endpoint.a";
+    let both = state(&[a.clone(), b.clone()]);
+    assert_eq!(refusal(both.as_bytes()), format!("x.json: {differs}; remove one of the two"));
+    let (a, b) = (state(&[a]), state(&[b]));
+    let files: [(&str, &[u8]); 2] = [("a.json", a.as_bytes()), ("b.json", b.as_bytes())];
+    let expected = format!("b.json: {differs} in a.json; give only the newer file");
     assert_eq!(refusal_of(&files, &Options::default()), expected);
 }
 
