@@ -1,8 +1,8 @@
 //! What AWS's endpoint services are called in DNS: the private names that AWS documents, that were
 //! observed, or that the SDKs ask. A service that is not here can still be checked, by its host.
 //!
-//! The data is `catalogue/services.tsv`, which is read line by line at each lookup: nothing is
-//! kept in memory.
+//! The data is `catalogue/services.tsv`. It is read once and kept, some 80 KB, since a file of
+//! `import` can name thousands of services.
 
 pub mod listing;
 mod name;
@@ -14,6 +14,8 @@ pub use name::{Coverage, Kind, Name};
 pub use partition::other_region;
 pub use row::PrivateDns;
 pub use wrong_name::suggestions;
+
+use std::sync::LazyLock;
 
 use crate::observation::EndpointProtocol;
 use partition::{Partition, is_region};
@@ -39,13 +41,17 @@ pub enum Host {
 }
 
 pub fn lookup(service: &str) -> Option<Entry> {
-    let has = |line: &&str, column| line.split('\t').nth(column) == Some(service);
-    let plain = lines().find(|line| has(line, row::SERVICE)).map(|line| (line, false));
-    // Columns after the first say `-` for nothing, which is the name of no service.
-    let found = plain.or_else(|| lines().find(|line| has(line, row::FIPS_SERVICE)).map(|line| (line, true)));
-    let (line, is_fips) = found.filter(|_| service != row::NOTHING)?;
-    Row::parse(line).ok().map(|row| Entry { row, is_fips })
+    let at = SORTED.binary_search_by(|entry| entry.service().cmp(service)).ok()?;
+    Some(SORTED[at])
 }
+
+/// By service. A line of its own goes before the FIPS service of another line.
+static SORTED: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let mut entries: Vec<Entry> = entries().collect();
+    entries.sort_by_key(|entry| (entry.service(), entry.is_fips));
+    entries.dedup_by_key(|entry| entry.service());
+    entries
+});
 
 /// By the name of the endpoint service: `com.amazonaws.eu-west-1.ecr.api`.
 pub fn lookup_endpoint_service(name: &str) -> Option<Entry> {

@@ -4,11 +4,7 @@ use super::name::{self, Kind};
 use super::partition::{PARTITIONS, Partition};
 use crate::observation::EndpointProtocol;
 
-/// Columns that are searched before a line is parsed, from 0.
-pub const SERVICE: usize = 0;
-pub const FIPS_SERVICE: usize = 5;
-
-pub const NOTHING: &str = "-";
+const NOTHING: &str = "-";
 
 /// How the private DNS name of a service is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,17 +5,23 @@ const LONGEST: usize = 300;
 
 /// On one line, without control or direction characters. Cut where it is long.
 pub fn printable(text: &str) -> String {
-    let mut shown: String = text.chars().take(LONGEST).map(escaped).collect();
+    let mut shown = String::with_capacity(text.len().min(LONGEST));
+    for c in text.chars().take(LONGEST) {
+        if is_plain(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
+        }
+    }
     if text.chars().nth(LONGEST).is_some() {
         shown.push('…');
     }
     shown
 }
 
-fn escaped(c: char) -> String {
-    // Letters of other scripts are text. Marks, formats and separators can hide or reorder it.
-    let is_plain = c == ' ' || c == '…' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric());
-    if is_plain { c.to_string() } else { c.escape_unicode().to_string() }
+/// Letters of other scripts are text. Marks, formats and separators can hide or reorder it.
+fn is_plain(c: char) -> bool {
+    c == ' ' || c == '…' || c.is_ascii_graphic() || (!c.is_ascii() && c.is_alphanumeric())
 }
 
 /// A basic string of TOML.

@@ -225,6 +225,7 @@ impl Page {
             .filter_map(|(_, table)| table.service.clone())
             .collect();
         let mut taken: HashSet<String> = first.keys().cloned().collect();
+        let mut last_number: HashMap<String, usize> = HashMap::new();
         for (place, (_, table)) in self.tables.iter_mut().enumerate() {
             let Some(service) = table.service.as_ref().filter(|service| first[*service] != place) else {
                 continue;
@@ -233,10 +234,13 @@ impl Page {
             let by_id = printable(&table.id);
             let suffixes = table.other_region.as_deref().into_iter().chain(of_kind).chain([by_id.as_str()]);
             let names = suffixes.map(|suffix| format!("{service}.{suffix}").to_ascii_lowercase());
-            let numbered = (2..).map(|number| format!("{}.{number}", service.to_ascii_lowercase()));
-            table.name = names
-                .chain(numbered.take(MOST_NAMES))
-                .find(|name| is_label(name) && taken.insert(name.clone()));
+            // A number that was tried is not tried again: there may be thousands of one service.
+            let last = last_number.entry(service.clone()).or_insert(1);
+            let numbered = std::iter::from_fn(|| {
+                *last += 1;
+                (*last <= MOST_NAMES).then(|| format!("{}.{last}", service.to_ascii_lowercase()))
+            });
+            table.name = names.chain(numbered).find(|name| is_label(name) && taken.insert(name.clone()));
             if table.name.is_none() {
                 table.service = None;
             }
