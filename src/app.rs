@@ -12,6 +12,7 @@ mod services;
 mod status;
 mod textfile;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -38,7 +39,7 @@ use crate::config::{Config, ConfigError, LogConfig, LogFormat, LogLevel, WebConf
 use crate::estate::ImportError;
 use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
-use crate::observation::Environment;
+use crate::observation::{Environment, cut};
 use crate::once::{Finished, Run};
 use crate::probe::lookup;
 use crate::report::{self, Report, text};
@@ -256,7 +257,19 @@ fn color() -> bool {
 fn environment() -> Environment {
     let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let proxy_variables = PROXY_VARIABLES.into_iter().filter(is_set).map(str::to_owned).collect();
-    Environment { proxy_variables, endpoint_variables: endpoint_variables() }
+    Environment {
+        proxy_variables,
+        endpoint_variables: endpoint_variables(),
+        region_variables: region_variables(),
+    }
+}
+
+/// Most SDKs read the first, botocore and old ones the second.
+fn region_variables() -> BTreeMap<String, String> {
+    const LONGEST: usize = 64;
+    let value = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let region = |name: &'static str| Some((name.to_owned(), cut(&value(name)?.to_string_lossy(), LONGEST)));
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(region).collect()
 }
 
 /// "Service-specific endpoints", "Dual-stack and FIPS endpoints" in the AWS SDKs reference guide.

@@ -18,6 +18,7 @@ mod path;
 mod presumption;
 #[cfg(test)]
 mod scenario;
+mod settings;
 mod text;
 
 pub use cause::Cause;
@@ -176,14 +177,7 @@ fn add_warnings(context: &Context<'_>, environment: &Environment, findings: &mut
     if !findings.iter().any(|finding| finding.cause == Cause::ClockWrong) {
         findings.extend(call::skew_warning(context));
     }
-    findings.extend(variables(Cause::ProxyConfigured, &environment.proxy_variables));
-    findings.extend(variables(Cause::EndpointConfigured, &environment.endpoint_variables));
-    findings.extend(instance::warnings(context));
-}
-
-fn variables(cause: Cause, names: &[String]) -> Option<Finding> {
-    let set = wording::names(names.iter().map(|name| wording::clip(name, 40)));
-    (!names.is_empty()).then(|| Finding::new(cause, format!("the environment sets {set}")))
+    findings.extend(settings::warnings(context, environment));
 }
 
 #[cfg(test)]

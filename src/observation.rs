@@ -40,6 +40,7 @@ pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
 pub use zones::ZoneRange;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -169,13 +170,15 @@ pub struct Lateness {
 }
 
 /// Variables of the environment by which applications go elsewhere than was looked at. Nothing
-/// here obeys them; only their names are kept.
+/// here obeys them; beside a region only their names are kept.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Environment {
     /// By which programs are sent through a proxy.
     pub proxy_variables: Vec<String>,
     /// By which AWS clients ask other names, or go to other addresses.
     pub endpoint_variables: Vec<String>,
+    /// By which AWS clients ask the names of a region, with the region.
+    pub region_variables: BTreeMap<String, String>,
 }
 
 /// One attempt of one check.

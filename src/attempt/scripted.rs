@@ -73,6 +73,7 @@ impl Probes for Scripted {
             access_key_id: Some("AKIA".into()),
             expires_at: None,
             endpoint_settings: vec![],
+            profile_region: None,
             unreached: None,
             aws_error: None,
             error: None,

@@ -27,14 +27,6 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     vec![finding.advising(metadata_advice(context, observation, failure.reason))]
 }
 
-/// Settings of the profile by which applications ask other names than this host was checked for.
-pub fn warnings(context: &Context<'_>) -> Option<Finding> {
-    let credentials = context.check(&CheckId::Credentials)?;
-    let Evidence::Credentials(evidence) = &credentials.evidence else { return None };
-    let set = wording::names(evidence.endpoint_settings.iter().map(|name| wording::clip(name, 60)));
-    (!set.is_empty()).then(|| Finding::new(Cause::EndpointConfigured, format!("the AWS profile sets {set}")))
-}
-
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
     let asked = if let Evidence::Instance(evidence) = &observation.evidence { evidence.server } else { None };
     let server = asked.map(|server| format!(" at {server}"));

@@ -19,6 +19,7 @@
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
 
 use crate::observation::EndpointProtocol;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +41,8 @@ pub struct Scenario {
     proxy_variables: Vec<String>,
     #[serde(default)]
     endpoint_variables: Vec<String>,
+    #[serde(default)]
+    region_variables: BTreeMap<String, String>,
     observations: Vec<String>,
     /// In order, as `code: check check ..`; a warning explains no check.
     pub causes: Vec<String>,
@@ -55,6 +58,7 @@ impl Scenario {
         Environment {
             proxy_variables: self.proxy_variables.clone(),
             endpoint_variables: self.endpoint_variables.clone(),
+            region_variables: self.region_variables.clone(),
         }
     }
 
@@ -225,6 +229,7 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             access_key_id: None,
             expires_at: None,
             endpoint_settings: vec![],
+            profile_region: words.text("profile_region"),
             unreached: words.text("unreached"),
             aws_error: words.text("code").map(|code| AwsError { code, message: String::new() }),
             error,

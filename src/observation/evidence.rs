@@ -123,6 +123,9 @@ pub struct CredentialsEvidence {
     /// What the profile sets that leads AWS clients to other endpoints.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoint_settings: Vec<String>,
+    /// The region of the profile, which AWS clients use where no variable names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_region: Option<String>,
     /// The host that a provider asked and that did not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreached: Option<String>,

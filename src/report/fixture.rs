@@ -244,6 +244,7 @@ fn healthy_observations() -> Vec<Observation> {
         access_key_id: Some("ASIAEXAMPLE".into()),
         expires_at: Some(at(6 * 3600)),
         endpoint_settings: vec![],
+        profile_region: None,
         unreached: None,
         aws_error: None,
         error: None,

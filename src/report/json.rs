@@ -31,6 +31,7 @@ struct Document<'a> {
     instance: Option<&'a Instance>,
     proxy_variables: &'a [String],
     endpoint_variables: &'a [String],
+    region_variables: &'a BTreeMap<String, String>,
     checks: Vec<CheckJson<'a>>,
     diagnoses: Vec<DiagnosisJson<'a>>,
 }
@@ -88,6 +89,7 @@ impl<'a> From<&'a Report> for Document<'a> {
             instance: report.instance.as_ref(),
             proxy_variables: &report.environment.proxy_variables,
             endpoint_variables: &report.environment.endpoint_variables,
+            region_variables: &report.environment.region_variables,
             checks: report.checks.iter().map(CheckJson::from).collect(),
             diagnoses: report.diagnoses.iter().map(DiagnosisJson::from).collect(),
         }

@@ -57,6 +57,7 @@ mod tests {
             access_key_id: key.map(Into::into),
             expires_at,
             endpoint_settings: vec![],
+            profile_region: None,
             unreached: None,
             aws_error: None,
             error: None,

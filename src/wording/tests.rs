@@ -558,6 +558,7 @@ fn the_instance_and_its_credentials_tell_who_they_are() {
         access_key_id: None,
         expires_at: None,
         endpoint_settings: vec![],
+        profile_region: None,
         unreached: None,
         aws_error: None,
         error: trouble(Reason::NoCredentials, "received 404 from IMDS"),

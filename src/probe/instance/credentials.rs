@@ -68,8 +68,14 @@ struct Search {
     region: Option<String>,
     deadline: Instant,
     progress: Progress,
-    /// What the profile sets that leads AWS clients to other endpoints.
-    endpoint_settings: Arc<OnceLock<Vec<String>>>,
+    profile: Arc<OnceLock<ProfileSettings>>,
+}
+
+/// What the profile sets that leads AWS clients elsewhere.
+#[derive(Clone, Debug, Default)]
+struct ProfileSettings {
+    endpoint_settings: Vec<String>,
+    region: Option<String>,
 }
 
 /// Credentials with the provider that gave them; `None` where the provider is not configured.
@@ -123,8 +129,8 @@ impl CredentialsWorker {
                     if !job.answer.is_closed() {
                         let deadline = Instant::now() + job.limit;
                         let progress = shared.clone();
-                        let (trust, region, endpoint_settings) = (job.trust, job.region, Arc::default());
-                        let search = Search { trust, region, deadline, progress, endpoint_settings };
+                        let (trust, region, profile) = (job.trust, job.region, Arc::default());
+                        let search = Search { trust, region, deadline, progress, profile };
                         let _ = job.answer.send(seek(&search, job.limit).await);
                     }
                 }
@@ -169,7 +175,8 @@ async fn seek(search: &Search, limit: Duration) -> (CredentialsEvidence, Option<
         }),
         Err(_) => Err(late(search.progress.get(), limit)),
     };
-    let endpoint_settings = search.endpoint_settings.get().cloned().unwrap_or_default();
+    let ProfileSettings { endpoint_settings, region: profile_region } =
+        search.profile.get().cloned().unwrap_or_default();
     match found {
         Ok((provider, credentials)) => {
             let evidence = CredentialsEvidence {
@@ -177,13 +184,16 @@ async fn seek(search: &Search, limit: Duration) -> (CredentialsEvidence, Option<
                 access_key_id: Some(credentials.access_key_id().to_owned()),
                 expires_at: credentials.expiry(),
                 endpoint_settings,
+                profile_region,
                 unreached: None,
                 aws_error: None,
                 error: None,
             };
             (evidence, Some(signing(&credentials)))
         }
-        Err(failure) => (CredentialsEvidence { endpoint_settings, ..evidence_of(failure) }, None),
+        Err(failure) => {
+            (CredentialsEvidence { endpoint_settings, profile_region, ..evidence_of(failure) }, None)
+        }
     }
 }
 
@@ -201,6 +211,7 @@ fn evidence_of(failure: Failure) -> CredentialsEvidence {
         access_key_id: None,
         expires_at: None,
         endpoint_settings: vec![],
+        profile_region: None,
         unreached,
         aws_error,
         error,

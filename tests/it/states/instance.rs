@@ -125,6 +125,18 @@ states! {
         .env("AWS_CONFIG_FILE", &agent::file("ini", "[default]\nservices = s\n[services s]\ncloudwatch =\n  endpoint_url = http://10.0.1.54\n").to_string_lossy())
         .warns("endpoint_configured");
 
+    another_region_in_the_environment: state([])
+        .env("AWS_REGION", "eu-west-1")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .warns("endpoint_configured");
+    another_region_in_the_profile: state([])
+        .env("AWS_CONFIG_FILE", &agent::file("ini", "[default]\nregion = eu-west-1\n").to_string_lossy())
+        .warns("endpoint_configured");
+    the_own_region_everywhere: state([])
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_CONFIG_FILE", &agent::file("ini", "[default]\nregion = us-east-1\n").to_string_lossy());
+
     proxy_set: state([])
         .env("HTTPS_PROXY", "http://10.0.1.54:3128")
         .env("http_proxy", "http://10.0.1.54:3128")

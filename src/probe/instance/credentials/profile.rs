@@ -18,13 +18,14 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::{EnvConfigSections, Profile};
 use aws_types::os_shim_internal::{Env, Fs};
 
-use super::{Failure, Found, Search, process, read_file, role, unreadable};
+use super::{Failure, Found, ProfileSettings, Search, process, read_file, role, unreadable};
 use crate::observation::{Provider, cut};
 use crate::wire::aws_error;
 use crate::wire::connector::PinnedConnector;
 
 const MOST_BYTES: u64 = 1024 * 1024;
 const LONGEST_TOKEN: u64 = 20_000;
+const LONGEST_REGION: usize = 64;
 
 /// Of profiles that name one another as their source; a circle is told by aws-config.
 const LONGEST_CHAIN: usize = 16;
@@ -65,7 +66,9 @@ pub async fn find(search: &Search) -> Found {
             named.map(|_| Failure::of(Provider::Profile, format!("profile {selected} is not defined")));
         return missing.map_or(Ok(None), Err);
     };
-    let _ = search.endpoint_settings.set(endpoint_settings(profile));
+    let region = profile.get("region").map(|region| cut(region, LONGEST_REGION));
+    let settings = ProfileSettings { endpoint_settings: endpoint_settings(profile), region };
+    let _ = search.profile.set(settings);
     let base = base(&sections, profile);
     check_supported(base)?;
     check_source(&sections, profile, base)?;
