@@ -107,6 +107,15 @@ impl Survey {
         (self.findings.len(), self.findings.values().filter(is_known).count())
     }
 
+    /// How many services had a name looked up.
+    fn services_looked_at(&self) -> usize {
+        let is_asked = |name: &agenda::ServiceName| {
+            self.finding(&name.host).is_some_and(|finding| finding.state != NameState::NotLookedAt)
+        };
+        let is_asked = |service: &&agenda::Service| service.names.iter().any(is_asked);
+        self.agenda.services.iter().filter(is_asked).count()
+    }
+
     fn finding(&self, host: &str) -> Option<&Finding> {
         self.findings.get(host)
     }

@@ -11,7 +11,7 @@ use crate::wording::{self, survey as words};
 
 pub fn render(survey: &Survey) -> Result<Imported, ImportError> {
     let (names, looked_up) = survey.counts();
-    let mut introduction = vec![words::counts(names, looked_up, survey.agenda.services.len(), survey.took)];
+    let mut introduction = vec![words::counts(names, looked_up, survey.services_looked_at(), survey.took)];
     introduction.extend(incomplete(survey));
     let mut page = Discovered {
         introduction,

@@ -254,6 +254,33 @@ fn applications_and_the_vpc_resolver_are_compared() {
 }
 
 #[test]
+fn the_vpc_resolver_is_shown_apart_where_applications_get_no_answer() {
+    let survey = World::new()
+        .name(MONITORING, error(EaiCode::Again), answered(INSIDE))
+        .name(KMS, LookupResult::TimedOut, answered(PUBLIC))
+        .survey();
+    let text = render_text(&survey);
+    let heading = "At the VPC resolver only: applications got no answer, so nothing here was connected to\n";
+    let (before, block) = text.split_once(heading).unwrap_or_else(|| panic!("{text}"));
+    assert!(!before.contains("10.0.1.57"), "{text}");
+    let line = "  monitoring.us-east-1.amazonaws.com: 10.0.1.57 (vpc), 10.0.2.113 (vpc)\n\nNot known\n";
+    assert!(block.starts_with(line), "{text}");
+}
+
+#[test]
+fn only_services_that_were_asked_are_counted() {
+    let survey = World::new().survey();
+    let asked = survey.agenda.services.iter().filter(|service| !service.names.is_empty()).count();
+    assert!(asked < survey.agenda.services.len(), "each service has a name");
+    let text = render_text(&survey);
+    assert!(text.contains(&format!(" names of {asked} services in ")), "{text}");
+    let mut world = World::new();
+    world.seen.names.retain(|host, _| host == MONITORING || host == KMS);
+    let text = render_text(&world.survey());
+    assert!(text.contains(" names of 2 services in "), "{text}");
+}
+
+#[test]
 fn what_was_not_asked_is_never_missing() {
     let mut world = World::new().has(MONITORING, INSIDE);
     world.seen.names.retain(|host, _| host == MONITORING || host.starts_with("no-such-"));

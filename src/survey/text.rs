@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::agenda::Service;
 use super::find::{Finding, Place, VpcAnswer};
 use super::{Ended, Survey};
+use crate::network::Scope;
 use crate::observation::{LookupResult, NameState};
 use crate::report::text::Style;
 use crate::wording::{self, clean, survey as words};
@@ -24,6 +25,7 @@ pub fn render(survey: &Survey, style: Style) -> String {
         blocks.extend(of_state(survey, state, style));
     }
     blocks.extend(block("Gateway endpoints", &gateways(survey), style));
+    blocks.extend(block(words::VPC_RESOLVER_ALONE, &vpc_resolver_alone(survey), style));
     blocks.extend(block("Not known", &failures(survey), style));
     blocks.extend(LISTED.iter().filter_map(|state| listed(survey, *state, style)));
     blocks.extend(block("Notes", &notes(survey), style));
@@ -55,7 +57,7 @@ fn header(survey: &Survey, style: Style) -> String {
         .collect();
     let place = format!("linkproof {}, {}", env!("CARGO_PKG_VERSION"), wording::list(parts));
     let (names, looked_up) = survey.counts();
-    let counts = words::counts(names, looked_up, survey.agenda.services.len(), survey.took);
+    let counts = words::counts(names, looked_up, survey.services_looked_at(), survey.took);
     style.wrapped(&place, "", "  ") + &style.wrapped(&counts, "", "  ")
 }
 
@@ -155,6 +157,19 @@ fn of_state(survey: &Survey, state: NameState, style: Style) -> Option<String> {
     let lines: Vec<String> = of.map(line).collect();
     let (title, meaning) = words::state(state);
     block(&format!("{title}: {meaning}"), &lines, style)
+}
+
+/// Where applications get no answer: what the VPC's resolver says that is not public.
+fn vpc_resolver_alone(survey: &Survey) -> Vec<String> {
+    let network = &survey.context.network;
+    let line = |finding: &Finding| {
+        let VpcAnswer::Addresses(addresses) = &finding.vpc else { return None };
+        let is_public = addresses.iter().all(|ip| network.scope(*ip) == Scope::Public);
+        let shown = addresses.iter().map(|ip| format!("{ip} ({})", network.scope(*ip).code()));
+        let host = &finding.evidence.as_ref()?.host;
+        (!is_public).then(|| format!("{host}: {}", wording::list(shown)))
+    };
+    findings(survey).filter(|finding| finding.state == NameState::Failed).filter_map(line).collect()
 }
 
 fn failures(survey: &Survey) -> Vec<String> {

@@ -138,6 +138,10 @@ pub fn difference(evidence: &DnsEvidence, vpc: &[IpAddr]) -> String {
     )
 }
 
+/// The heading of what the VPC's resolver says where the lookup failed.
+pub const VPC_RESOLVER_ALONE: &str =
+    "At the VPC resolver only: applications got no answer, so nothing here was connected to";
+
 /// Why a name is not known.
 pub fn lookup_failed(evidence: &DnsEvidence) -> String {
     format!("{}: getaddrinfo {}", evidence.host, lookup(&evidence.lookup))
