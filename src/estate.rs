@@ -247,6 +247,7 @@ impl Estate {
                     address: known.origin.address().map(ToOwned::to_owned),
                 };
                 let address = endpoint.origin.address().map(ToOwned::to_owned);
+                let first = Box::new(first);
                 return Err((place, Problem::Conflict { id: endpoint.id, address, first }));
             }
         }

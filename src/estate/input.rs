@@ -54,7 +54,7 @@ pub enum Problem {
     Conflict {
         id: String,
         address: Option<String>,
-        first: Twin,
+        first: Box<Twin>,
     },
 }
 
