@@ -81,7 +81,8 @@ fuzz:
 	.ci/fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 bench-pure:
-	RUSTFLAGS="--cfg fuzzing" $(CARGO) bench --manifest-path tests/pure/Cargo.toml --target-dir target/pure
+	RUSTFLAGS="--cfg fuzzing" CARGO_TARGET_DIR=$(CURDIR)/target/pure \
+		$(CARGO) bench --manifest-path tests/pure/Cargo.toml
 
 soak:
 	.ci/install build lab tests

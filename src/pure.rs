@@ -2,6 +2,7 @@
 //! benchmark (`make bench-pure`).
 
 use crate::config::Config;
+use crate::estate::{Estate, Options};
 use crate::metrics::Metrics;
 use crate::report::{fixture, json, text};
 use crate::serve;
@@ -13,6 +14,33 @@ pub struct Part {
     pub run: Box<dyn Fn() -> usize>,
 }
 
+/// As `describe-vpc-endpoints` has them, each of a service of its own.
+fn described(endpoints: usize) -> String {
+    let endpoint = |number: usize| {
+        let service = format!("service{number}.us-east-1");
+        let own = ["", "-us-east-1a", "-us-east-1b"].map(|zone| {
+            format!(r#"{{"DnsName": "vpce-{number:017x}-1a2b{zone}.{service}.vpce.amazonaws.com"}}"#)
+        });
+        format!(
+            r#"{{"VpcEndpointId": "vpce-{number:017x}", "VpcEndpointType": "Interface", "VpcId": "vpc-0a",
+            "ServiceName": "com.amazonaws.us-east-1.service{number}", "State": "available",
+            "PrivateDnsEnabled": true, "DnsEntries": [{}, {{"DnsName": "{service}.amazonaws.com"}}]}}"#,
+            own.join(", ")
+        )
+    };
+    let endpoints: Vec<String> = (0..endpoints).map(endpoint).collect();
+    format!(r#"{{"VpcEndpoints": [{}]}}"#, endpoints.join(", "))
+}
+
+/// The length of the configuration.
+fn import(file: &str) -> usize {
+    let mut estate = Estate::default();
+    let imported = estate.read("endpoints.json", file.as_bytes());
+    imported
+        .and_then(|()| estate.configuration(&Options::default()))
+        .map_or(0, |imported| imported.text.len())
+}
+
 /// Each endpoint has three addresses.
 pub fn parts(endpoints: usize) -> Vec<Part> {
     let report = fixture::estate(endpoints);
@@ -20,6 +48,7 @@ pub fn parts(endpoints: usize) -> Vec<Part> {
     let configuration: String = (0..endpoints)
         .map(|number| format!("[[endpoint]]\nname = 'e{number}'\nhost = 'e{number}.example'\n"))
         .collect();
+    let described = described(endpoints);
     let part = |name, run: Box<dyn Fn() -> usize>| Part { name, run };
     let with = |run: fn(&crate::report::Report) -> usize| -> Box<dyn Fn() -> usize> {
         let report = report.clone();
@@ -41,6 +70,7 @@ pub fn parts(endpoints: usize) -> Vec<Part> {
             let report = report.clone();
             Box::new(move || metrics.textfile(&report).len())
         }),
+        part("import", Box::new(move || import(&described))),
         part(
             "configuration",
             Box::new(move || {

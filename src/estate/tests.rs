@@ -1,6 +1,5 @@
 //! Files as people hand them over, and what comes of them.
 
-use nix::time::{ClockId, clock_gettime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -303,59 +302,6 @@ fn the_region_is_that_of_the_zones_and_gateways() {
     let nowhere =
         with(&item(0), &[("ServiceName", json!("x")), ("DnsEntries", json!([{"DnsName": "a.example"}]))]);
     assert_eq!(error(&[nowhere], None), "the files do not say the region; add --region");
-}
-
-fn cpu_time(run: impl Fn()) -> f64 {
-    let now = || {
-        let spent = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
-        std::time::Duration::from(spent).as_secs_f64()
-    };
-    let once = || {
-        let from = now();
-        run();
-        now() - from
-    };
-    once().min(once())
-}
-
-/// Whatever the machine: beside what any reader of the same file takes, and beside a file of half
-/// the size.
-#[test]
-fn thousands_of_endpoints_take_little_longer_than_their_json() {
-    let file = |count: usize, service: fn(usize) -> String, id: fn(usize) -> String| {
-        let endpoint = |n: usize| {
-            let (service, id) = (service(n), id(n));
-            let own = ["", "-us-west-2a", "-us-west-2b"]
-                .map(|zone| format!("{id}-1a2b3c4d{zone}.{service}.us-west-2.vpce.amazonaws.com"));
-            let names = [
-                format!("{service}.us-west-2.amazonaws.com"),
-                format!("{service}-fips.us-west-2.amazonaws.com"),
-            ];
-            let entries = own.iter().chain(&names).map(|name| json!({"DnsName": name, "HostedZoneId": "Z1"}));
-            with(
-                &item(0),
-                &[
-                    ("VpcEndpointId", json!(id)),
-                    ("ServiceName", json!(format!("com.amazonaws.us-west-2.{service}"))),
-                    ("DnsEntries", entries.collect()),
-                ],
-            )
-        };
-        list(&(0..count).map(endpoint).collect::<Vec<Value>>())
-    };
-    let plain = |n: usize| format!("vpce-{n:017x}");
-    let too_long = |n: usize| format!("vpce-{}{n}", "x".repeat(70));
-    for (what, service, id) in [
-        ("unknown services", (|n| format!("svc{n}")) as fn(usize) -> String, plain as fn(usize) -> String),
-        ("one service", |_| "sqs".to_owned(), plain),
-        ("ids that cannot be names", |_| "sqs".to_owned(), too_long),
-    ] {
-        let [half, whole] = [500, 1000].map(|count| file(count, service, id));
-        let json = cpu_time(|| drop(serde_json::from_str::<Value>(&whole).unwrap()));
-        let [half, whole] = [half, whole].map(|file| cpu_time(|| drop(import_one(&file))));
-        assert!(whole < 12.0 * json, "{what}: {whole} s beside {json} s of JSON");
-        assert!(whole < 3.0 * half, "{what}: {whole} s beside {half} s of half as many");
-    }
 }
 
 /// One whose service is in another region than its VPC has no zonal names.
