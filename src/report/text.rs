@@ -46,13 +46,9 @@ pub fn render(report: &Report, style: Style) -> String {
     let (causes, warnings): (Vec<&Diagnosis>, Vec<&Diagnosis>) =
         report.diagnoses.iter().partition(|diagnosis| !diagnosis.explains.is_empty());
     blocks.extend(causes.iter().map(|diagnosis| explanation(diagnosis, "", style)));
-    blocks.extend(
-        report
-            .checks
-            .iter()
-            .filter(|check| wants_detail(check, report, style))
-            .map(|check| evidence(check, style)),
-    );
+    let seen = seen_width(id_width(report), style);
+    let detailed = report.checks.iter().filter(|check| wants_detail(check, report, seen));
+    blocks.extend(detailed.map(|check| evidence(check, style)));
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
     blocks.extend(proxy_warning(report, style));
     let passes =
@@ -148,19 +144,21 @@ fn explanation(diagnosis: &Diagnosis, prefix: &str, style: Style) -> String {
     text + &style.wrapped(&more, "  More      ", "            ")
 }
 
-/// Whatever no known cause explains, and what is long: on a terminal, the table cuts it.
-fn wants_detail(check: &CheckReport, report: &Report, style: Style) -> bool {
+/// Whatever no known cause explains, and what is longer than the table shows of it.
+fn wants_detail(check: &CheckReport, report: &Report, seen: usize) -> bool {
+    if check.last.as_ref().is_none_or(|last| last.outcome == Outcome::Pass) {
+        return false;
+    }
     let mut known = report.diagnoses.iter().filter(|diagnosis| diagnosis.cause != Cause::Unexplained);
     let explained = known.any(|diagnosis| diagnosis.explains.contains(&check.id));
     let waited = check.last.as_ref().is_some_and(|last| matches!(last.evidence, Evidence::NotAttempted(_)));
     if explained && waited {
         return false;
     }
-    let is_long = check.headline().chars().count() > seen_width(id_width(report), style);
-    match check.last.as_ref().map(|last| last.outcome) {
-        None | Some(Outcome::Pass) => false,
-        Some(Outcome::Fail(_) | Outcome::Inconclusive(_)) => is_long || !explained,
-        Some(Outcome::Skipped(_)) => is_long,
+    let is_long = check.headline().chars().count() > seen;
+    match check.state() {
+        Status::Fail | Status::Inconclusive => is_long || !explained,
+        Status::Skipped | Status::Pass => is_long,
     }
 }
 
