@@ -141,7 +141,7 @@ impl Default for EgressConfig {
             own_targets: Vec::new(),
             sources: Vec::new(),
             decoys: true,
-            other_ways: true,
+            other_routes: true,
             window: EGRESS_WINDOW,
         };
         Self { settings, accept_reject: false, interval: EGRESS_INTERVAL }

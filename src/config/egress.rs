@@ -27,7 +27,7 @@ pub static KEYS: Keys = Keys {
         "udp_ports",
         "sources",
         "decoys",
-        "other_ways",
+        "other_routes",
         "accept_reject",
         "window",
         "interval",
@@ -86,7 +86,7 @@ fn settings(
     let own_targets = table.read("target", Some(default.own_targets), problems, own_targets);
     let sources = table.read("sources", Some(default.sources), problems, sources);
     let decoys = table.read("decoys", Some(default.decoys), problems, Value::flag);
-    let other_ways = table.read("other_ways", Some(default.other_ways), problems, Value::flag);
+    let other_routes = table.read("other_routes", Some(default.other_routes), problems, Value::flag);
     let (mut families, sources) = (families?, sources?);
     // What no source can send is left out, as by `families`.
     let is_of = |family: &Family| sources.iter().any(|range| range.is_ipv4() == (*family == Family::Ipv4));
@@ -102,7 +102,7 @@ fn settings(
         own_targets: own_targets?,
         sources,
         decoys: decoys?,
-        other_ways: other_ways?,
+        other_routes: other_routes?,
         window: window?,
     })
 }

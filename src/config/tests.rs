@@ -166,7 +166,7 @@ fn every_key_reaches_the_configuration() {
         tcp_ports = [0x1bb]
         sources = ["10.0.1.0/24", "10.0.3.23"]
         decoys = false
-        other_ways = false
+        other_routes = false
         accept_reject = true
         window = "2s"
         interval = "5m"
@@ -276,7 +276,7 @@ fn every_key_reaches_the_configuration() {
                 ],
                 sources: ["10.0.1.0/24", "10.0.3.23/32"].map(|range| range.parse().unwrap()).to_vec(),
                 decoys: false,
-                other_ways: false,
+                other_routes: false,
                 window: seconds(2),
             },
             accept_reject: true,

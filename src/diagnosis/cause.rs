@@ -207,9 +207,9 @@ causes! {
     SendBlocked = "send_blocked",
         "This host's own packet filter blocks the egress probes",
         "Allow linkproof's probes out on {instance} (nft list ruleset, output; iptables -S OUTPUT). Only then does silence say something about the subnet.";
-    WayNotProbed = "way_not_probed",
-        "This host has a way out that the egress check does not take",
-        "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_ways = false under [egress].";
+    RouteNotProbed = "route_not_probed",
+        "Some packets of this host take a route that the egress check does not probe",
+        "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",
         "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";

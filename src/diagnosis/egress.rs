@@ -59,7 +59,7 @@ fn partly_routed(evidence: &EgressEvidence) -> Option<Finding> {
         wording::names(&without)
     );
     let remedy = "See where it leads: ip route, ip rule. Remove it if nothing needs it. Otherwise give addresses of two operators that it covers in [egress] addresses.";
-    Some(Finding::new(Cause::WayNotProbed, fact).healed_by(remedy))
+    Some(Finding::new(Cause::RouteNotProbed, fact).healed_by(remedy))
 }
 
 fn leak(evidence: &EgressEvidence, reason: Reason) -> Finding {
@@ -248,7 +248,7 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     }
     let shows = |gap: &&EgressGap| match gap {
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
-        EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::WayNotProbed,
+        EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
         EgressGap::TargetNotProbed { .. } => false,
     };
     match evidence.gaps.iter().find(shows) {

@@ -49,7 +49,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::Rejected => Cause::EgressRejected,
         R::SendBlocked => Cause::SendBlocked,
         R::NoResources => Cause::NoResources,
-        R::WayNotProbed => Cause::WayNotProbed,
+        R::RouteNotProbed => Cause::RouteNotProbed,
         R::FamilyMissing => Cause::AddressNotConfigured,
         R::NotPermitted => Cause::PingNotPermitted,
         R::Truncated => Cause::NameServerBroken,
@@ -118,7 +118,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[R::CredentialsTimeout, R::CredentialsInvalidSource],
             &[C::CredentialProcess, C::WebIdentity, C::ContainerCredentials, C::PodIdentity],
         ),
-        (&[R::TooFewTargets], &[C::WayNotProbed]),
+        (&[R::TooFewTargets], &[C::RouteNotProbed]),
         (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials, C::MetadataUnavailable]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],

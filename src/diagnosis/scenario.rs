@@ -520,16 +520,16 @@ fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
         probes,
         controls_passed: None,
         unresolved: words.all("unresolved").map(str::to_owned).collect(),
-        gaps: words.all("other_way").map(other_way).collect(),
+        gaps: words.all("other_route").map(other_route).collect(),
         left_out: vec![],
     }
 }
 
 /// The interface, or `RULE:INTERFACE`.
-fn other_way(word: &str) -> EgressGap {
+fn other_route(word: &str) -> EgressGap {
     let (rule, interface) =
         word.split_once(':').map_or((None, word), |(rule, name)| (Some(rule.parse().unwrap()), name));
-    EgressGap::OtherWay { rule, router: Some("10.0.1.1".parse().unwrap()), interface: interface.to_owned() }
+    EgressGap::OtherRoute { rule, router: Some("10.0.1.1".parse().unwrap()), interface: interface.to_owned() }
 }
 
 fn probe(word: &str) -> Option<EgressProbe> {

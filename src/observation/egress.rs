@@ -43,13 +43,13 @@ pub enum EgressGap {
     /// No target has a route from this source, and another public address has: the routes of the
     /// targets are no picture of the others.
     RoutedElsewhere { source: IpAddr, to: IpAddr },
-    /// Packets of some other kind take a way off the host that no probe took: those that meet the
+    /// Packets of some other kind take a route off the host that no probe took: those that meet the
     /// conditions of a rule, or of a socket that is bound to the interface.
-    OtherWay {
+    OtherRoute {
         /// Its priority (`ip rule`).
         #[serde(skip_serializing_if = "Option::is_none")]
         rule: Option<u32>,
-        /// `None` where the interface itself is the way.
+        /// `None` where the route has none.
         #[serde(skip_serializing_if = "Option::is_none")]
         router: Option<IpAddr>,
         interface: String,

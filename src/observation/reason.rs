@@ -95,7 +95,7 @@ reasons! {
     NoResources = "no_resources", "this host ran out of resources to probe with";
     ControlFailed = "control_failed", "a control failed, so silence proves nothing";
     TooFewTargets = "too_few_targets", "too few targets were probed for silence to prove anything";
-    WayNotProbed = "way_not_probed", "this host has a way off it that no probe took";
+    RouteNotProbed = "route_not_probed", "some packets of this host take a route that no probe took";
     FamilyMissing = "family_missing", "metadata lists an address of this family, but the instance has none";
     FamilyUnavailable = "family_unavailable", "the instance has no global address of this family";
     // any
@@ -193,8 +193,8 @@ impl Reason {
             Self::SendBlocked => "This host's own firewall blocked the probe.",
             Self::ControlFailed => "No control probe succeeded, so silence proves nothing.",
             Self::TooFewTargets => "Too few independent targets were probed for silence to prove anything.",
-            Self::WayNotProbed => {
-                "A route or rule gives some packets of this host a way that the probes did not take."
+            Self::RouteNotProbed => {
+                "A rule or an interface gives some packets of this host a route that the probes did not take."
             }
             Self::FamilyMissing => "Metadata lists an address of this family, but no interface has one.",
             Self::FamilyUnavailable => "The instance has no global address of this family.",

@@ -29,8 +29,8 @@ pub struct EgressSettings {
     /// Only from addresses in these ranges. Empty: from every global address of the host.
     pub sources: Vec<Cidr>,
     pub decoys: bool,
-    /// Whether a way off the host that no probe takes keeps the check from passing.
-    pub other_ways: bool,
+    /// Whether a route off the host that no probe takes keeps the check from passing.
+    pub other_routes: bool,
     /// How long replies are waited for.
     pub window: Duration,
 }

@@ -5,13 +5,13 @@ mod controls;
 mod icmp;
 mod loopback;
 mod netlink;
+mod other_routes;
 mod refused;
 mod route;
 mod sockets;
 mod targets;
 mod tcp;
 mod udp;
-mod ways;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -55,7 +55,7 @@ pub async fn attempt(
     let is_here = |target: &Target| Family::of(target.ip) == request.family && own.contains(&target.ip);
     gaps.extend(targets::own(&request).filter(is_here).map(own_address));
     gaps.extend(routed_elsewhere(&looks, request.family, &targets));
-    gaps.extend(other_ways(&sources, &targets, &request));
+    gaps.extend(other_routes(&sources, &targets, &request));
     let refused = Refused::before();
     let deadline = Instant::now() + request.settings.window;
     let (pings, sockets, controls) = tokio::join!(
@@ -163,12 +163,12 @@ fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<E
 }
 
 /// The routes to one public address stand for those to all.
-fn other_ways(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
+fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
     let probed = sources.iter().filter(|source| source.judged.is_none());
     let probed: Vec<IpAddr> = probed.map(|source| source.ip).collect();
     let target = targets.iter().find(|target| !target.decoy && target.host.is_none());
-    let target = target.filter(|_| request.settings.other_ways);
-    target.map(|target| ways::others(&probed, target)).unwrap_or_default()
+    let target = target.filter(|_| request.settings.other_routes);
+    target.map(|target| other_routes::find(&probed, target)).unwrap_or_default()
 }
 
 async fn pings(

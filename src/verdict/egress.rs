@@ -24,7 +24,7 @@ pub fn egress(evidence: &mut EgressEvidence, egress: &Egress) -> Judgment {
     let outcome = leak(evidence)
         .or_else(|| family_absent(evidence, egress))
         .or_else(|| target_not_probed(evidence))
-        .or_else(|| way_not_probed(evidence))
+        .or_else(|| route_not_probed(evidence))
         .or_else(|| no_route(evidence))
         .or_else(|| unable(evidence, egress).map(Outcome::Inconclusive))
         .or_else(|| rejected(evidence))
@@ -69,10 +69,10 @@ fn target_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
     evidence.gaps.iter().any(is_target).then_some(Outcome::Inconclusive(Reason::TooFewTargets))
 }
 
-fn way_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
-    let is_way =
-        |gap: &EgressGap| matches!(gap, EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. });
-    evidence.gaps.iter().any(is_way).then_some(Outcome::Inconclusive(Reason::WayNotProbed))
+fn route_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
+    let is_other =
+        |gap: &EgressGap| matches!(gap, EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. });
+    evidence.gaps.iter().any(is_other).then_some(Outcome::Inconclusive(Reason::RouteNotProbed))
 }
 
 /// Where no source has a route to any target, there is no way to send: proof by itself.
@@ -121,7 +121,7 @@ fn is_refused_here(evidence: &EgressEvidence) -> bool {
         EgressGap::RefusedHere { packets } => Some(*packets),
         EgressGap::RoutedElsewhere { .. }
         | EgressGap::TargetNotProbed { .. }
-        | EgressGap::OtherWay { .. } => None,
+        | EgressGap::OtherRoute { .. } => None,
     });
     let sent_again = [1, 2].map(|seconds| u64::from(evidence.window > Duration::from_secs(seconds)));
     let least = of_one_port.map(|silent| silent * sent_again.iter().sum::<u64>()).filter(|least| *least > 0);

@@ -247,7 +247,7 @@ fn is_left_out(source: &EgressSource) -> bool {
 fn makes(gap: &EgressGap, reason: Reason) -> bool {
     match gap {
         EgressGap::TargetNotProbed { .. } => reason == Reason::TooFewTargets,
-        EgressGap::OtherWay { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::WayNotProbed,
+        EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
     }
 }
@@ -257,7 +257,7 @@ pub fn gap(gap: &EgressGap) -> String {
         EgressGap::RoutedElsewhere { source, to } => {
             format!("from {source} no target has a route, but {to} has: other addresses may be reached")
         }
-        EgressGap::OtherWay { rule, router, interface } => other_way(*rule, *router, interface),
+        EgressGap::OtherRoute { rule, router, interface } => other_route(*rule, *router, interface),
         EgressGap::TargetNotProbed { host, why } => {
             format!("the target {} was not probed: {}", clean(host), clean(why))
         }
@@ -267,7 +267,7 @@ pub fn gap(gap: &EgressGap) -> String {
     }
 }
 
-fn other_way(rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
+fn other_route(rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
     let interface = clean(interface);
     let packets = match rule {
         Some(rule) => format!("packets that meet the rule of priority {rule} (ip rule)"),

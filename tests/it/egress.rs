@@ -161,39 +161,39 @@ fn an_error_from_an_expected_range_is_a_leak_on_no_surface() {
     assert_eq!((replies("protocol=\"tcp\""), replies("protocol=\"icmp\"")), (4, 0), "{metrics}");
 }
 
-/// Ways that only some packets take: a program that sends such packets is what the pass is about.
+/// Routes that only some packets take: a program that sends such packets is what the pass is about.
 #[test]
-fn a_way_that_no_probe_takes_keeps_the_check_from_passing() {
+fn a_route_that_no_probe_takes_keeps_the_check_from_passing() {
     const NO_DEFAULT: &str = "ip route del default; ip route add default via 10.0.1.1 dev eth0 table 77; ";
-    const OTHER_WAY: &str = "inconclusive way_not_probed";
+    const OTHER_ROUTE: &str = "inconclusive route_not_probed";
     let second_interface = "ip link add eth9 type veth peer name peer9; ip link set peer9 up; \
         ip link set eth9 up; ip addr add 10.0.9.23/24 dev eth9; ip route add default via 10.0.9.1 dev eth9 metric 9";
     let bridge =
         "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up";
     for (rule, config, expected) in [
-        ("ip rule add tos 0x10 lookup 77", "", OTHER_WAY),
-        ("ip rule add oif eth0 lookup 77", "", OTHER_WAY),
-        ("ip rule add fwmark 5 lookup 77", "", OTHER_WAY),
-        ("ip rule add uidrange 1000-1999 lookup 77", "", OTHER_WAY),
-        ("ip rule add dport 8443 ipproto tcp lookup 77", "", OTHER_WAY),
+        ("ip rule add tos 0x10 lookup 77", "", OTHER_ROUTE),
+        ("ip rule add oif eth0 lookup 77", "", OTHER_ROUTE),
+        ("ip rule add fwmark 5 lookup 77", "", OTHER_ROUTE),
+        ("ip rule add uidrange 1000-1999 lookup 77", "", OTHER_ROUTE),
+        ("ip rule add dport 8443 ipproto tcp lookup 77", "", OTHER_ROUTE),
         // A socket that is bound to an address has a port before it is routed.
         ("ip rule add ipproto tcp sport 1024-65534 lookup 77", "", "fail tcp_connected"),
-        ("ip rule add fwmark 5 lookup 77", "[egress]\nother_ways = false\n", "pass"),
+        ("ip rule add fwmark 5 lookup 77", "[egress]\nother_routes = false\n", "pass"),
         ("ip rule add fwmark 5 lookup main", "", "pass"),
         ("ip rule add fwmark 5 unreachable", "", "pass"),
         (bridge, "", "pass"),
     ] {
         let lab = harness::own_lab();
         lab.set([NatOpen]);
-        assert_way(&lab, &format!("{NO_DEFAULT}{rule}"), config, expected);
+        assert_egress(&lab, &format!("{NO_DEFAULT}{rule}"), config, expected);
     }
-    // The usual way is closed, and is the one that is probed.
-    for (change, expected) in [("true", "pass"), (second_interface, OTHER_WAY), (bridge, "pass")] {
-        assert_way(&harness::own_lab(), change, "", expected);
+    // The usual route is closed, and is the one that is probed.
+    for (change, expected) in [("true", "pass"), (second_interface, OTHER_ROUTE), (bridge, "pass")] {
+        assert_egress(&harness::own_lab(), change, "", expected);
     }
 }
 
-fn assert_way(lab: &Lab, change: &str, config: &str, expected: &str) {
+fn assert_egress(lab: &Lab, change: &str, config: &str, expected: &str) {
     let changed = lab.run(&Run::new("sh").args(["-c", change]));
     assert!(changed.status.success(), "{changed:?}");
     let agent = Agent::default().config(config);
@@ -236,7 +236,7 @@ fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look()
     let unknown = "[[egress.target]]\nhost = 'probe.doesnotexist.example'\ntcp_ports = [8443]\n";
     for (change, fault, config, expected) in [
         (TCP_ALONE, Some(NatOpen), "", "fail tcp_connected"),
-        (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive way_not_probed"),
+        (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive route_not_probed"),
         (SYN_DROPPED, None, "", "inconclusive send_blocked"),
         ("true", None, unknown, "inconclusive too_few_targets"),
         (BESIDE_PRIVATE, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),

@@ -102,7 +102,7 @@ pub struct Hop {
 }
 
 /// `ip route get fibmatch`, by the entry of the table: without this flag a socket that is bound to an
-/// interface has a route where no table has one. Empty where there is no way off this host.
+/// interface has a route where no table has one. Empty where no route leads off this host.
 pub fn hops(packet: &Packet) -> BTreeSet<Hop> {
     match route(packet, RouteFlags::FibMatch) {
         Ok(Ok(route)) if route.header.kind == RouteType::Unicast => hops_of(&route),
@@ -243,6 +243,6 @@ mod tests {
         let target = "127.0.0.1".parse().unwrap();
         let packet = Packet::of(target, target, Protocol::Tcp, Some(443));
         assert!(route(&packet, RouteFlags::empty()).is_ok_and(|route| route.is_ok()), "it can be asked");
-        assert_eq!((refusal(&packet), hops(&packet)), (None, BTreeSet::new()), "no way off the host");
+        assert_eq!((refusal(&packet), hops(&packet)), (None, BTreeSet::new()), "it does not leave the host");
     }
 }

@@ -216,7 +216,7 @@ mod tests {
             own_targets: vec![],
             sources: vec![],
             decoys: true,
-            other_ways: true,
+            other_routes: true,
             window: Duration::from_secs(1),
         };
         change(&mut settings);

@@ -149,7 +149,7 @@ fn left_out(evidence: &EgressEvidence, egress: &Egress) -> Vec<&'static str> {
         (!settings.families.contains(&Family::Ipv6), "ipv6"),
         (evidence.sources.iter().any(left_out), "sources"),
         (!settings.decoys, "decoys"),
-        (!settings.other_ways, "other_ways"),
+        (!settings.other_routes, "other_routes"),
     ]
     .into_iter()
     .filter_map(|(is_out, name)| is_out.then_some(name))

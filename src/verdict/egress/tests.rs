@@ -476,7 +476,7 @@ fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
     assert_eq!(outcome(&unrouted), Outcome::Pass);
     let source = SOURCE.parse().unwrap();
     unrouted.gaps = vec![EgressGap::RoutedElsewhere { source, to: "3.5.7.9".parse().unwrap() }];
-    assert_eq!(outcome(&unrouted), Outcome::Inconclusive(Reason::WayNotProbed));
+    assert_eq!(outcome(&unrouted), Outcome::Inconclusive(Reason::RouteNotProbed));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Ways off this host that no probe takes: the kernel may route a packet by the interface that its
+//! Routes off this host that no probe takes: the kernel may route a packet by the interface that its
 //! socket is bound to, or by a rule for a mark, a user, a port or a type of service.
 
 use std::collections::BTreeSet;
@@ -16,12 +16,12 @@ use crate::observation::EgressGap;
 const MOST_RULES: usize = 512;
 const MOST_INTERFACES: usize = 512;
 
-/// Beside the ways of what is sent from these sources to this target.
-pub fn others(sources: &[IpAddr], target: &Target) -> Vec<EgressGap> {
+/// Beside the routes of what is sent from these sources to this target.
+pub fn find(sources: &[IpAddr], target: &Target) -> Vec<EgressGap> {
     let usual = usual(sources, target);
     let mut gaps: Vec<EgressGap> = Vec::new();
     let mut add = |rule: Option<u32>, hop: &Hop| {
-        let gap = EgressGap::OtherWay { rule, router: hop.router, interface: name(hop.device) };
+        let gap = EgressGap::OtherRoute { rule, router: hop.router, interface: name(hop.device) };
         if !gaps.contains(&gap) {
             gaps.push(gap);
         }
