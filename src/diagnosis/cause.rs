@@ -208,7 +208,7 @@ causes! {
         "This host's own packet filter blocks the egress probes",
         "Allow linkproof's probes out on {instance} (nft list ruleset, output; iptables -S OUTPUT). Only then does silence say something about the subnet.";
     RouteNotProbed = "route_not_probed",
-        "Some packets of this host take a route that the egress check does not probe",
+        "Some packets of this host take a route that is not probed",
         "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",

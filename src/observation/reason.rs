@@ -193,9 +193,7 @@ impl Reason {
             Self::SendBlocked => "This host's own firewall blocked the probe.",
             Self::ControlFailed => "No control probe succeeded, so silence proves nothing.",
             Self::TooFewTargets => "Too few independent targets were probed for silence to prove anything.",
-            Self::RouteNotProbed => {
-                "A rule or an interface gives some packets of this host a route that the probes did not take."
-            }
+            Self::RouteNotProbed => "Some packets of this host take a route that no probe took.",
             Self::FamilyMissing => "Metadata lists an address of this family, but no interface has one.",
             Self::FamilyUnavailable => "The instance has no global address of this family.",
             Self::PrerequisiteFailed => "A check that must pass first did not pass.",
