@@ -161,7 +161,9 @@ fn soak(web: &Path, certificate: Option<&str>, sources: Sources) {
     let p99s = times.p99s();
     assert!(connections > u64::from(CLIENTS), "the load was no load");
     assert!(times.lost.is_empty(), "requests were lost: {:?}\n{}", times.lost, daemon.child.stderr());
-    assert!(p99s.iter().all(|p99| *p99 < LIMIT), "{p99s:?}");
+    // A new connection waits for signatures of hostile ones, which take longer on a busy machine.
+    let limit = |kind| if kind != "kept" && certificate.is_some() { 2 * LIMIT } else { LIMIT };
+    assert!(p99s.iter().all(|(kind, p99)| *p99 < limit(*kind)), "{p99s:?}");
     assert!(peak < RESIDENT, "{} KiB", peak / 1024);
     // Where the machine is too busy for all of us, that is what a check may say, and nothing else.
     let inconclusive = daemon.log_lines(&["outcome=\"inconclusive\""]);
@@ -211,12 +213,12 @@ impl Times {
     }
 
     /// And prints them.
-    fn p99s(&mut self) -> Vec<Duration> {
-        let p99 = |(kind, took): (&&str, &mut Vec<Duration>)| {
+    fn p99s(&mut self) -> BTreeMap<&'static str, Duration> {
+        let p99 = |(kind, took): (&&'static str, &mut Vec<Duration>)| {
             took.sort();
             let of = |hundredth: usize| took[(took.len() - 1).min(took.len() * hundredth / 100)];
             println!("{} {kind}: p50 {:?}, p99 {:?}, at most {:?}", took.len(), of(50), of(99), of(100));
-            of(99)
+            (*kind, of(99))
         };
         self.took.iter_mut().map(p99).collect()
     }
