@@ -270,11 +270,12 @@ pub fn gap(gap: &EgressGap) -> String {
 fn other_route(rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
     let interface = clean(interface);
     let packets = match rule {
-        Some(rule) => format!("packets that meet the rule of priority {rule} (ip rule)"),
-        None => format!("packets of a socket that is bound to {interface}"),
+        Some(rule) => format!("packets that match rule {rule} (ip rule)"),
+        None => format!("packets of a socket bound to {interface}"),
     };
-    let router = router.map(|router| format!(" by router {router}")).unwrap_or_default();
-    format!("{packets} leave on {interface}{router}, where no probe went")
+    let hop = router.map(|router| format!("to router {router} on {interface}"));
+    let hop = hop.unwrap_or_else(|| format!("out on {interface}"));
+    format!("{packets} go {hop}, where no probe went")
 }
 
 fn shows(probe: &EgressProbe, reason: Reason) -> bool {
