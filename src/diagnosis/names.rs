@@ -141,11 +141,6 @@ fn advice(
     voices: &ServerAnswers,
 ) -> Option<String> {
     let name = &evidence.host;
-    if failure.reason == Reason::Truncated {
-        return Some(
-            "The answer is too large for UDP, and TCP port 53 did not deliver it: let it through.".into(),
-        );
-    }
     if cause == Cause::NameUnknown
         && let Some((theirs, own)) = elsewhere(context, name)
     {

@@ -436,6 +436,7 @@ fn query_result(said: &str) -> QueryResult {
     match said {
         "nxdomain" => QueryResult::Nxdomain,
         "nodata" => addresses(vec![]),
+        "truncated" => QueryResult::Truncated { detail: "over TCP: connection refused".into() },
         "servfail" => QueryResult::Servfail,
         "unreachable" => QueryResult::Unreachable { detail: "connection refused".into() },
         "refused" => QueryResult::Refused,

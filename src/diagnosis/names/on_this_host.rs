@@ -39,6 +39,7 @@ pub fn finding(
         .or_else(|| search_list(evidence))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
         .or_else(|| firewall(evidence, failure))
+        .or_else(|| truncated(evidence, failure))
         .or_else(|| unexplained(evidence, failure))
 }
 
@@ -264,6 +265,13 @@ fn firewall(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
         other.server.ip()
     );
     (is_silence && is_closed).then(|| Finding::new(Cause::ResolverBlocked, fact).about(&evidence.host))
+}
+
+fn truncated(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let server = broken_server(evidence).filter(|_| failure.reason == Reason::Truncated)?;
+    let fact = format!("{}: {server}, and nothing over TCP", evidence.host);
+    let advice = "The answer is too large for UDP: let TCP port 53 through to the name server.".to_owned();
+    Some(Finding::new(Cause::NameServerBroken, fact).about(&evidence.host).advising(advice))
 }
 
 fn unexplained(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {

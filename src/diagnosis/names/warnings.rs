@@ -102,9 +102,9 @@ pub fn trouble(queries: &[&Query]) -> Option<String> {
     });
     let all = said.iter().all(|(_, answer)| matches!(answer, Answer::Silence(_) | Answer::ProbeError(_)));
     match worst {
-        Some((_, code)) if all => Some(format!("answers {code}")),
-        Some((QueryType::A, code)) => Some(format!("answers {code} to the A query")),
-        Some((QueryType::Aaaa, code)) => Some(format!("answers {code} to the AAAA query")),
+        Some((_, code)) if all => Some(format!("returns {code}")),
+        Some((QueryType::A, code)) => Some(format!("returns {code} to the A query")),
+        Some((QueryType::Aaaa, code)) => Some(format!("returns {code} to the AAAA query")),
         None if queries.iter().any(|query| query.edns_refused) => {
             Some("refuses EDNS, which newer programs use".to_owned())
         }

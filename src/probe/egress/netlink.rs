@@ -1,5 +1,6 @@
 //! The routes and rules that the kernel has, by rtnetlink(7). Asking sends nothing.
 
+mod message;
 mod rule;
 
 use std::collections::BTreeSet;
@@ -9,26 +10,27 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use netlink_packet_core::{
     ErrorMessage, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia,
 };
 use netlink_packet_route::rule::RuleMessage;
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 
 use crate::check::Family;
 use crate::observation::Protocol;
+use message::Message;
 pub use rule::Rule;
 
 /// A source port as the kernel gives it to a socket that asks for none.
 pub const USUAL_PORT: u16 = 40_000;
 
 /// The kernel fills it with as many rules as fit, many times if need be.
-const BUFFER: usize = 32 * 1024;
+const BUFFER: usize = 8 * 1024;
 
-/// Hundreds of rules each.
-const MOST_BUFFERS: usize = 64;
+/// A hundred rules each.
+const MOST_BUFFERS: usize = 256;
 
 /// What a route may depend on.
 #[derive(Clone, Debug)]
@@ -146,13 +148,13 @@ fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage,
     message.header.tos = packet.tos;
     message.header.flags = flags;
     message.attributes = packet.attributes();
-    let socket = ask(RouteNetlinkMessage::GetRoute(message), 0)?;
+    let socket = ask(Message::Route(message), 0)?;
     for payload in answers(&socket)? {
         match payload {
             NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                 return Ok(Err(Errno::from_raw(code.get().wrapping_neg())));
             }
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => return Ok(Ok(route)),
+            NetlinkPayload::InnerMessage(Message::Route(route)) => return Ok(Ok(route)),
             _ => {}
         }
     }
@@ -163,7 +165,7 @@ fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage,
 pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
     let mut message = RuleMessage::default();
     message.header.family = address_family(family);
-    let socket = ask(RouteNetlinkMessage::GetRule(message), NLM_F_DUMP)?;
+    let socket = ask(Message::Rule(message), NLM_F_DUMP)?;
     let mut rules = Vec::new();
     for _ in 0..MOST_BUFFERS {
         for payload in answers(&socket)? {
@@ -172,7 +174,7 @@ pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
                 NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                     return Err(Errno::from_raw(code.get().wrapping_neg()));
                 }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRule(rule)) => {
+                NetlinkPayload::InnerMessage(Message::Rule(rule)) => {
                     rules.push(Rule::new(rule));
                 }
                 _ => {}
@@ -183,7 +185,7 @@ pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
 }
 
 /// The answer waits in the socket before this returns.
-fn ask(message: RouteNetlinkMessage, flags: u16) -> nix::Result<OwnedFd> {
+fn ask(message: Message, flags: u16) -> nix::Result<OwnedFd> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
     let mut message = NetlinkMessage::new(header, message.into());
@@ -197,13 +199,13 @@ fn ask(message: RouteNetlinkMessage, flags: u16) -> nix::Result<OwnedFd> {
 }
 
 /// The messages of one buffer.
-fn answers(socket: &OwnedFd) -> nix::Result<Vec<NetlinkPayload<RouteNetlinkMessage>>> {
+fn answers(socket: &OwnedFd) -> nix::Result<Vec<NetlinkPayload<Message>>> {
     let mut buffer = vec![0; BUFFER];
     let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
     let mut rest = &buffer[..length];
     let mut payloads = Vec::new();
     while !rest.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|_| Errno::EPROTO)?;
+        let message = NetlinkMessage::<Message>::deserialize(rest).map_err(|_| Errno::EPROTO)?;
         let taken = usize::try_from(message.header.length).unwrap_or(rest.len()).next_multiple_of(4);
         payloads.push(message.payload);
         rest = rest.get(taken.max(1)..).unwrap_or_default();

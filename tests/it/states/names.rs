@@ -57,7 +57,7 @@ states! {
     dns_truncated: state([DnsTruncated])
         .address(CONNECT, "100.64.1.57", "pass")
         .address(CALL, "100.64.1.57", "pass");
-    dns_truncated_no_tcp: unresolved(DnsTruncatedNoTcp, "truncated").because("unexplained", ALL).takes(15.0);
+    dns_truncated_no_tcp: unresolved(DnsTruncatedNoTcp, "truncated").because("name_server_broken", ALL).takes(15.0);
     dns_mixed: state([DnsMixed])
         .fails(DNS, "mixed_addresses")
         .fails(CONNECT, "address_outside_vpc")
