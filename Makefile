@@ -13,8 +13,8 @@
 #              hours on two cores, less with CARGO_MUTANTS_JOBS=4 on more cores; MUTANTS="-F
 #              verdict/egress" does a part
 # bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab, and its
-#              latencies beside those of the packets: a table, and target/bench.json. Takes a quarter of
-#              an hour; other work on the machine spoils the figures. BENCH=latency does that part alone
+#              latencies beside those of the packets: a table, and target/bench.json. Takes 18
+#              minutes; other work on the machine spoils the figures. BENCH=latency does that part alone
 # bench-pure   of that, what needs no network: decisions and pages at the size of 10 and 200 endpoints,
 #              by criterion
 # soak         random faults for SOAK_SECONDS, then a thousand hostile clients: stale passes, leaks,
