@@ -30,7 +30,7 @@ pub fn host_name(text: &str) -> Result<String, String> {
     if let Some(why) = name.split('.').find_map(wrong_label) {
         return Err(format!("invalid host name {text:?}: {why}"));
     }
-    // The C library reads `10.0.313` and `0x0a.1` as addresses (inet_aton(3)), and asks nobody.
+    // The C library reads `10.0.313` and `0x0a.1` as addresses (inet_aton(3)), without asking a name server.
     if name.rsplit('.').next().is_some_and(is_number) {
         return Err(format!("{text:?} ends in a number, which is read as an IP address; use a name"));
     }

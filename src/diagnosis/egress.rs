@@ -248,7 +248,9 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     }
     let shows = |gap: &&EgressGap| match gap {
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
-        EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
+        EgressGap::OtherRoute { .. }
+        | EgressGap::RoutesUnknown { .. }
+        | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
         EgressGap::TargetNotProbed { .. } => false,
     };
     match evidence.gaps.iter().find(shows) {

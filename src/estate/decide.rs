@@ -1,5 +1,7 @@
 //! What is checked of one endpoint, under which names, and what is left out and why.
 
+mod gateway;
+
 use std::collections::{HashMap, HashSet};
 
 use super::label::{self, Labeled};
@@ -73,7 +75,11 @@ pub fn decide(endpoint: &Endpoint, context: &Context<'_>) -> Decision {
     if let Some(why) = unsupported(endpoint).or_else(|| not_available(endpoint)) {
         return Decision::leave_out(why);
     }
-    if is_gateway(endpoint) { gateway(endpoint, context) } else { Interface::new(endpoint, context).decide() }
+    if is_gateway(endpoint) {
+        gateway::decide(endpoint, context)
+    } else {
+        Interface::new(endpoint, context).decide()
+    }
 }
 
 /// Kinds of endpoints that have nothing to look up or to connect to.
@@ -121,49 +127,6 @@ pub fn is_private_here(endpoint: &Endpoint) -> bool {
         && endpoint.private_dns != Some(false)
         && !endpoint.inbound_only
         && endpoint.names.iter().any(|entry| !entry.is_pending() && is_private(&entry.name))
-}
-
-fn gateway(endpoint: &Endpoint, context: &Context<'_>) -> Decision {
-    let Some(service_name) = endpoint.service_name.as_deref() else {
-        return Decision::leave_out("the file does not say its service");
-    };
-    let name = ServiceName::parse(service_name);
-    let is_private = context.private.contains(&name);
-    let ServiceName { service, region, .. } = name;
-    let region = region.as_deref().unwrap_or(context.region);
-    if is_private {
-        return Decision::leave_out(format!(
-            "the names of {} lead to its interface endpoint in this VPC, not to this gateway",
-            printable(&service)
-        ));
-    }
-    let is_known = catalogue::lookup(&service).is_some_and(|entry| entry.has_gateway());
-    let Some(host) = catalogue::host_of(&service, region).filter(|_| is_known) else {
-        return Decision::leave_out(format!(
-            "a gateway of {}, which is not in the catalogue",
-            printable(&service)
-        ));
-    };
-    let mut comments = place::of_gateway(endpoint);
-    let mut hosts = vec![host];
-    if service == "dynamodb"
-        && let Some(host) = account_host(endpoint, region)
-    {
-        comments.push("Current SDKs ask the name with the account; it must pass the gateway too.".to_owned());
-        hosts.push(host);
-    }
-    let id = endpoint.id.clone();
-    let table = Table { id, service: Some(service), hosts, is_gateway: true, comments, ..Table::default() };
-    Decision::of(Ok(table))
-}
-
-/// Only the commercial regions have DynamoDB's names by account (botocore's endpoint rules).
-fn account_host(endpoint: &Endpoint, region: &str) -> Option<String> {
-    let base = catalogue::host_of("dynamodb", region)?.replacen("dynamodb.", "ddb.", 1);
-    let is_commercial = base.ends_with(".amazonaws.com") && !region.starts_with("us-gov-");
-    let owner = endpoint.owner.as_deref()?;
-    let is_account = owner.len() == 12 && owner.bytes().all(|b| b.is_ascii_digit());
-    (is_commercial && is_account).then(|| format!("{owner}.{base}"))
 }
 
 /// An interface endpoint on its way to a table.

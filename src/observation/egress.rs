@@ -54,6 +54,8 @@ pub enum EgressGap {
         router: Option<IpAddr>,
         interface: String,
     },
+    /// Whether there are such routes is not known: the kernel could not be asked.
+    RoutesUnknown { why: String },
     /// A configured target without a public address.
     TargetNotProbed { host: String, why: String },
     /// TCP packets of any program that this host refused to send again during the window. `connect`

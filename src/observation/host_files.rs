@@ -140,14 +140,18 @@ impl HostFiles {
 
     /// Whether lookups start at one server or another.
     pub fn rotates(&self) -> bool {
-        let differ = self.servers.iter().any(|server| server != &self.servers[0]);
-        self.rotate && differ && self.asks_dns() && !self.hosts_comes_first()
+        self.rotate && self.servers_differ() && self.asks_dns() && !self.hosts_comes_first()
     }
 
     /// How many more lookups it takes to meet each server as the first: one of three is missed by
-    /// nine lookups in one of forty rounds.
+    /// nine lookups in one of forty rounds. Whatever the sources seem to be: libraries differ in how
+    /// they read nsswitch.conf, and these lookups show it.
     pub fn further_lookups(&self) -> usize {
-        if self.rotates() { 3 * self.servers.len() } else { 0 }
+        if self.rotate && self.servers_differ() { 3 * self.servers.len() } else { 0 }
+    }
+
+    fn servers_differ(&self) -> bool {
+        self.servers.iter().any(|server| server != &self.servers[0])
     }
 
     /// Whether the names of the search list are tried before the name itself.

@@ -150,7 +150,7 @@ fn by_route(sources: &[EgressSource], all: &[Target]) -> (Vec<Look>, Vec<EgressP
 /// Where no target has a route, whether some other public address has: a host may have routes that
 /// refuse just the well-known addresses.
 fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<EgressGap> {
-    let kinds: BTreeSet<(Protocol, Option<u16>)> = targets.iter().flat_map(Target::kinds).collect();
+    let kinds = kinds(targets);
     let routed = |source: IpAddr, to: IpAddr| {
         kinds.iter().any(|(protocol, port)| route::obstacle(source, to, *protocol, *port).is_none())
     };
@@ -164,11 +164,15 @@ fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<E
 
 /// The routes to one public address stand for those to all.
 fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
+    let target = targets.iter().find(|target| !target.decoy && target.host.is_none());
+    let Some(target) = target.filter(|_| request.settings.other_routes) else { return vec![] };
     let probed = sources.iter().filter(|source| source.judged.is_none());
     let probed: Vec<IpAddr> = probed.map(|source| source.ip).collect();
-    let target = targets.iter().find(|target| !target.decoy && target.host.is_none());
-    let target = target.filter(|_| request.settings.other_routes);
-    target.map(|target| other_routes::find(&probed, target)).unwrap_or_default()
+    if probed.is_empty() { vec![] } else { other_routes::find(&probed, target.ip, &kinds(targets)) }
+}
+
+fn kinds(targets: &[Target]) -> BTreeSet<(Protocol, Option<u16>)> {
+    targets.iter().flat_map(Target::kinds).collect()
 }
 
 async fn pings(

@@ -70,9 +70,13 @@ fn target_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
 }
 
 fn route_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
-    let is_other =
-        |gap: &EgressGap| matches!(gap, EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. });
-    evidence.gaps.iter().any(is_other).then_some(Outcome::Inconclusive(Reason::RouteNotProbed))
+    let is_open = |gap: &EgressGap| match gap {
+        EgressGap::OtherRoute { .. }
+        | EgressGap::RoutesUnknown { .. }
+        | EgressGap::RoutedElsewhere { .. } => true,
+        EgressGap::TargetNotProbed { .. } | EgressGap::RefusedHere { .. } => false,
+    };
+    evidence.gaps.iter().any(is_open).then_some(Outcome::Inconclusive(Reason::RouteNotProbed))
 }
 
 /// Where no source has a route to any target, there is no way to send: proof by itself.
@@ -121,7 +125,8 @@ fn is_refused_here(evidence: &EgressEvidence) -> bool {
         EgressGap::RefusedHere { packets } => Some(*packets),
         EgressGap::RoutedElsewhere { .. }
         | EgressGap::TargetNotProbed { .. }
-        | EgressGap::OtherRoute { .. } => None,
+        | EgressGap::OtherRoute { .. }
+        | EgressGap::RoutesUnknown { .. } => None,
     });
     let sent_again = [1, 2].map(|seconds| u64::from(evidence.window > Duration::from_secs(seconds)));
     let least = of_one_port.map(|silent| silent * sent_again.iter().sum::<u64>()).filter(|least| *least > 0);

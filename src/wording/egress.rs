@@ -247,7 +247,9 @@ fn is_left_out(source: &EgressSource) -> bool {
 fn makes(gap: &EgressGap, reason: Reason) -> bool {
     match gap {
         EgressGap::TargetNotProbed { .. } => reason == Reason::TooFewTargets,
-        EgressGap::OtherRoute { .. } | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
+        EgressGap::OtherRoute { .. }
+        | EgressGap::RoutesUnknown { .. }
+        | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
         EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
     }
 }
@@ -258,6 +260,9 @@ pub fn gap(gap: &EgressGap) -> String {
             format!("from {source} no target has a route, but {to} has: other addresses may be reached")
         }
         EgressGap::OtherRoute { rule, router, interface } => other_route(*rule, *router, interface),
+        EgressGap::RoutesUnknown { why } => {
+            format!("whether other packets take other routes is not known: {}", clean(why))
+        }
         EgressGap::TargetNotProbed { host, why } => {
             format!("the target {} was not probed: {}", clean(host), clean(why))
         }

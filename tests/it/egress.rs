@@ -176,6 +176,13 @@ fn a_route_that_no_probe_takes_keeps_the_check_from_passing() {
         ("ip rule add fwmark 5 lookup 77", "", OTHER_ROUTE),
         ("ip rule add uidrange 1000-1999 lookup 77", "", OTHER_ROUTE),
         ("ip rule add dport 8443 ipproto tcp lookup 77", "", OTHER_ROUTE),
+        // Rules that refuse the probes, and let others out.
+        ("ip rule add pref 10 uidrange 0-0 unreachable; ip rule add pref 20 lookup 77", "", OTHER_ROUTE),
+        (
+            "ip rule add pref 10 ipproto tcp sport 32768-60999 unreachable; ip rule add pref 20 ipproto tcp lookup 77",
+            "",
+            OTHER_ROUTE,
+        ),
         // A socket that is bound to an address has a port before it is routed.
         ("ip rule add ipproto tcp sport 1024-65534 lookup 77", "", "fail tcp_connected"),
         ("ip rule add fwmark 5 lookup 77", "[egress]\nother_routes = false\n", "pass"),
@@ -188,7 +195,10 @@ fn a_route_that_no_probe_takes_keeps_the_check_from_passing() {
         assert_egress(&lab, &format!("{NO_DEFAULT}{rule}"), config, expected);
     }
     // The usual route is closed, and is the one that is probed.
-    for (change, expected) in [("true", "pass"), (second_interface, OTHER_ROUTE), (bridge, "pass")] {
+    let crowd = "for n in $(seq 513); do echo link add b$n up type bridge; done | ip -batch -";
+    for (change, expected) in
+        [("true", "pass"), (second_interface, OTHER_ROUTE), (bridge, "pass"), (crowd, OTHER_ROUTE)]
+    {
         assert_egress(&harness::own_lab(), change, "", expected);
     }
 }

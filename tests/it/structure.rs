@@ -217,7 +217,7 @@ fn sources() -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             let tests = ["fixture", "fuzz", "properties", "pure", "scenario", "scripted", "tests"];
             let is_test = path.file_stem().is_some_and(|stem| tests.iter().any(|test| stem == *test));
-            if path.is_dir() {
+            if path.is_dir() && !is_test {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
                 files.push(path);

@@ -132,7 +132,7 @@ fn resolv_conf(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     (fails && failure.reason == Reason::LookupFailed).then(|| finding.healed_by(NAME_THE_RESOLVER))
 }
 
-/// With `options attempts:0` the library asks nobody.
+/// With `options attempts:0` the library sends no query.
 fn no_attempts(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let fact = "/etc/resolv.conf or RES_OPTIONS has options attempts:0, so that no name server is asked";
     let finding = Finding::new(Cause::ResolvConfInvalid, fact).about(&evidence.host);
@@ -159,7 +159,7 @@ fn endless_search(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> 
 /// Lookups start at each listed server in turn, and one leads elsewhere.
 fn rotation(evidence: &DnsEvidence, is_inside: impl Fn(IpAddr) -> bool) -> Option<Finding> {
     if !evidence.files.rotates() {
-        return None;
+        return other_lookup(evidence);
     }
     let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
     let leads_inside = |query: &Query| query.result.addresses().iter().any(|ip| is_inside(*ip));

@@ -120,7 +120,7 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
     Ok(Some(content))
 }
 
-/// Why resolv.conf lists nobody.
+/// Why resolv.conf names no server.
 fn without_server() -> FileProblem {
     let why = match (fs::metadata(RESOLV_CONF), fs::read_link(RESOLV_CONF)) {
         (Ok(file), _) if file.is_dir() => "is a directory".to_owned(),

@@ -90,7 +90,7 @@ impl Packet {
     }
 }
 
-/// `ip route get`: why the kernel finds no route. That it could not be asked is no refusal: a security
+/// `ip route get`: why the kernel finds no route. A failure to ask does not count: a security
 /// module may forbid asking, with the same code.
 pub fn refusal(packet: &Packet) -> Option<Errno> {
     route(packet, RouteFlags::empty()).ok()?.err()
@@ -105,12 +105,22 @@ pub struct Hop {
 
 /// `ip route get fibmatch`, by the entry of the table: without this flag a socket that is bound to an
 /// interface has a route where no table has one. Empty where no route leads off this host.
-pub fn hops(packet: &Packet) -> BTreeSet<Hop> {
-    match route(packet, RouteFlags::FibMatch) {
-        Ok(Ok(route)) if route.header.kind == RouteType::Unicast => hops_of(&route),
-        Ok(_) | Err(_) => BTreeSet::new(),
+///
+/// # Errors
+/// The kernel could not be asked, or its answer not read: that says nothing of its routes.
+pub fn hops(packet: &Packet) -> nix::Result<BTreeSet<Hop>> {
+    match route(packet, RouteFlags::FibMatch)? {
+        Ok(route) if route.header.kind == RouteType::Unicast => Ok(hops_of(&route)),
+        Ok(_) => Ok(BTreeSet::new()),
+        Err(errno) if NO_ROUTE.contains(&errno) => Ok(BTreeSet::new()),
+        Err(errno) => Err(errno),
     }
 }
+
+/// How the kernel says that no route leads there: none, one of the types `prohibit` and `blackhole`, or
+/// an interface that is gone or down.
+const NO_ROUTE: [Errno; 6] =
+    [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL, Errno::ENODEV, Errno::ENETDOWN];
 
 fn hops_of(route: &RouteMessage) -> BTreeSet<Hop> {
     let hop = |attributes: &[RouteAttribute], device| Hop { router: router(attributes), device };
@@ -172,7 +182,11 @@ pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
             match payload {
                 NetlinkPayload::Done(_) => return Ok(rules),
                 NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
-                    return Err(Errno::from_raw(code.get().wrapping_neg()));
+                    return match Errno::from_raw(code.get().wrapping_neg()) {
+                        // Built without CONFIG_IP_MULTIPLE_TABLES: it has no rules.
+                        Errno::EOPNOTSUPP => Ok(vec![]),
+                        errno => Err(errno),
+                    };
                 }
                 NetlinkPayload::InnerMessage(Message::Rule(rule)) => {
                     rules.push(Rule::new(rule));
@@ -245,6 +259,10 @@ mod tests {
         let target = "127.0.0.1".parse().unwrap();
         let packet = Packet::of(target, target, Protocol::Tcp, Some(443));
         assert!(route(&packet, RouteFlags::empty()).is_ok_and(|route| route.is_ok()), "it can be asked");
-        assert_eq!((refusal(&packet), hops(&packet)), (None, BTreeSet::new()), "it does not leave the host");
+        assert_eq!(
+            (refusal(&packet), hops(&packet)),
+            (None, Ok(BTreeSet::new())),
+            "it does not leave the host"
+        );
     }
 }

@@ -68,7 +68,7 @@ impl Request {
         }
     }
 
-    /// Whoever sends it, as long as it shows that the request was received.
+    /// From any sender, if it contains the random part of the request.
     fn is_answered_by(&self, datagram: &[u8], by_peer: bool) -> bool {
         match self {
             Self::Dns(question) => {

@@ -18,12 +18,13 @@ pub fn outcome(
     evidence: &DnsEvidence,
     judge: impl Fn(&[IpAddr]) -> Vec<(IpAddr, Outcome)>,
 ) -> Option<Outcome> {
-    if !evidence.files.rotates() || evidence.lookup.addresses().is_empty() {
+    if evidence.lookup.addresses().is_empty() {
         return None;
     }
     let files = &evidence.files;
     let in_hosts: Vec<IpAddr> = files.hosts.iter().map(|entry| entry.address).collect();
-    let told: Vec<Told> = files.servers.iter().filter_map(|server| told_by(evidence, *server)).collect();
+    let servers = files.servers.iter().filter(|_| files.rotates());
+    let told: Vec<Told> = servers.filter_map(|server| told_by(evidence, *server)).collect();
     let next = told.iter().cycle().skip(1);
     let of_server = |(told, next): (&Told, &Told)| {
         let is_repaired = files.searches_root() && !next.addresses.is_empty();
@@ -182,6 +183,18 @@ mod tests {
             evidence.other_lookups = vec![Lookup { result, took: Duration::from_millis(1) }];
             assert_eq!(judged(&evidence), outcome, "{:?}", evidence.other_lookups);
         }
+    }
+
+    #[test]
+    fn a_further_lookup_counts_even_where_the_hosts_file_seems_to_come_first() {
+        let mut evidence = two_servers(told(&["203.0.113.20"]), told(&[]));
+        evidence.files.rotate = true;
+        evidence.files.hosts = vec![HostsEntry { line: 1, address: "10.0.1.57".parse().unwrap() }];
+        assert_eq!((evidence.files.rotates(), evidence.files.further_lookups()), (false, 6));
+        let result = LookupResult::Addresses { addresses: vec!["203.0.113.20".parse().unwrap()] };
+        assert_eq!(judged(&evidence), Outcome::Pass);
+        evidence.other_lookups = vec![Lookup { result, took: Duration::from_millis(1) }];
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses));
     }
 
     #[test]

@@ -467,16 +467,32 @@ fn an_error_in_the_targets_own_name_is_an_interception_where_the_decoy_sent_one(
     assert_eq!(judge(real, &plan()).0, Outcome::Fail(Reason::ErrorFromOutside));
 }
 
-#[test]
-fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
-    let mut unrouted = evidence(|ip, _| match ip {
+fn without_routes() -> EgressEvidence {
+    evidence(|ip, _| match ip {
         DECOY => ProbeResult::NoReply,
         _ => ProbeResult::NotSent(SendError::NoRoute),
-    });
+    })
+}
+
+#[test]
+fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
+    let mut unrouted = without_routes();
     assert_eq!(outcome(&unrouted), Outcome::Pass);
     let source = SOURCE.parse().unwrap();
     unrouted.gaps = vec![EgressGap::RoutedElsewhere { source, to: "3.5.7.9".parse().unwrap() }];
     assert_eq!(outcome(&unrouted), Outcome::Inconclusive(Reason::RouteNotProbed));
+}
+
+#[test]
+fn silence_passes_only_where_every_route_was_probed() {
+    let other = EgressGap::OtherRoute { rule: Some(77), router: None, interface: "tun0".into() };
+    for gap in [other, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
+        for mut evidence in [silence(), without_routes()] {
+            assert_eq!(outcome(&evidence), Outcome::Pass);
+            evidence.gaps = vec![gap.clone()];
+            assert_eq!(outcome(&evidence), Outcome::Inconclusive(Reason::RouteNotProbed), "{gap:?}");
+        }
+    }
 }
 
 #[test]

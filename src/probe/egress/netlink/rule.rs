@@ -29,18 +29,42 @@ impl Rule {
         Self { priority: priority.unwrap_or_default(), message }
     }
 
-    /// For each source that the rule is about, a packet that meets its conditions, and one that does
-    /// not. Of a rule without such a condition there is none: probes meet it themselves.
-    pub fn packets(&self, sources: &[IpAddr], target: IpAddr) -> Vec<(Packet, Packet)> {
-        let (from, to) = self.prefixes();
-        // A rule about other targets is asked with one of those.
-        let target = to.filter(|(_, range)| !range.contains(target)).map_or(target, |(ip, _)| ip);
+    /// A target that the rule is about: this one, or the first address of its range.
+    pub fn target(&self, target: IpAddr) -> IpAddr {
+        let (_, to) = self.prefixes();
+        to.filter(|(_, range)| !range.contains(target)).map_or(target, |(ip, _)| ip)
+    }
+
+    /// For each source that the rule is about, a packet that meets its conditions, and packets that do
+    /// not: the probes may meet them by chance. Without conditions there is nothing to ask.
+    pub fn packets(&self, sources: &[IpAddr], target: IpAddr) -> Vec<Packet> {
+        let (from, _) = self.prefixes();
         let sources = sources.iter().filter(|source| from.is_none_or(|(_, range)| range.contains(**source)));
-        let pair = |source: &IpAddr| {
-            let without = Packet { source: Some(*source), ..Packet::to(target) };
-            Some((self.meeting(&without)?, without))
+        let of_source = |source: &IpAddr| {
+            let plain = Packet { source: Some(*source), ..Packet::to(target) };
+            let Some(meeting) = self.meeting(&plain) else { return vec![] };
+            let mut packets = vec![meeting];
+            packets.extend(self.missing(&plain));
+            packets.push(plain);
+            packets
         };
-        sources.filter_map(pair).collect()
+        sources.flat_map(of_source).collect()
+    }
+
+    /// Of the users and source ports behind the range of the rule.
+    fn missing(&self, plain: &Packet) -> Vec<Packet> {
+        let beside = |attribute: &RuleAttribute| match attribute {
+            RuleAttribute::UidRange(users) => {
+                Some(Packet { user: Some(users.end.checked_add(1)?), ..plain.clone() })
+            }
+            RuleAttribute::SourcePortRange(ports) => {
+                let mut packet = self.meeting(plain)?;
+                packet.source_port = Some(ports.end.checked_add(1)?);
+                Some(packet)
+            }
+            _ => None,
+        };
+        self.message.attributes.iter().filter_map(beside).collect()
     }
 
     fn prefixes(&self) -> (Prefix, Prefix) {
@@ -114,15 +138,13 @@ mod tests {
             RuleAttribute::DestinationPortRange(ports(8443, 8443)),
         ]);
         let packets = rule.packets(&[ip("10.0.1.23")], ip("1.1.1.1"));
-        let [(packet, without)] = packets.as_slice() else { panic!("{packets:?}") };
-        assert_eq!(
-            (packet.mark, packet.user, packet.source_port, packet.port),
-            (Some(5), Some(1000), Some(5000), Some(8443))
-        );
-        assert_eq!(
-            (without.mark, without.source, without.target),
-            (None, Some(ip("10.0.1.23")), ip("1.1.1.1"))
-        );
+        let [meeting, other_user, other_port, plain] = packets.as_slice() else { panic!("{packets:?}") };
+        let seen = |packet: &Packet| (packet.mark, packet.user, packet.source_port, packet.port);
+        assert_eq!(seen(meeting), (Some(5), Some(1000), Some(5000), Some(8443)));
+        assert_eq!(seen(other_user), (None, Some(2000), None, None));
+        assert_eq!(seen(other_port), (Some(5), Some(1000), Some(5011), Some(8443)));
+        assert_eq!(seen(plain), (None, None, None, None));
+        assert_eq!((plain.source, plain.target), (Some(ip("10.0.1.23")), ip("1.1.1.1")));
         assert_eq!(rule.priority, 77);
     }
 
@@ -132,8 +154,10 @@ mod tests {
         let from = RuleAttribute::Source(ip("10.0.2.0"));
         let to = RuleAttribute::Destination(ip("5.0.0.0"));
         assert!(rule(vec![from.clone(), to.clone()]).packets(&sources, ip("1.1.1.1")).is_empty());
-        let asked = rule(vec![from, to, RuleAttribute::FwMark(1)]).packets(&sources, ip("1.1.1.1"));
-        let asked: Vec<_> = asked.iter().map(|(packet, _)| (packet.source, packet.target)).collect();
-        assert_eq!(asked, [(Some(ip("10.0.2.23")), ip("5.0.0.0"))]);
+        let marked = rule(vec![from, to, RuleAttribute::FwMark(1)]);
+        let target = marked.target(ip("1.1.1.1"));
+        assert_eq!((target, marked.target(ip("5.6.7.8"))), (ip("5.0.0.0"), ip("5.6.7.8")));
+        let asked: Vec<_> = marked.packets(&sources, target).iter().map(|packet| packet.source).collect();
+        assert_eq!(asked, [Some(ip("10.0.2.23")); 2]);
     }
 }

@@ -33,7 +33,7 @@ pub async fn find(search: &Search) -> Found {
         return Err(fail(format!("{TOKEN_FILE}={}: the file is empty", path.display())));
     }
     if !is_role(&role) {
-        return Err(fail(format!("{ROLE}={:?} is no ARN of a role", visible(&role))));
+        return Err(fail(format!("{ROLE}={:?} is not the ARN of a role", visible(&role))));
     }
     let Some(region) = search.region.clone() else {
         return Err(fail("the region of STS is not known; set region in the configuration".to_owned()));
