@@ -281,6 +281,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_status_tells_metadata_that_is_off_from_metadata_that_fails() {
+        let server = "169.254.169.254:80".parse().unwrap();
+        for (status, reason) in [
+            (403, Reason::MetadataDisabled),
+            (429, Reason::MetadataFailing),
+            (500, Reason::MetadataFailing),
+            (503, Reason::MetadataFailing),
+            (401, Reason::MetadataInvalid),
+            (302, Reason::MetadataInvalid),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(refused(server, status, "").error.reason, reason, "{status}");
+        }
+    }
+
+    #[test]
     fn metadata_is_told_from_a_page() {
         for value in [
             "us-east-1",

@@ -78,6 +78,24 @@ fn name(role: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::ProbeError;
+
+    #[test]
+    fn a_role_that_cannot_be_used_is_told_from_none() {
+        let of = |reason| Unavailable {
+            server: None,
+            silence: None,
+            error: ProbeError { reason, detail: String::new() },
+        };
+        for (reason, without_role, with_role) in [
+            (Reason::MetadataInvalid, Reason::NoCredentials, Reason::CredentialsInvalidSource),
+            (Reason::MetadataTimeout, Reason::CredentialsTimeout, Reason::CredentialsTimeout),
+            (Reason::MetadataFailing, Reason::MetadataFailing, Reason::MetadataFailing),
+        ] {
+            let failure = of(reason);
+            assert_eq!((unavailable(&failure).reason, unusable(&failure).reason), (without_role, with_role));
+        }
+    }
 
     #[test]
     fn role_names_are_those_of_iam() {
