@@ -26,6 +26,7 @@ pub async fn run<P: Probes>(
 ) {
     let mut tasks = JoinSet::new();
     let mut running: Vec<(Item, Option<String>, AbortHandle)> = Vec::new();
+    let mut metadata = time_of_metadata(&plan.borrow());
     loop {
         let wanted = plan.borrow_and_update().clone();
         running.retain(|(item, region, task)| {
@@ -42,14 +43,16 @@ pub async fn run<P: Probes>(
             let region = region_for(item, &wanted);
             let mut check_now = check_now.clone();
             check_now.mark_unchanged();
+            let first = Instant::now() + offset(item, metadata);
             let repeated =
-                repeat(Arc::clone(&runner), item.clone(), region.clone(), check_now, on_start.clone());
+                repeat(Arc::clone(&runner), item.clone(), region.clone(), first, check_now, on_start.clone());
             running.push((item.clone(), region, tasks.spawn(repeated)));
         }
         while tasks.try_join_next().is_some() {}
         if plan.changed().await.is_err() {
             return;
         }
+        metadata = Duration::ZERO;
     }
 }
 
@@ -61,15 +64,26 @@ fn region_for(item: &Item, plan: &Plan) -> Option<String> {
     }
 }
 
+/// How long instance metadata may take to answer. The first plan lacks its answer: the region and
+/// the ranges of the VPC. An endpoint that did not wait would say that its region is not known.
+fn time_of_metadata(plan: &Plan) -> Duration {
+    let timeout = plan.items.iter().find_map(|item| match item {
+        Item::Instance(timing) => Some(timing.timeout),
+        Item::Credentials(_) | Item::Endpoint(_) | Item::Egress(_) => None,
+    });
+    timeout.unwrap_or_default().min(FIRST_ROUND)
+}
+
 async fn repeat<P: Probes>(
     runner: Arc<Runner<P>>,
     item: Item,
     region: Option<String>,
+    first: Instant,
     mut check_now: watch::Receiver<u64>,
     on_start: impl Fn(Duration),
 ) {
     let interval = interval(&item);
-    let mut ticks = interval_at(Instant::now() + offset(&item), interval);
+    let mut ticks = interval_at(first, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut calls = Calls::of(&item);
     loop {
@@ -98,10 +112,13 @@ fn interval(item: &Item) -> Duration {
 
 /// What others wait for begins at once; the rest at random, so that neither the checks of one
 /// instance nor those of a fleet that booted together fall on one moment.
-fn offset(item: &Item) -> Duration {
+fn offset(item: &Item, metadata: Duration) -> Duration {
     match item {
         Item::Instance(_) | Item::Credentials(_) => Duration::ZERO,
-        Item::Endpoint(_) | Item::Egress(_) => FIRST_ROUND.min(interval(item)).mul_f64(fastrand::f64()),
+        Item::Endpoint(_) | Item::Egress(_) => {
+            let spread = FIRST_ROUND.min(interval(item)).saturating_sub(metadata);
+            metadata + spread.mul_f64(fastrand::f64())
+        }
     }
 }
 
@@ -202,6 +219,28 @@ mod tests {
         }
         let planned: Vec<_> = plan().checks().into_iter().map(|(id, _)| id).collect();
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), planned);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endpoints_wait_for_the_first_answer_of_metadata() {
+        let timeout = time_of_metadata(&plan());
+        assert_eq!(timeout, Duration::from_secs(2));
+        for check in ["monitoring/dns", "egress/ipv4"].repeat(20) {
+            let first = start(inside()).result(check, 10).await[0];
+            assert!(first >= timeout, "{check} after {first:?}");
+        }
+        // A plan that was made from its answer does not.
+        let mut soonest = FIRST_ROUND;
+        for _ in 0..20 {
+            let mut running = start(inside());
+            let mut changed = plan();
+            changed.items.retain(|item| !matches!(item, Item::Endpoint(_)));
+            running.plan.send_replace(Arc::new(changed));
+            tokio::task::yield_now().await;
+            running.plan.send_replace(Arc::new(plan()));
+            soonest = soonest.min(running.result("monitoring/dns", 10).await[0]);
+        }
+        assert!(soonest < timeout, "{soonest:?}");
     }
 
     #[tokio::test(start_paused = true)]

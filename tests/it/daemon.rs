@@ -40,15 +40,20 @@ fn a_transition_is_told_once_with_its_evidence() {
     lab.inject(Fault::EndpointBSilent);
     let failures = "linkproof_check_failures_total{check=\"monitoring/connect\",target=\"monitoring\"}";
     daemon.until("it failed three times", |daemon| daemon.series(failures) >= Some(3.0));
-    assert_eq!(
-        daemon.log_lines(&["check=monitoring/connect", "outcome=\"fail\"", "10.0.2.113", "connect_timeout"]),
-        1
-    );
-    assert_eq!(daemon.log_lines(&["cause=\"endpoint_interface_down\""]), 1);
+    let evidence = ["check=monitoring/connect", "outcome=\"fail\"", "10.0.2.113", "connect_timeout"];
+    assert!(daemon.log_lines(&evidence) > 0, "{}", daemon.child.stderr());
+    assert!(daemon.log_lines(&["cause=\"endpoint_interface_down\""]) > 0, "{}", daemon.child.stderr());
     lab.clear(Fault::EndpointBSilent);
-    daemon.until("it passes again", |daemon| daemon.passes("monitoring/connect"));
-    assert_eq!(daemon.log_lines(&["check=monitoring/connect", "outcome=\"pass\""]), 2, "at first, and again");
-    assert_eq!(daemon.log_lines(&["check=monitoring/dns"]), 1, "nothing is repeated");
+    let pass = "outcome=\"pass\"";
+    daemon.until("it passes again", |daemon| {
+        daemon.outcomes_told("monitoring/connect").last().is_some_and(|told| told == pass)
+    });
+    // How many there are depends on the machine: one that is busy makes a check inconclusive.
+    for check in ["monitoring/connect", "monitoring/dns"] {
+        let told = daemon.outcomes_told(check);
+        assert!(told.windows(2).all(|pair| pair[0] != pair[1]), "{check}: {told:?}");
+        assert!(told.contains(&pass.to_owned()), "{check}: {told:?}");
+    }
 }
 
 #[test]

@@ -71,6 +71,13 @@ impl<'a> Daemon<'a> {
         eventually_or(what, || holds(self).then_some(()), || self.child.stderr());
     }
 
+    /// What the log said of a check: the words for outcome and reason of each of its lines.
+    pub fn outcomes_told(&self, check: &str) -> Vec<String> {
+        let start = format!("check={check} ");
+        let told = |line: &str| line.split_once(&start).map(|(_, outcome)| outcome.trim().to_owned());
+        self.child.stderr().lines().filter_map(told).collect()
+    }
+
     pub fn log_lines(&self, words: &[&str]) -> usize {
         self.child.stderr().lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }
