@@ -14,7 +14,8 @@
 #              verdict/egress" does a part
 # bench        linkproof beside dig, ping, the AWS CLI, fping and blackbox_exporter in the lab, and its
 #              latencies beside those of the packets: a table, and target/bench.json. Takes 18
-#              minutes; other work on the machine spoils the figures. BENCH=latency does that part alone
+#              minutes; other work on the machine spoils the figures. BENCH="exporter scale" does these
+#              parts alone; the others are by-hand, lateness and latency
 # bench-pure   of that, what needs no network: decisions and pages at the size of 10 and 200 endpoints,
 #              by criterion
 # soak         random faults for SOAK_SECONDS, then a thousand hostile clients: stale passes, leaks,
@@ -93,9 +94,8 @@ soak:
 
 bench:
 	.ci/install build lab bench
-	$(CARGO) build --release --bin linkproof
-	$(CARGO) build --quiet --example bench
-	$(ROOT) target/debug/examples/bench target/release/linkproof target/bench.json $(BENCH)
+	$(CARGO) build --release --bin linkproof --example bench
+	$(ROOT) target/release/examples/bench target/release/linkproof target/bench.json $(BENCH)
 
 reproduce: packages
 	.ci/reproduce

@@ -213,6 +213,10 @@ mod tests {
         {
             assert_eq!(call(&[connected(outcome)], &[answered()]).outcome, prerequisite);
         }
+        let timed =
+            Address { phases: vec![(Phase::Tcp, Duration::from_millis(1))], ..connected(Outcome::Pass) };
+        let skipped = not_called(vec![timed], NotAttempted::NoCredentials).addresses;
+        assert_eq!(skipped, [connected(prerequisite)], "what connect saw is not the call's");
         let missing = call(&[connected(Outcome::Pass)], &[]).outcome;
         assert_eq!(missing, Outcome::Inconclusive(Reason::InternalError));
     }

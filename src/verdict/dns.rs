@@ -220,7 +220,7 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::observation::{FileProblem, Lookup, NotRun, ProcessEnd, Transport};
+    use crate::observation::{FileProblem, Lookup, NotRun, OwnName, ProcessEnd, Transport};
     use crate::verdict::tests::endpoint;
 
     pub fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
@@ -368,6 +368,18 @@ pub(super) mod tests {
         let mut files_only = evidence(QueryResult::Nxdomain, QueryResult::Nxdomain);
         files_only.files.sources = vec!["files".into()];
         assert_eq!(judged(&files_only), Outcome::Fail(Reason::LookupFailed));
+        let mut others = evidence(QueryResult::Timeout, QueryResult::Timeout);
+        for query_type in [QueryType::A, QueryType::Aaaa] {
+            let of_vpc = answer(Resolver::Vpc, query_type, QueryResult::Nxdomain);
+            let listed = Query { resolver: Resolver::System, ..of_vpc.clone() };
+            others.queries.push(of_vpc);
+            others.queries.push(Query { name: Some("monitoring.corp.example".into()), ..listed });
+        }
+        assert_eq!(
+            judged(&others),
+            Outcome::Fail(Reason::QueryTimeout),
+            "a search name, and another resolver"
+        );
         let mut crlf = evidence(QueryResult::Timeout, QueryResult::Timeout);
         crlf.files.servers = vec!["127.0.0.1:53".parse().unwrap()];
         assert_eq!(judged(&crlf), Outcome::Fail(Reason::QueryTimeout), "a resolver on this host");
@@ -465,5 +477,11 @@ pub(super) mod tests {
         assert_eq!(dns(&evidence(told(&["203.0.113.99"]), told(&[])), &[], &gateway).outcome, Outcome::Pass);
         let outcome = dns(&evidence(told(&["127.0.0.1"]), told(&[])), &[], &gateway).outcome;
         assert_eq!(outcome, Outcome::Fail(Reason::SpecialAddress));
+        // Names of its own are those of another endpoint: it has no interface that they could be of.
+        let mut named = evidence(told(&["203.0.113.99"]), told(&[]));
+        let queries = vec![answer(Resolver::Vpc, QueryType::A, told(INSIDE))];
+        let own = OwnName { name: "vpce-1.example".into(), zone: None, queries };
+        named.own = Some(OwnNames { names: vec![own], others: vec![], asked_again: true });
+        assert_eq!(dns(&named, &[], &gateway).outcome, Outcome::Pass);
     }
 }

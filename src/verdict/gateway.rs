@@ -161,5 +161,9 @@ mod tests {
             assert_eq!(Family::BOTH.map(|family| control.result(family)), results);
             assert_eq!(outcomes(&with_control(judgment, &control)), expected, "{results:?}");
         }
+        let mut control = GatewayControl::default();
+        judge_control(&mut control, &judgment(&[(V4, Pass)]).addresses);
+        let families: Vec<Family> = control.judged.iter().map(|judged| judged.family).collect();
+        assert_eq!(families, [Family::Ipv4], "of the endpoint's own addresses");
     }
 }

@@ -52,7 +52,7 @@ pub fn answers_expire_after(evidence: &DnsEvidence) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::{OtherAddress, OwnName};
+    use crate::observation::{Evidence, OtherAddress, OwnName, Query, QueryType};
     use crate::report::fixture::{addresses, dns, ip, query};
     use crate::verdict::tests::endpoint;
 
@@ -60,7 +60,7 @@ mod tests {
 
     fn own(results: Vec<QueryResult>) -> OwnNames {
         let name = |result| {
-            let queries = vec![query(Resolver::Vpc, crate::observation::QueryType::A, result)];
+            let queries = vec![query(Resolver::Vpc, QueryType::A, result)];
             OwnName { name: "vpce-0a-b".into(), zone: None, queries }
         };
         OwnNames { names: results.into_iter().map(name).collect(), others: vec![], asked_again: false }
@@ -68,7 +68,7 @@ mod tests {
 
     fn evidence(told: &str, own: OwnNames) -> DnsEvidence {
         let observation = dns(Outcome::Pass, &[(told, crate::network::Scope::Vpc)]);
-        let crate::observation::Evidence::Dns(evidence) = observation.evidence else { panic!("it is dns") };
+        let Evidence::Dns(evidence) = observation.evidence else { panic!("it is dns") };
         DnsEvidence { own: Some(own), ..evidence }
     }
 
@@ -104,6 +104,27 @@ mod tests {
             assert_eq!(judged.outcome, outcome, "{evidence:?}");
             let is_other = !others(&evidence, &endpoint()).is_empty();
             assert_eq!(is_other, outcome != Pass, "{evidence:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_counts_that_some_lookups_start_at() {
+        let of_server = |resolver, name: Option<&str>, rotate: bool| {
+            let told = query(resolver, QueryType::A, addresses(&["10.0.1.54"]));
+            let mut evidence = evidence("10.0.1.57", own(vec![addresses(OWN)]));
+            evidence.queries = vec![Query { name: name.map(str::to_owned), ..told }];
+            evidence.files.rotate = rotate;
+            evidence.files.servers =
+                ["10.0.1.53:53", "10.0.2.53:53"].map(|server| server.parse().unwrap()).to_vec();
+            others(&evidence, &endpoint())
+        };
+        assert_eq!(of_server(Resolver::System, None, true), [ip("10.0.1.54")]);
+        for (resolver, name, rotate) in [
+            (Resolver::System, None, false),
+            (Resolver::System, Some("monitoring.corp.example"), true),
+            (Resolver::Vpc, None, true),
+        ] {
+            assert!(of_server(resolver, name, rotate).is_empty(), "{resolver:?} {name:?} {rotate}");
         }
     }
 

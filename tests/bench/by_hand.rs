@@ -5,13 +5,15 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::Length;
 use crate::figure::Figure;
 use crate::lab::{CLOUDWATCH, Lab, Run};
 use crate::process::{Usage, recorded};
 
 const PINGED: [&str; 3] = ["1.1.1.1", "8.8.8.8", "9.9.9.9"];
 
-pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize) -> Vec<Figure> {
+pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec<Figure> {
+    let rounds = length.rounds;
     let by_hand = format!(
         "set -e; export AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
         dig {CLOUDWATCH} A; dig {CLOUDWATCH} AAAA

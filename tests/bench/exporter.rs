@@ -1,5 +1,5 @@
 //! prometheus-blackbox-exporter under Prometheus beside the daemon: the same addresses at the same
-//! rate, one HTTPS request to each.
+//! rate, one HTTPS request to each. And beside both, the least that such a request costs.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::Length;
+use crate::bare;
 use crate::daemon::{ADDRESSES, Daemon, get, name};
 use crate::figure::Figure;
 use crate::lab::address::estate;
@@ -29,10 +31,12 @@ modules:
       valid_status_codes: [200, 400, 403, 404]
 ";
 
-pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize, window: Duration) -> Vec<Figure> {
+pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec<Figure> {
+    let &Length { rounds, window } = length;
     let daemon = Daemon::start(lab, binary, scratch, (ENDPOINTS, window), 10042);
     let exporter = lab.spawn(&exporter(scratch));
     let prometheus = lab.spawn(&prometheus(scratch, window));
+    let mut bare = bare::start(lab, ENDPOINTS, window);
     let begun = Instant::now();
     while passing(lab) != Some(PROBES as f64) {
         let log = || format!("{}\n{}", exporter.stderr(), prometheus.stderr());
@@ -40,16 +44,18 @@ pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize, window: 
         sleep(Duration::from_secs(1));
     }
     let of = |child: &Child| process::cpu(child.id()).as_secs_f64();
-    let (mut ours, mut theirs, mut server) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut server, mut least) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let cost = || daemon.cost_while(|| sleep(window));
-        let (before, of_server) = (of(&exporter), of(&prometheus));
+        let (before, of_server, of_bare) = (of(&exporter), of(&prometheus), of(&bare));
         ours.push(thread::scope(|scope| scope.spawn(cost).join().unwrap()) * 1e3);
         let each = |cpu: f64| cpu * 1e3 / PROBES as f64;
         theirs.push(each(of(&exporter) - before));
         server.push(each(of(&prometheus) - of_server));
+        least.push(each(of(&bare) - of_bare));
     }
     assert_eq!(passing(lab), Some(PROBES as f64));
+    assert!(bare.is_running(), "{}", bare.stderr());
     let what = |who: &str| format!("CPU for each address, {who}, {ENDPOINTS} endpoints");
     let with_server: Vec<f64> = theirs.iter().zip(&server).map(|(one, other)| one + other).collect();
     let rss = |kib: u64| vec![kib as f64 / 1024.0];
@@ -59,6 +65,9 @@ pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize, window: 
         Figure::new(what("its Prometheus"), "ms", server),
         Figure::ratio("CPU, blackbox_exporter to linkproof", &theirs, &ours).at_least(4.0),
         Figure::ratio("CPU, blackbox_exporter with Prometheus to linkproof", &with_server, &ours),
+        Figure::new(what("a bare handshake and request"), "ms", least.clone()),
+        Figure::ratio("CPU, linkproof to a bare handshake and request", &ours, &least),
+        Figure::ratio("CPU, blackbox_exporter to a bare handshake and request", &theirs, &least),
         Figure::new("Resident memory, linkproof", "MiB", rss(process::resident_kib(daemon.process()))),
         Figure::new("Resident memory, blackbox_exporter", "MiB", rss(process::resident_kib(exporter.id()))),
     ]

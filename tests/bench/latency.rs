@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::Length;
 use crate::daemon::Daemon;
 use crate::figure::Figure;
 use crate::lab::{Capture, Child, Fault, Lab, RoundTrip, Run};
@@ -28,7 +29,8 @@ struct Reported {
     kernel: Option<f64>,
 }
 
-pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize) -> Vec<Figure> {
+pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec<Figure> {
+    let rounds = length.rounds;
     let mut figures = Vec::new();
     for (when, spinning) in [("idle", vec![]), ("busy", spin(lab))] {
         let (connects, queries) = checks(lab, binary, scratch, rounds);

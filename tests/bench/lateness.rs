@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread::{available_parallelism, sleep};
 use std::time::Duration;
 
+use crate::Length;
 use crate::daemon::{ADDRESSES, Daemon};
 use crate::figure::Figure;
 use crate::lab::{Child, Lab, Run};
@@ -14,7 +15,8 @@ const ENDPOINTS: usize = PROBES_PER_SECOND * INTERVAL.as_secs() as usize / ADDRE
 
 const BUCKET: &str = "linkproof_check_start_delay_seconds_bucket{le=\"";
 
-pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize, window: Duration) -> Vec<Figure> {
+pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec<Figure> {
+    let &Length { rounds, window } = length;
     let daemon = Daemon::start(lab, binary, scratch, (ENDPOINTS, INTERVAL), 10042);
     let percentiles = || (0..rounds).map(|_| p99_while(&daemon, || sleep(window)) * 1e3).collect();
     let what = |state: &str| format!("Delay of a start, p99, {PROBES_PER_SECOND} probes a second, {state}");

@@ -18,6 +18,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod bare;
 mod by_hand;
 mod daemon;
 mod exporter;
@@ -36,7 +37,7 @@ use serde_json::{Value, json};
 use figure::Figure;
 use lab::{Keys, Lab};
 
-const USAGE: &str = "usage: bench PROGRAM OUTPUT [--short] [latency]";
+const USAGE: &str = "usage: bench PROGRAM OUTPUT [--short] [by-hand|exporter|scale|lateness|latency]...";
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -45,15 +46,32 @@ fn main() {
             let command: Vec<String> = command.iter().map(|&word| word.to_owned()).collect();
             process::record(Path::new(file), &command).unwrap_or_else(|error| panic!("{error}"));
         }
-        [binary, output, options @ ..] if options.iter().all(|option| OPTIONS.contains(option)) => {
-            let length = if options.contains(&"--short") { &SHORT } else { &LONG };
-            bench(Path::new(binary), Path::new(output), length, options.contains(&"latency"));
+        ["bare", endpoints, seconds] => {
+            bare::run(endpoints.parse().unwrap(), Duration::from_secs(seconds.parse().unwrap()));
+        }
+        [binary, output, "--short", parts @ ..] if are_parts(parts) => {
+            bench(Path::new(binary), Path::new(output), &SHORT, parts);
+        }
+        [binary, output, parts @ ..] if are_parts(parts) => {
+            bench(Path::new(binary), Path::new(output), &LONG, parts);
         }
         _ => panic!("{USAGE}"),
     }
 }
 
-const OPTIONS: [&str; 2] = ["--short", "latency"];
+type Part = fn(&Lab, &Path, &Path, &Length) -> Vec<Figure>;
+
+const PARTS: [(&str, Part); 5] = [
+    ("by-hand", by_hand::measure),
+    ("exporter", exporter::measure),
+    ("scale", scale::measure),
+    ("lateness", lateness::measure),
+    ("latency", latency::measure),
+];
+
+fn are_parts(words: &[&str]) -> bool {
+    words.iter().all(|word| PARTS.iter().any(|(name, _)| name == word))
+}
 
 struct Length {
     rounds: usize,
@@ -64,20 +82,19 @@ const LONG: Length = Length { rounds: 5, window: Duration::from_secs(30) };
 /// To see that it works. The figures mean little.
 const SHORT: Length = Length { rounds: 1, window: Duration::from_secs(10) };
 
-fn bench(binary: &Path, output: &Path, length: &Length, latency_alone: bool) {
+/// All parts where none is named.
+fn bench(binary: &Path, output: &Path, length: &Length, named: &[&str]) {
     let binary = binary.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
     let scratch = Scratch::new();
     let lab = Lab::start_with(Keys::AsAws).unwrap_or_else(|error| panic!("{error}"));
     let before = load();
     let size = fs::metadata(&binary).unwrap().len() as f64 / 1e6;
     let mut figures = vec![Figure::new("Size of the program", "MB", vec![size])];
-    if !latency_alone {
-        figures.extend(by_hand::measure(&lab, &binary, &scratch.0, length.rounds));
-        figures.extend(exporter::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
-        figures.extend(scale::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
-        figures.extend(lateness::measure(&lab, &binary, &scratch.0, length.rounds, length.window));
+    for (name, measure) in PARTS {
+        if named.is_empty() || named.contains(&name) {
+            figures.extend(measure(&lab, &binary, &scratch.0, length));
+        }
     }
-    figures.extend(latency::measure(&lab, &binary, &scratch.0, length.rounds));
     let machine = json!({ "cpus": std::thread::available_parallelism().unwrap(), "load_before": before });
     for figure in &figures {
         println!("{}", figure.line());

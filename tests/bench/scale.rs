@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
+use crate::Length;
 use crate::by_hand::once;
 use crate::daemon::{Daemon, config, name};
 use crate::figure::Figure;
@@ -14,7 +15,8 @@ const FEW: usize = 10;
 const SCRAPES: usize = 20;
 
 /// A window is as long as the interval of the checks, so that each runs once in it.
-pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, rounds: usize, window: Duration) -> Vec<Figure> {
+pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec<Figure> {
+    let &Length { rounds, window } = length;
     let few = Daemon::start(lab, binary, scratch, (FEW, window), 10042);
     let many = Daemon::start(lab, binary, scratch, (ESTATE, window), 10043);
     let (mut of_few, mut of_many) = (Vec::new(), Vec::new());

@@ -275,6 +275,9 @@ fn a_source_that_is_left_out_is_named_and_makes_no_claim() {
     evidence.sources.push(left_out.clone());
     let (outcome, judged) = judge(evidence, &plan());
     assert_eq!((outcome, judged.left_out), (Outcome::Pass, vec!["udp/123", "sources"]));
+    let mut unrouted = without_routes();
+    unrouted.sources.push(left_out.clone());
+    assert_eq!(judge(unrouted, &plan()).0, Outcome::Pass);
     let mut nothing = silence();
     nothing.probes.clear();
     nothing.sources = vec![left_out];
@@ -354,6 +357,13 @@ fn a_reduced_source_needs_one_port_and_too_many_sources_are_never_a_pass() {
     let mut evidence = with_other_source(silence());
     evidence.controls.push(control(ControlKind::Endpoint, OTHER, true));
     evidence.sources[1].reduced = true;
+    let without = |left_out| {
+        let mut evidence = evidence.clone();
+        evidence.probes.retain(|probe| probe.source.to_string() == SOURCE || probe.protocol != left_out);
+        outcome(&evidence)
+    };
+    assert_eq!(without(Protocol::Tcp), Outcome::Inconclusive(Reason::TooFewTargets));
+    assert_eq!(without(Protocol::Icmp), Outcome::Inconclusive(Reason::TooFewTargets));
     evidence.probes.retain(|probe| probe.source.to_string() == SOURCE || probe.protocol != Protocol::Udp);
     assert_eq!(outcome(&evidence), Outcome::Pass);
     evidence.probes.retain(|probe| probe.source.to_string() == SOURCE || probe.protocol != Protocol::Tcp);
@@ -519,4 +529,13 @@ fn silence_of_syns_that_this_host_refuses_is_its_own() {
         let expected = if passes { Outcome::Pass } else { Outcome::Inconclusive(Reason::SendBlocked) };
         assert_eq!(outcome(&quiet), expected, "{packets} in {seconds} s");
     }
+    // Only SYNs that stayed without an answer are sent again.
+    let mut quiet = evidence(|ip, at| match (ip, at) {
+        ("8.8.8.8", Protocol::Tcp) => rejection(Some("10.0.1.1")),
+        _ => ProbeResult::NoReply,
+    });
+    quiet.window = Duration::from_secs(3);
+    assert_eq!(outcome(&quiet), Outcome::Pass);
+    quiet.gaps = vec![EgressGap::RefusedHere { packets: 6 }];
+    assert_eq!(outcome(&quiet), Outcome::Inconclusive(Reason::SendBlocked));
 }
