@@ -10,6 +10,8 @@ mod others;
 mod own_names;
 #[cfg(test)]
 pub mod scripted;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,9 @@
 //! Probes with the answers and durations that a test sets.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,8 +13,8 @@ use super::{CallRequest, NotSigned, Probes};
 use crate::check::Family;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe,
-    EgressRequest, EndpointProtocol, IcmpSocket, Instance, InstanceEvidence, Query, QueryResult, QueryType,
-    Resolver, Transport,
+    EgressRequest, EndpointProtocol, IcmpSocket, Instance, InstanceEvidence, Phase, ProbeError, Query,
+    QueryResult, QueryType, Reason, Resolver, Transport,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,19 @@ pub struct Scripted {
     pub probes: Vec<EgressProbe>,
     pub lacks_resources: bool,
     pub cannot_list_interfaces: bool,
+    /// Of names beside the endpoint's: a control's, and those of targets.
+    pub names: BTreeMap<String, Result<Vec<IpAddr>, String>>,
+    /// To these no connection succeeds.
+    pub silent: Vec<IpAddr>,
+    pub asked: Arc<Asked>,
+}
+
+/// What the probes were asked to do.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub connections: Mutex<Vec<SocketAddr>>,
+    pub calls: Mutex<Vec<SocketAddr>>,
+    pub egress: Mutex<Vec<EgressRequest>>,
 }
 
 impl Scripted {
@@ -105,23 +119,27 @@ impl Probes for Scripted {
         protocol: EndpointProtocol,
         _: Duration,
     ) -> Connection {
+        self.asked.connections.lock().unwrap().push(peer);
         sleep(self.takes).await;
+        let is_silent = self.silent.contains(&peer.ip());
+        let silence = ProbeError { reason: Reason::ConnectTimeout, detail: String::new() };
         Connection {
             ip: peer.ip(),
-            peer: Some(peer),
+            peer: (!is_silent).then_some(peer),
             protocol,
             kernel_tcp: None,
-            phases: vec![],
+            phases: if is_silent { vec![] } else { vec![(Phase::Tcp, self.takes)] },
             certificate: None,
-            http_status: Some(403),
+            http_status: (!is_silent).then_some(403),
             clock_skew: None,
             signature: None,
             trust_store: None,
-            error: None,
+            error: is_silent.then_some(silence),
         }
     }
 
     async fn call(&self, call: CallRequest, _: Duration) -> Result<CallEvidence, NotSigned> {
+        self.asked.calls.lock().unwrap().push(call.peer);
         sleep(self.takes).await;
         let unsigned = |left: u32| left.checked_sub(1);
         if self.unsigned_calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, unsigned).is_ok() {
@@ -141,8 +159,8 @@ impl Probes for Scripted {
         })
     }
 
-    async fn addresses(&self, _: &str, _: Duration) -> Result<Vec<IpAddr>, String> {
-        Ok(vec![])
+    async fn addresses(&self, host: &str, _: Duration) -> Result<Vec<IpAddr>, String> {
+        self.names.get(host).cloned().unwrap_or(Ok(vec![]))
     }
 
     async fn applications_get(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
@@ -154,6 +172,7 @@ impl Probes for Scripted {
         request: EgressRequest,
         _: watch::Receiver<ControlTargets>,
     ) -> Option<EgressEvidence> {
+        self.asked.egress.lock().unwrap().push(request.clone());
         sleep(self.takes).await;
         (!self.cannot_list_interfaces).then(|| EgressEvidence {
             family: request.family,

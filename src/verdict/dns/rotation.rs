@@ -13,7 +13,7 @@ use crate::observation::{
 /// The response code of a server that does not know the question's kind.
 const NOTIMP: u16 = 4;
 
-/// `None` where one lookup has seen everything.
+/// `None` where the lookup itself has no address: then it decides alone.
 pub fn outcome(
     evidence: &DnsEvidence,
     judge: impl Fn(&[IpAddr]) -> Vec<(IpAddr, Outcome)>,
@@ -46,13 +46,10 @@ pub fn outcome(
     let outcomes: Vec<Outcome> = lookups.chain(servers).collect();
     let passes = outcomes.contains(&Outcome::Pass);
     let worst = Outcome::worst(outcomes)?;
-    match worst {
-        Outcome::Fail(reason) if passes && is_of_addresses(reason) => {
-            Some(Outcome::Fail(Reason::MixedAddresses))
-        }
-        Outcome::Fail(_) if !passes => None,
-        worst => Some(worst),
-    }
+    Some(match worst {
+        Outcome::Fail(reason) if passes && is_of_addresses(reason) => Outcome::Fail(Reason::MixedAddresses),
+        worst => worst,
+    })
 }
 
 fn is_of_addresses(reason: Reason) -> bool {
@@ -156,7 +153,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::network::Network;
     use crate::observation::{HostFiles, HostsEntry, NotRun};
+    use crate::plan::Endpoint;
+    use crate::verdict::dns;
     use crate::verdict::dns::tests::{INSIDE, answer, evidence, judged, told};
 
     fn two_servers(a: QueryResult, aaaa: QueryResult) -> DnsEvidence {
@@ -222,6 +222,34 @@ mod tests {
     }
 
     #[test]
+    fn each_of_three_servers_counts() {
+        let third: SocketAddr = "10.0.2.53:53".parse().unwrap();
+        for broken in 0..3 {
+            let mut evidence = two_servers(told(INSIDE), told(&[]));
+            for query_type in [QueryType::A, QueryType::Aaaa] {
+                let told = if query_type == QueryType::A { told(INSIDE) } else { told(&[]) };
+                evidence.queries.push(Query { server: third, ..answer(Resolver::System, query_type, told) });
+            }
+            evidence.files.servers.push(third);
+            evidence.files.rotate = true;
+            assert_eq!(judged(&evidence), Outcome::Pass);
+            evidence.queries[2 * broken].result = told(&["203.0.113.20"]);
+            assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "server {broken}");
+        }
+    }
+
+    #[test]
+    fn a_failure_elsewhere_is_told_where_this_lookup_decides_nothing() {
+        let mut evidence = two_servers(told(INSIDE), told(&[]));
+        let blind = Endpoint { network: Network::default(), ..crate::verdict::tests::endpoint() };
+        let judged = |evidence: &DnsEvidence| dns(evidence, &[], &blind).outcome;
+        assert_eq!(judged(&evidence), Outcome::Inconclusive(Reason::VpcCidrsUnknown));
+        evidence.files.rotate = true;
+        evidence.queries[2].result = told(&["127.0.0.1"]);
+        assert_eq!(judged(&evidence), Outcome::Fail(Reason::SpecialAddress));
+    }
+
+    #[test]
     fn a_server_whose_answers_the_library_refuses_fails_under_rotate() {
         let mut evidence = two_servers(told(INSIDE), told(&[]));
         evidence.files.rotate = true;
@@ -237,6 +265,7 @@ mod tests {
         for (a, aaaa, transport, outcome) in [
             (public(), silent.clone(), Transport::Udp, mixed),
             (public(), silent.clone(), Transport::Tcp, Outcome::Pass),
+            (public(), told(&[]), Transport::Tcp, mixed),
             (silent.clone(), told(&["2001:db8:ffff::20"]), Transport::Udp, Outcome::Pass),
             (silent, told(&["2001:db8:ffff::20"]), Transport::Tcp, Outcome::Pass),
         ] {
@@ -293,6 +322,25 @@ mod tests {
         assert_eq!(judged(&evidence), Outcome::Fail(Reason::NameNotFound));
         evidence.files.search.push(".".to_owned());
         assert_eq!(judged(&evidence), Outcome::Pass);
+    }
+
+    #[test]
+    fn the_first_name_with_addresses_counts() {
+        // With ndots, names of the search list come before the name itself.
+        for (ndots, of_search, outcome) in [
+            (1, QueryResult::Nxdomain, Outcome::Pass),
+            (5, QueryResult::Nxdomain, Outcome::Pass),
+            (1, told(&["203.0.113.20"]), Outcome::Pass),
+            (5, told(&["203.0.113.20"]), Outcome::Fail(Reason::MixedAddresses)),
+        ] {
+            let mut evidence = two_servers(told(INSIDE), told(&[]));
+            evidence.files = HostFiles { rotate: true, ndots, ..evidence.files };
+            evidence.files.search = vec!["corp.example".to_owned()];
+            let name = format!("{}.corp.example", evidence.host);
+            let second = evidence.queries[2].clone();
+            evidence.queries.push(Query { name: Some(name), result: of_search.clone(), ..second });
+            assert_eq!(judged(&evidence), outcome, "ndots {ndots}, {of_search:?}");
+        }
     }
 
     #[test]

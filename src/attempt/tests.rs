@@ -1,0 +1,213 @@
+//! What the probes are asked to do, and what is published of it.
+
+use super::scripted::Scripted;
+use super::*;
+use crate::config::Config;
+use crate::observation::{ControlResult, EgressGap, EgressProbe, Phase, ProbeResult, Protocol};
+use crate::plan::Plan;
+
+const BASE: &str = "region = 'us-east-1'\nexpected_cidrs = ['10.0.0.0/16']\n\
+    instance = { metadata = false }\n";
+
+const GATEWAY: &str = "[egress]\nenabled = false\n[[endpoint]]\nservice = 's3'\ntype = 'gateway'\n";
+const MONITORING: &str =
+    "[egress]\nenabled = false\n[[endpoint]]\nservice = 'monitoring'\ncall = 'list-metrics'\n";
+
+fn ips(texts: &[&str]) -> Vec<IpAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// One run of the egress check where it is enabled, else of the endpoint.
+async fn run(probes: Scripted, config: &str) -> (Runner<Scripted>, Vec<Observation>) {
+    let config = Config::parse(&format!("{BASE}{config}"), "test.toml").unwrap();
+    let mut plan = Plan::new(&config, None);
+    for item in &mut plan.items {
+        if let Item::Egress(egress) = item {
+            // A VPC may own public ranges.
+            egress.network.vpc.push("9.9.9.0/24".parse().unwrap());
+        }
+    }
+    let is_egress = |item: &&Item| matches!(item, Item::Egress(_));
+    let is_endpoint = |item: &&Item| matches!(item, Item::Endpoint(_));
+    let egress = plan.items.iter().find(is_egress);
+    let item = egress.or_else(|| plan.items.iter().find(is_endpoint)).unwrap();
+    let (sink, mut observations) = mpsc::channel(16);
+    let runner = Runner::new(probes, sink);
+    runner.run(item, plan.region.as_deref(), true).await;
+    let published = std::iter::from_fn(|| observations.try_recv().ok()).collect();
+    (runner, published)
+}
+
+fn outcome(observations: &[Observation], check: &str) -> Outcome {
+    observations.iter().find(|o| o.check.to_string() == check).unwrap().outcome
+}
+
+fn control(observations: &[Observation]) -> crate::observation::GatewayControl {
+    let found = observations.iter().find_map(|observation| match &observation.evidence {
+        Evidence::Connect { control, .. } => control.clone(),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+const ELSEWHERE: &str = "s3.us-west-2.amazonaws.com";
+
+fn gateway(of_control: Result<&[&str], &str>) -> Scripted {
+    let of_control = of_control.map(ips).map_err(str::to_owned);
+    Scripted {
+        addresses: ips(&["203.0.113.30"]),
+        names: [(ELSEWHERE.to_owned(), of_control)].into(),
+        silent: ips(&["203.0.113.31", "203.0.113.32", "203.0.113.33"]),
+        ..Scripted::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_is_compared_with_two_addresses_of_another_region() {
+    let repeated =
+        ["203.0.113.33", "203.0.113.31", "10.0.0.9", "203.0.113.31", "203.0.113.32", "2001:db8::9"];
+    let (runner, observations) = run(gateway(Ok(&repeated)), GATEWAY).await;
+    let control = control(&observations);
+    assert_eq!((control.host.as_deref(), &control.error), (Some(ELSEWHERE), &None));
+    let compared: Vec<IpAddr> = control.connections.iter().map(|connection| connection.ip).collect();
+    assert_eq!(compared, ips(&["203.0.113.31", "203.0.113.32"]));
+    assert_eq!(control.result(Family::Ipv4), ControlResult::NoReply);
+    assert_eq!(outcome(&observations, "s3/connect"), Outcome::Pass);
+    let ports: Vec<u16> =
+        runner.probes.asked.connections.lock().unwrap().iter().map(SocketAddr::port).collect();
+    assert_eq!(ports, [443, 443, 443]);
+    assert!(runner.known.borrow().values().all(Vec::is_empty), "its addresses are no control of egress");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_that_was_not_reached_says_why() {
+    let refused = gateway(Err("the name servers refuse"));
+    let inside = gateway(Ok(&["10.0.0.9"]));
+    for (probes, why) in [(refused, "the name servers refuse"), (inside, "has no public address")] {
+        let (_, observations) = run(probes, GATEWAY).await;
+        let control = control(&observations);
+        assert_eq!(control.host.as_deref(), Some(ELSEWHERE));
+        assert!(control.error.as_ref().is_some_and(|error| error.contains(why)), "{control:?}");
+        assert_eq!(control.result(Family::Ipv4), ControlResult::NotSent);
+    }
+    let nowhere = Scripted { addresses: vec![], ..gateway(Ok(&["203.0.113.31"])) };
+    let (runner, _) = run(nowhere, GATEWAY).await;
+    assert!(runner.probes.asked.connections.lock().unwrap().is_empty(), "there is nothing to compare with");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_that_answers_fails_the_gateway() {
+    let open = Scripted { silent: vec![], ..gateway(Ok(&["203.0.113.31"])) };
+    let (_, observations) = run(open, GATEWAY).await;
+    assert_eq!(outcome(&observations, "s3/connect"), Outcome::Fail(Reason::EgressNotClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_addresses_that_were_verified_are_called() {
+    let addresses = ips(&["10.0.1.57", "10.0.2.113", "203.0.113.20", "127.0.0.1"]);
+    let probes = Scripted { addresses, silent: ips(&["10.0.2.113"]), ..Scripted::default() };
+    let (runner, observations) = run(probes, MONITORING).await;
+    let asked = &runner.probes.asked;
+    let connected: Vec<IpAddr> = asked.connections.lock().unwrap().iter().map(SocketAddr::ip).collect();
+    assert_eq!(connected, ips(&["10.0.1.57", "10.0.2.113", "203.0.113.20"]), "never to this host itself");
+    assert_eq!(*asked.calls.lock().unwrap(), ["10.0.1.57:443".parse().unwrap()]);
+    let not_called = Outcome::Skipped(Reason::PrerequisiteFailed);
+    let called = observations.last().unwrap().addresses.iter().map(|address| address.outcome);
+    assert_eq!(called.collect::<Vec<_>>(), [Outcome::Pass, not_called, not_called, not_called]);
+    let known = runner.known.borrow().values().flatten().copied().collect::<Vec<SocketAddr>>();
+    let inside = ["10.0.1.57:443", "10.0.2.113:443"].map(|peer| peer.parse().unwrap());
+    assert_eq!(known, inside, "what should answer the egress check");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_name_with_many_addresses_sixty_four_are_tried() {
+    for (count, tried, passes) in [(64, 64, true), (65, 64, false)] {
+        let addresses = (0..count).map(|number| IpAddr::from([10, 0, 3, number])).collect();
+        let (runner, observations) = run(Scripted { addresses, ..Scripted::default() }, MONITORING).await;
+        assert_eq!(runner.probes.asked.connections.lock().unwrap().len(), tried);
+        assert_eq!(outcome(&observations, "monitoring/connect") == Outcome::Pass, passes, "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_told_why_it_was_not_made() {
+    let inside = || Scripted { addresses: ips(&["10.0.1.57"]), ..Scripted::default() };
+    let because = |observations: &[Observation]| match observations.last().unwrap().evidence {
+        Evidence::NotAttempted(because) => Some(because),
+        _ => None,
+    };
+    let (_, made) = run(inside(), MONITORING).await;
+    assert_eq!((outcome(&made, "monitoring/call"), because(&made)), (Outcome::Pass, None));
+    let unsigned = Scripted { unsigned_calls: std::sync::Arc::new(1.into()), ..inside() };
+    assert_eq!(because(&run(unsigned, MONITORING).await.1), Some(NotAttempted::NoCredentials));
+    let silent = Scripted { silent: ips(&["10.0.1.57"]), ..inside() };
+    assert_eq!(because(&run(silent, MONITORING).await.1), Some(NotAttempted::NoVerifiedAddress));
+}
+
+const OWN_TARGETS: &str = "
+[egress]
+hosts = ['www.example', 'gone.example']
+[[egress.target]]
+host = 'probe.example'
+tcp_ports = [8443]
+[[egress.target]]
+host = 'nowhere.example'
+tcp_ports = [8443]
+[[egress.target]]
+host = '9.9.9.9'
+tcp_ports = [8443]
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_target_of_the_operator_is_probed_whole_or_is_a_gap() {
+    let public =
+        |count: u8| (1..=count).map(|number| IpAddr::from([203, 0, 113, number])).collect::<Vec<_>>();
+    for (count, probed) in [(8, 8), (9, 8)] {
+        let names = [
+            ("www.example".to_owned(), Ok([public(3), ips(&["2001:db8::1"])].concat())),
+            ("gone.example".to_owned(), Err("gone.example: no such name".to_owned())),
+            ("probe.example".to_owned(), Ok(public(count))),
+            ("nowhere.example".to_owned(), Ok(ips(&["10.0.1.9"]))),
+        ];
+        let (runner, _) = run(Scripted { names: names.into(), ..Scripted::default() }, OWN_TARGETS).await;
+        let requests = runner.probes.asked.egress.lock().unwrap();
+        assert_eq!(requests.len(), 2, "one for each family");
+        let request = &requests[0];
+        let of = |host: &str| request.named.iter().filter(|(name, _)| name == host).count();
+        assert_eq!((of("www.example"), of("probe.example"), of("nowhere.example")), (3, probed, 0));
+        let gaps: Vec<&str> = request
+            .gaps
+            .iter()
+            .filter_map(|gap| match gap {
+                EgressGap::TargetNotProbed { host, .. } => Some(host.as_str()),
+                _ => None,
+            })
+            .collect();
+        let mut expected = vec!["nowhere.example", "9.9.9.9"];
+        if count > 8 {
+            expected.insert(1, "probe.example");
+        }
+        assert_eq!(gaps, expected);
+        assert!(request.unresolved.contains(&"gone.example: no such name".to_owned()));
+        assert!(request.settings.literals().all(|ip| ip.to_string() != "9.9.9.9"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_leak_is_that_of_its_quickest_ping() {
+    let reply = |protocol, millis| EgressProbe {
+        host: None,
+        source: "10.0.1.23".parse().unwrap(),
+        ip: "203.0.113.5".parse().unwrap(),
+        protocol,
+        port: (protocol != Protocol::Icmp).then_some(443),
+        decoy: false,
+        sent: 1,
+        result: ProbeResult::Reply { replies: 1, after: Duration::from_millis(millis), kernel: None },
+        judged: None,
+    };
+    let probes = vec![reply(Protocol::Icmp, 9), reply(Protocol::Icmp, 7), reply(Protocol::Tcp, 3)];
+    let (_, observations) = run(Scripted { probes, ..Scripted::default() }, "").await;
+    let egress = observations.iter().find(|o| o.check == CheckId::Egress(Family::Ipv4)).unwrap();
+    assert_eq!(egress.phases, [(Phase::Rtt, Duration::from_millis(7))]);
+}
