@@ -1,7 +1,8 @@
 //! The metrics in a file, for node_exporter where Prometheus cannot reach our own port.
 
-use std::io;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::threads;
 
 /// Scrapers do not read more often, and a large estate has observations all the time.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// Every page of ours starts so.
+const START: &[u8] = b"# HELP linkproof_";
 
 /// Writes it anew whenever something was seen, for as long as there is something to see. If the
 /// engine hangs, the file stands still, which `linkproof_check_last_run_timestamp_seconds` tells.
@@ -42,5 +46,23 @@ pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut store: watch::Receiv
 
 /// A slow disk must not stop the engine, which shares our thread.
 async fn publish(path: PathBuf, page: String) -> io::Result<()> {
-    threads::CHECKS.run(move || output::publish(&path, &page)).await?
+    threads::CHECKS.run(move || check_content(&path).and_then(|()| output::publish(&path, &page))).await?
+}
+
+/// The configuration may name a file of another program, which would be lost.
+fn check_content(path: &Path) -> io::Result<()> {
+    let is_file = fs::metadata(path).is_ok_and(|file| file.is_file());
+    if !is_file {
+        return Ok(());
+    }
+    let refuse = |why: &str| Err(io::Error::other(format!("{} is left as it is: {why}", path.display())));
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(START.len() as u64).read_to_end(&mut start));
+    match read {
+        Err(error) => refuse(&format!("it cannot be read ({error})")),
+        Ok(_) if start.is_empty() || start == START => Ok(()),
+        Ok(_) => {
+            refuse("it does not hold linkproof's metrics; remove it, or set another path in [web] textfile")
+        }
+    }
 }

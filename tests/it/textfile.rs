@@ -84,3 +84,25 @@ fn unwritable_textfile_is_logged_once() {
         daemon.stderr()
     );
 }
+
+#[test]
+fn a_file_of_another_program_is_left_as_it_is() {
+    let (lab, scratch) = (own_lab(), Scratch::new("foreign-textfile"));
+    let file = scratch.0.join("other.prom");
+    fs::write(&file, "node_backup_success 1\n").unwrap();
+    let daemon = daemon(&lab, &scratch, &format!("{HASTY}[web]\ntextfile = \"{}\"\n", file.display()));
+    eventually("the file to be refused", || {
+        let said = ["The textfile could not be written.", "other.prom is left as it is"];
+        daemon.stderr().lines().find(|line| said.iter().all(|words| line.contains(words))).map(|_| ())
+    });
+    assert_eq!(fs::read_to_string(&file).unwrap(), "node_backup_success 1\n");
+    fs::remove_file(&file).unwrap();
+    eventually("its own file", || {
+        fs::read_to_string(&file).ok().filter(|page| page.contains("linkproof_success"))
+    });
+    // Its own file is written anew.
+    fs::write(&file, "").unwrap();
+    eventually("the file to be filled", || {
+        fs::read_to_string(&file).ok().filter(|page| page.contains("linkproof_success"))
+    });
+}
