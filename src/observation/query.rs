@@ -65,11 +65,15 @@ pub enum Resolver {
     Vpc,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum QueryType {
     A,
     #[serde(rename = "AAAA")]
     Aaaa,
+}
+
+impl QueryType {
+    pub const BOTH: [Self; 2] = [Self::A, Self::Aaaa];
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]

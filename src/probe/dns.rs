@@ -137,7 +137,7 @@ async fn ask_all(
 
 /// The two questions of a lookup. The C library repeats both over TCP once one answer is truncated.
 async fn ask_both(question: Question<'_>, limit: Duration) -> Vec<Query> {
-    let both = [QueryType::A, QueryType::Aaaa].map(|query_type| Question { query_type, ..question });
+    let both = QueryType::BOTH.map(|query_type| Question { query_type, ..question });
     let mut answers = join_all(both.map(|question| ask(question, limit))).await;
     let over_tcp = answers.iter().any(|answer| answer.transport == Transport::Tcp);
     for (question, answer) in both.into_iter().zip(&mut answers) {

@@ -314,7 +314,7 @@ pub fn dns(outcome: Outcome, resolved: &[(&str, Scope)]) -> Observation {
 pub fn unresolved(reason: Reason, result: &QueryResult) -> Observation {
     let mut observation = dns(Outcome::Fail(reason), &[]);
     let queries = [Resolver::System, Resolver::Vpc]
-        .map(|resolver| [QueryType::A, QueryType::Aaaa].map(|kind| query(resolver, kind, result.clone())));
+        .map(|resolver| QueryType::BOTH.map(|kind| query(resolver, kind, result.clone())));
     observation.evidence = Evidence::Dns(DnsEvidence::of(HOST, queries.concat()));
     observation
 }

@@ -156,7 +156,7 @@ fn by_servers(evidence: &DnsEvidence) -> Option<Reason> {
     if !files.asks_dns() || no_server {
         return None;
     }
-    let words = [QueryType::A, QueryType::Aaaa].map(|query_type| last_word(evidence, query_type));
+    let words = QueryType::BOTH.map(|query_type| last_word(evidence, query_type));
     let has_address = words.iter().flatten().any(|result| !result.addresses().is_empty());
     let reason = words.iter().flatten().find_map(|result| reason_of(result));
     let answered = words.iter().any(Option::is_some);
@@ -167,20 +167,20 @@ fn by_servers(evidence: &DnsEvidence) -> Option<Reason> {
 /// behind one that answers.
 fn waits_for_a_server(evidence: &DnsEvidence) -> bool {
     let is_silent = |result: &QueryResult| *result == QueryResult::Timeout;
-    let comes_to = |query_type| {
-        let asked = absolute(evidence).filter(move |query| query.query_type == query_type);
-        asked.map(|query| &query.result).take_while(|result| !result.is_conclusive())
-    };
-    [QueryType::A, QueryType::Aaaa].into_iter().flat_map(comes_to).any(is_silent)
+    let comes_to = |query_type| asked(evidence, query_type).take_while(|result| !result.is_conclusive());
+    QueryType::BOTH.into_iter().flat_map(comes_to).any(is_silent)
         || evidence.files.rotates() && absolute(evidence).any(|query| is_silent(&query.result))
 }
 
 /// The library asks the servers in turn until one is conclusive.
 fn last_word(evidence: &DnsEvidence, query_type: QueryType) -> Option<&QueryResult> {
-    let mut results =
-        absolute(evidence).filter(|query| query.query_type == query_type).map(|query| &query.result);
+    let mut results = asked(evidence, query_type);
     let first = results.clone().next();
     results.find(|result| result.is_conclusive()).or(first)
+}
+
+fn asked(evidence: &DnsEvidence, query_type: QueryType) -> impl Iterator<Item = &QueryResult> + Clone {
+    absolute(evidence).filter(move |query| query.query_type == query_type).map(|query| &query.result)
 }
 
 /// What the listed servers say of the name itself.
@@ -207,9 +207,8 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
         return None;
     }
     let answers = || evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
-    let answered =
-        |query_type| answers().any(|query| query.query_type == query_type && query.result.is_conclusive());
-    if !answered(QueryType::A) || !answered(QueryType::Aaaa) {
+    let answered = answers().filter(|query| query.result.is_conclusive()).map(|query| query.query_type);
+    if answered.collect::<BTreeSet<QueryType>>().len() < QueryType::BOTH.len() {
         return Some(Outcome::Inconclusive(Reason::ResolversDisagree));
     }
     let system: BTreeSet<IpAddr> = evidence.lookup.addresses().iter().copied().collect();
@@ -351,7 +350,7 @@ pub(super) mod tests {
         assert_eq!(judged(&half), Fail(Reason::QueryTimeout), "of the other question");
         let mut unasked = failing(evidence(told(INSIDE), told(&[])), LookupResult::TimedOut);
         let second = "10.0.1.53:53".parse().unwrap();
-        for query_type in [QueryType::A, QueryType::Aaaa] {
+        for query_type in QueryType::BOTH {
             let silent = answer(Resolver::System, query_type, QueryResult::Timeout);
             unasked.queries.push(Query { server: second, ..silent });
         }
@@ -369,7 +368,7 @@ pub(super) mod tests {
         files_only.files.sources = vec!["files".into()];
         assert_eq!(judged(&files_only), Outcome::Fail(Reason::LookupFailed));
         let mut others = evidence(QueryResult::Timeout, QueryResult::Timeout);
-        for query_type in [QueryType::A, QueryType::Aaaa] {
+        for query_type in QueryType::BOTH {
             let of_vpc = answer(Resolver::Vpc, query_type, QueryResult::Nxdomain);
             let listed = Query { resolver: Resolver::System, ..of_vpc.clone() };
             others.queries.push(of_vpc);

@@ -75,7 +75,7 @@ fn query_result() -> impl Strategy<Value = QueryResult> {
 }
 
 fn answer() -> impl Strategy<Value = Query> {
-    let who = (select(vec![Resolver::System, Resolver::Vpc]), select(vec![QueryType::A, QueryType::Aaaa]));
+    let who = (select(vec![Resolver::System, Resolver::Vpc]), select(QueryType::BOTH.to_vec()));
     (who, query_result()).prop_map(|((resolver, query_type), result)| Query {
         name: None,
         server: "10.0.0.2:53".parse().unwrap(),

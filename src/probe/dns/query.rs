@@ -285,5 +285,5 @@ pub fn fuzz(bytes: &[u8]) -> Vec<String> {
         QueryResult::Invalid { detail } | QueryResult::Truncated { detail } => vec![detail],
         _ => vec![],
     };
-    [QueryType::A, QueryType::Aaaa].into_iter().flat_map(read).collect()
+    QueryType::BOTH.into_iter().flat_map(read).collect()
 }

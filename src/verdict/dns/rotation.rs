@@ -226,7 +226,7 @@ mod tests {
         let third: SocketAddr = "10.0.2.53:53".parse().unwrap();
         for broken in 0..3 {
             let mut evidence = two_servers(told(INSIDE), told(&[]));
-            for query_type in [QueryType::A, QueryType::Aaaa] {
+            for query_type in QueryType::BOTH {
                 let told = if query_type == QueryType::A { told(INSIDE) } else { told(&[]) };
                 evidence.queries.push(Query { server: third, ..answer(Resolver::System, query_type, told) });
             }
