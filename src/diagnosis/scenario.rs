@@ -9,11 +9,11 @@
 //!
 //! `system` and `vpc` also take `nxdomain`, `nodata`, `servfail`, `refused` and `timeout`, and stand
 //! once for each answer. An egress target is `tcp@IP`, `tcp@IP<SOURCE` or `decoy-tcp@IP`, and takes
-//! `answer` (judged a leak), `answer:3/5` (of five three), `intercepted`, `silence`, `rejected`,
-//! `rejected:BY`, `leak:BY` and `near:BY` (errors judged so), `here:BY`, `no_route`,
-//! `not_permitted`, `blocked` and `no_resources`. `disabled` says why the host lacks the family, and
-//! `server=` is the metadata server that was asked, or `none`;
-//! `late=MILLISECONDS rounds=N` that lateness spoiled a check.
+//! `answer` (judged a leak), `answer:3/5` (of five three), `answer:1/1+1200` (after so many
+//! milliseconds), `intercepted`, `silence`, `rejected`, `rejected:BY`, `leak:BY` and `near:BY` (errors
+//! judged so), `here:BY`, `no_route`, `not_permitted`, `blocked` and `no_resources`. `disabled` says
+//! why the host lacks the family, `server=` is the metadata server that was asked, or `none`, and
+//! `late=MILLISECONDS rounds=N` says that lateness spoiled a check.
 //!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
@@ -550,12 +550,14 @@ fn probe(word: &str) -> Option<EgressProbe> {
         (ProbeResult::Rejected { by, how, reset: by.is_none() }, judged)
     };
     let unsent = |error| (ProbeResult::NotSent(error), ProbeJudgment::NotSent);
+    let (result, after) = result.split_once('+').unwrap_or((result, "12"));
+    let after = Duration::from_millis(after.parse().unwrap());
     let of = result.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
     let (result, judged) = match result.split_once(':').unwrap_or((result, "")) {
         (what @ ("answer" | "intercepted"), few) => {
             let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
             let judged = if what == "answer" { ProbeJudgment::Leak } else { ProbeJudgment::Intercepted };
-            (ProbeResult::Reply { replies, after: Duration::from_millis(12), kernel: None }, judged)
+            (ProbeResult::Reply { replies, after, kernel: None }, judged)
         }
         ("silence", _) => (ProbeResult::NoReply, ProbeJudgment::Silent),
         ("rejected", "") => rejection(None, ProbeJudgment::Rejected),
