@@ -116,8 +116,12 @@ fn of_role(context: &Context<'_>, fact: String, reason: Reason, code: Option<&st
     let metadata_is_broken = instance.is_some_and(|instance| broken(instance.outcome).is_some());
     if metadata_is_broken || reason != Reason::NoCredentials {
         let finding = Finding::new(Cause::MetadataUnavailable, fact);
-        let is_document = reason == Reason::CredentialsInvalidSource && !metadata_is_broken;
-        return if is_document { finding.healed_by(ROLE_UNUSABLE) } else { finding };
+        return match reason {
+            _ if metadata_is_broken => finding,
+            Reason::CredentialsInvalidSource => finding.healed_by(ROLE_UNUSABLE),
+            Reason::CredentialsTimeout => finding.healed_by(ROLE_LATE),
+            _ => finding,
+        };
     }
     let finding = Finding::new(Cause::NoInstanceRole, fact);
     match code {
@@ -130,6 +134,8 @@ fn of_role(context: &Context<'_>, fact: String, reason: Reason, code: Option<&st
 }
 
 const ROLE_UNUSABLE: &str = "The instance has a role, and what metadata says of it cannot be used. See what answers at 169.254.169.254: curl http://169.254.169.254/latest/meta-data/iam/security-credentials/ (with a token), ip route get 169.254.169.254, nft list ruleset. A proxy or an emulator may stand there.";
+
+const ROLE_LATE: &str = "Metadata answered in time, but not for the role's credentials. Look for load on this host (steal time, CPU credits) and for programs that ask metadata often. Otherwise raise timeout under [credentials].";
 
 const ROLE_REFUSED: &str = "The instance has a role, and metadata gets no credentials for it. Check that the role still exists, that the instance profile names it, and that it trusts ec2.amazonaws.com. A change takes some minutes.";
 

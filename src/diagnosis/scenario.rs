@@ -231,7 +231,7 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             endpoint_settings: vec![],
             profile_region: words.text("profile_region"),
             unreached: words.text("unreached"),
-            aws_error: words.text("code").map(|code| AwsError { code, message: String::new() }),
+            aws_error: aws_error(words),
             error,
         }),
         Kind::Dns => Evidence::Dns(dns(&host, took, words)),
@@ -489,9 +489,12 @@ fn certificate(words: &Words) -> Certificate {
     }
 }
 
+fn aws_error(words: &Words) -> Option<AwsError> {
+    words.text("code").map(|code| AwsError { code, message: words.text("message").unwrap_or_default() })
+}
+
 fn call((ip, code): (IpAddr, &str), words: &Words) -> CallEvidence {
-    let aws_error =
-        words.text("code").map(|code| AwsError { code, message: words.text("message").unwrap_or_default() });
+    let aws_error = aws_error(words);
     let broke = code != "pass" && aws_error.is_none();
     CallEvidence {
         ip,
