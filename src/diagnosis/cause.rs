@@ -59,7 +59,7 @@ causes! {
         "Correct these lines of /etc/resolv.conf: nameserver in small letters at the start of the line, a space, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
     HostsFileEntry = "hosts_file_entry",
         "/etc/hosts has an address for the name",
-        "Remove {subjects} from /etc/hosts: applications take it before they ask any name server, and it does not follow when the endpoint changes.";
+        "Remove {subjects} from /etc/hosts: applications take its address, and it does not follow when the endpoint changes.";
     SearchListAnswers = "search_list_answers",
         "The search list leads to another name",
         "Remove the wildcard record behind that name, or the suffix from search in /etc/resolv.conf, or lower ndots. In a pod: dnsConfig with ndots 1, or {subjects} with a final dot.";

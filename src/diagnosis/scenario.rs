@@ -15,6 +15,8 @@
 //! why the host lacks the family, `server=` is the metadata server that was asked, or `none`, and
 //! `late=MILLISECONDS rounds=N` says that lateness spoiled a check.
 //!
+//! `zone@IP=ZONE` says where an address is, and `profile_sets=KEY` what the AWS profile diverts.
+//!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
 
@@ -166,6 +168,7 @@ fn observation(line: &str, network: &Network) -> Observation {
         .addresses()
         .into_iter()
         .map(|(ip, code)| address(ip, address_outcome(state, code), network))
+        .map(|address| Address { zone: words.text(&format!("zone@{}", address.ip)), ..address })
         .collect();
     if check.kind() == Kind::Dns && addresses.is_empty() {
         addresses = of_answer(&words, outcome, network);
@@ -228,7 +231,7 @@ fn evidence(check: &CheckId, outcome: Outcome, took: Duration, words: &Words) ->
             source: words.text("source").map(|source| provider(&source)),
             access_key_id: None,
             expires_at: None,
-            endpoint_settings: vec![],
+            endpoint_settings: words.all("profile_sets").map(str::to_owned).collect(),
             profile_region: words.text("profile_region"),
             unreached: words.text("unreached"),
             aws_error: aws_error(words),

@@ -173,3 +173,31 @@ fn weight(answer: &Query) -> u8 {
         Answer::Addresses(_) | Answer::Silence(_) | Answer::NotAsked => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::QueryType;
+    use crate::report::fixture::{addresses, query};
+
+    #[test]
+    fn of_several_servers_the_one_that_says_most_is_shown() {
+        let nothing = || addresses(&[]);
+        let (silent, broken) = (QueryResult::Timeout, QueryResult::Servfail);
+        for (results, shown) in [
+            (vec![silent.clone(), broken.clone(), nothing(), addresses(&["10.0.1.57"])], 4),
+            (vec![nothing(), addresses(&["10.0.1.57"]), addresses(&["10.0.2.113"])], 2),
+            (vec![nothing(), QueryResult::Nxdomain], 1),
+            (vec![silent.clone(), QueryResult::Refused], 1),
+            (vec![silent, broken, QueryResult::Nxdomain], 3),
+        ] {
+            let queries = (1..).zip(results).map(|(number, result)| {
+                let server = SocketAddr::from(([10, 0, 0, number], 53));
+                Query { server, ..query(Resolver::Vpc, QueryType::A, result) }
+            });
+            let evidence = DnsEvidence::of("monitoring.us-east-1.amazonaws.com", queries.collect());
+            let answer = ServerAnswer::of(&evidence, Resolver::Vpc, |_| Scope::Vpc);
+            assert_eq!(answer.server, Some(SocketAddr::from(([10, 0, 0, shown], 53))), "{evidence:?}");
+        }
+    }
+}
