@@ -334,6 +334,10 @@ fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         ZoneRange { zone: zone.to_owned(), id: id.map(str::to_owned), cidrs }
     }));
     host_files(&mut evidence.files, words);
+    evidence.other_lookups = words
+        .all("other_lookup")
+        .map(|said| Lookup { result: lookup_result(said), ..evidence.lookup.clone() })
+        .collect();
     let alias_last = words.text("alias_last").is_some();
     evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
     let files = &evidence.files;
