@@ -144,3 +144,27 @@ fn other_family(context: &Context<'_>, observation: &Observation, evidence: &Dns
         "Make the endpoint's IP address type and DNS record IP type dualstack before the host gets IPv6.",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture::{addresses, query};
+
+    #[test]
+    fn trouble_of_one_question_names_it() {
+        let answered = || addresses(&["10.0.1.57"]);
+        for (a, aaaa, said) in [
+            (answered(), addresses(&[]), None),
+            (answered(), QueryResult::Servfail, Some("returns SERVFAIL to the AAAA query")),
+            (QueryResult::Servfail, addresses(&[]), Some("returns SERVFAIL to the A query")),
+            (QueryResult::Servfail, QueryResult::Refused, Some("returns SERVFAIL")),
+        ] {
+            let queries =
+                [query(Resolver::System, QueryType::A, a), query(Resolver::System, QueryType::Aaaa, aaaa)];
+            assert_eq!(trouble(&[&queries[0], &queries[1]]).as_deref(), said, "{queries:?}");
+        }
+        let answer = query(Resolver::System, QueryType::A, answered());
+        let refuses = Query { edns_refused: true, ..answer.clone() };
+        assert_eq!(trouble(&[&answer, &refuses]).as_deref(), Some("refuses EDNS, which newer programs use"));
+    }
+}
