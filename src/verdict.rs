@@ -16,7 +16,7 @@ pub use call::{call, not_called, proof};
 pub use connect::connect;
 pub use dns::dns;
 pub use egress::egress;
-pub use gateway::{gateway, judge_control, with_control};
+pub use gateway::{gateway, is_closed, judge_control, with_control};
 pub use instance::{credentials, instance};
 pub use lateness::with_lateness;
 pub use own_names::{answers_expire_after, others as other_addresses};

@@ -68,17 +68,34 @@ fn aws_reachable(
     Some(vec![Finding::new(Cause::AwsReachable, fact).about(host(observation))])
 }
 
-/// A gateway that answers, while the egress check is off and cannot say what else would.
+/// A gateway that answers, while no egress check says what else would: they are off, or what passed
+/// did not look at its IP version or its port.
 fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
-    let asked = Family::BOTH.map(CheckId::Egress).iter().any(|egress| context.check(egress).is_some());
-    if asked || failure.reason != Reason::EgressNotClosed {
+    let egress = |family| context.check(&CheckId::Egress(family));
+    let open = observation.addresses.iter().find(|address| address.outcome != Outcome::Pass)?;
+    let family = Family::of(open.ip);
+    if failure.reason != Reason::EgressNotClosed || egress(family).is_some_and(|check| !passes(check)) {
         return None;
     }
-    let name = host(observation);
-    let fact = format!("{name} answers, over its gateway or over the internet: no egress check tells which");
+    let (name, port) = (host(observation), port(observation)?);
+    let (version, code) = (family.name(), family.code());
+    let (lack, key) = match (egress(family), Family::BOTH.into_iter().any(|family| egress(family).is_some()))
+    {
+        (Some(_), _) => (
+            format!("the egress check does not probe TCP {port}"),
+            format!("add \"tcp\" to protocols and {port} to tcp_ports"),
+        ),
+        (None, true) => (format!("no egress check probes {version}"), format!("add \"{code}\" to families")),
+        (None, false) => ("no egress check tells which".to_owned(), "enabled = true".to_owned()),
+    };
+    let fact = format!("{name} answers, over its gateway or over the internet: {lack}");
     let remedy =
-        "A gateway endpoint is proven only while nothing else gets out: enabled = true under [egress].";
+        format!("A gateway endpoint is proven only while nothing else gets out: {key} under [egress].");
     Some(Finding::new(Cause::Unexplained, fact).about(name).healed_by(remedy))
+}
+
+fn passes(observation: &Observation) -> bool {
+    observation.outcome == Outcome::Pass
 }
 
 /// A gateway's addresses are public and in order: its route is what can be missing.

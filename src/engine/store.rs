@@ -201,8 +201,9 @@ impl Store {
     }
 
     fn judge_gateway(&self, observation: Observation) -> Observation {
+        let Evidence::Connect { port, .. } = observation.evidence else { return observation };
         let before = Judgment { outcome: observation.outcome, addresses: observation.addresses };
-        let Judgment { outcome, addresses } = verdict::gateway(before, |family| self.is_closed(family));
+        let Judgment { outcome, addresses } = verdict::gateway(before, |family| self.is_closed(family, port));
         Observation { outcome, addresses, ..observation }
     }
 
@@ -212,9 +213,9 @@ impl Store {
         checks.any(|check| check.report.last.is_none())
     }
 
-    fn is_closed(&self, family: Family) -> bool {
+    fn is_closed(&self, family: Family, port: u16) -> bool {
         let last = self.checks.get(&CheckId::Egress(family)).and_then(|check| check.report.last.as_ref());
-        last.is_some_and(|last| last.outcome == Outcome::Pass)
+        last.is_some_and(|last| verdict::is_closed(last, port))
     }
 }
 

@@ -6,7 +6,8 @@
 use super::Judgment;
 use crate::check::Family;
 use crate::observation::{
-    Address, Connection, ControlResult, GatewayControl, JudgedControl, Outcome, Phase, Reason,
+    Address, Connection, ControlResult, EgressProbe, Evidence, GatewayControl, JudgedControl, Observation,
+    Outcome, Phase, Protocol, Reason,
 };
 
 /// Annotates the control with what it shows for each family of the endpoint's addresses.
@@ -50,6 +51,16 @@ pub fn with_control(judgment: Judgment, control: &GatewayControl) -> Judgment {
     };
     let addresses: Vec<Address> = judgment.addresses.into_iter().map(judge).collect();
     Judgment { outcome: worst(judgment.outcome, &addresses), addresses }
+}
+
+/// Whether an egress check shows that no connection to this port gets out: a pass that sent nothing
+/// to it shows nothing of it.
+pub fn is_closed(egress: &Observation, port: u16) -> bool {
+    let Evidence::Egress(evidence) = &egress.evidence else { return false };
+    let is_of_port = |probe: &EgressProbe| {
+        probe.protocol == Protocol::Tcp && probe.port == Some(port) && !probe.decoy && probe.host.is_none()
+    };
+    egress.outcome == Outcome::Pass && evidence.probes.iter().any(is_of_port)
 }
 
 /// The outcome of a gateway's connection beside the state of egress. Judging again after egress
