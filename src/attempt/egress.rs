@@ -43,6 +43,7 @@ impl<P: Probes> Runner<P> {
             named: named.clone(),
             unresolved: unresolved.iter().chain(&inside).cloned().collect(),
             gaps: gaps.clone(),
+            inside: egress.network.vpc.iter().chain(&egress.network.expected).copied().collect(),
         };
         let families = egress.settings.families.iter();
         join_all(families.map(|family| self.family(egress, request(*family)))).await;

@@ -540,7 +540,12 @@ fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
 fn other_route(word: &str) -> EgressGap {
     let (rule, interface) =
         word.split_once(':').map_or((None, word), |(rule, name)| (Some(rule.parse().unwrap()), name));
-    EgressGap::OtherRoute { rule, router: Some("10.0.1.1".parse().unwrap()), interface: interface.to_owned() }
+    EgressGap::OtherRoute {
+        range: None,
+        rule,
+        router: Some("10.0.1.1".parse().unwrap()),
+        interface: interface.to_owned(),
+    }
 }
 
 fn probe(word: &str) -> Option<EgressProbe> {

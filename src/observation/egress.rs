@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::evidence::{known, seconds};
 use crate::check::Family;
+use crate::network::Cidr;
 
 /// What one window received from the internet and from the controls.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,8 +45,11 @@ pub enum EgressGap {
     /// targets are no picture of the others.
     RoutedElsewhere { source: IpAddr, to: IpAddr },
     /// Packets of some other kind take a route off the host that no probe took: those that meet the
-    /// conditions of a rule, or of a socket that is bound to the interface.
+    /// conditions of a rule, those to some range, or of a socket that is bound to the interface.
     OtherRoute {
+        /// The range of a route, or of a rule.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        range: Option<Cidr>,
         /// Its priority (`ip rule`).
         #[serde(skip_serializing_if = "Option::is_none")]
         rule: Option<u32>,

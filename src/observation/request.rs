@@ -85,4 +85,6 @@ pub struct EgressRequest {
     pub unresolved: Vec<String>,
     /// Configured targets among them.
     pub gaps: Vec<EgressGap>,
+    /// Ranges of the VPC and those that are as good: a route to them is none to the internet.
+    pub inside: Vec<Cidr>,
 }

@@ -30,6 +30,7 @@ use crate::observation::{
     Protocol, SourceJudgment,
 };
 use icmp::Burst;
+use other_routes::Probes;
 use refused::Refused;
 use targets::Target;
 
@@ -162,13 +163,16 @@ fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<E
     elsewhere.collect()
 }
 
-/// The routes to one public address stand for those to all.
 fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
-    let target = targets.iter().find(|target| !target.decoy && target.host.is_none());
-    let Some(target) = target.filter(|_| request.settings.other_routes) else { return vec![] };
+    let literals = targets.iter().filter(|target| !target.decoy && target.host.is_none());
     let probed = sources.iter().filter(|source| source.judged.is_none());
-    let probed: Vec<IpAddr> = probed.map(|source| source.ip).collect();
-    if probed.is_empty() { vec![] } else { other_routes::find(&probed, target.ip, &kinds(targets)) }
+    let probes = Probes {
+        sources: probed.map(|source| source.ip).collect(),
+        targets: literals.map(|target| target.ip).collect(),
+        kinds: kinds(targets),
+        inside: &request.inside,
+    };
+    if request.settings.other_routes { other_routes::find(&probes) } else { vec![] }
 }
 
 fn kinds(targets: &[Target]) -> BTreeSet<(Protocol, Option<u16>)> {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Length;
 use super::text::{clean, list, timed};
 use crate::check::Family;
+use crate::network::Cidr;
 use crate::observation::{
     Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, IcmpSocket, Outcome,
     ProbeJudgment, ProbeResult, Protocol, Reason, SendError, SourceJudgment,
@@ -259,7 +260,9 @@ pub fn gap(gap: &EgressGap) -> String {
         EgressGap::RoutedElsewhere { source, to } => {
             format!("from {source} no target has a route, but {to} has: other addresses may be reached")
         }
-        EgressGap::OtherRoute { rule, router, interface } => other_route(*rule, *router, interface),
+        EgressGap::OtherRoute { range, rule, router, interface } => {
+            other_route(*range, *rule, *router, interface)
+        }
         EgressGap::RoutesUnknown { why } => {
             format!("whether other packets take other routes is not known: {}", clean(why))
         }
@@ -272,11 +275,12 @@ pub fn gap(gap: &EgressGap) -> String {
     }
 }
 
-fn other_route(rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
+fn other_route(range: Option<Cidr>, rule: Option<u32>, router: Option<IpAddr>, interface: &str) -> String {
     let interface = clean(interface);
-    let packets = match rule {
-        Some(rule) => format!("packets that match rule {rule} (ip rule)"),
-        None => format!("packets of a socket bound to {interface}"),
+    let packets = match (range, rule) {
+        (Some(range), _) => format!("packets that take the route to {range}"),
+        (None, Some(rule)) => format!("packets that match rule {rule} (ip rule)"),
+        (None, None) => format!("packets of a socket bound to {interface}"),
     };
     let hop = router.map(|router| format!("to router {router} on {interface}"));
     let hop = hop.unwrap_or_else(|| format!("out on {interface}"));

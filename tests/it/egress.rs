@@ -176,6 +176,13 @@ fn a_route_that_no_probe_takes_keeps_the_check_from_passing() {
         ("ip rule add fwmark 5 lookup 77", "", OTHER_ROUTE),
         ("ip rule add uidrange 1000-1999 lookup 77", "", OTHER_ROUTE),
         ("ip rule add dport 8443 ipproto tcp lookup 77", "", OTHER_ROUTE),
+        // By destination or type of service, in whatever table.
+        ("ip rule add to 52.0.0.0/8 lookup 77", "", OTHER_ROUTE),
+        ("ip route add 44.192.0.0/11 via 10.0.1.1", "", OTHER_ROUTE),
+        ("ip route add unreachable default metric 9; ip route add 3.0.0.0/8 via 10.0.1.1", "", OTHER_ROUTE),
+        ("ip route add default via 10.0.1.1 tos 0x10", "", OTHER_ROUTE),
+        ("ip route add 192.168.0.0/16 via 10.0.1.1", "", "pass"),
+        ("ip route add blackhole 44.192.0.0/11", "", "pass"),
         // Rules that refuse the probes, and let others out.
         ("ip rule add pref 10 uidrange 0-0 unreachable; ip rule add pref 20 lookup 77", "", OTHER_ROUTE),
         (

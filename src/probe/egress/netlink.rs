@@ -103,13 +103,25 @@ pub struct Hop {
     pub device: u32,
 }
 
+/// Where a packet really goes: of a route with several next hops, the one that the kernel chooses.
+///
+/// # Errors
+/// As for [`hops`].
+pub fn hop(packet: &Packet) -> nix::Result<BTreeSet<Hop>> {
+    leading_off(route(packet, RouteFlags::empty())?)
+}
+
 /// `ip route get fibmatch`, by the entry of the table: without this flag a socket that is bound to an
 /// interface has a route where no table has one. Empty where no route leads off this host.
 ///
 /// # Errors
 /// The kernel could not be asked, or its answer not read: that says nothing of its routes.
 pub fn hops(packet: &Packet) -> nix::Result<BTreeSet<Hop>> {
-    match route(packet, RouteFlags::FibMatch)? {
+    leading_off(route(packet, RouteFlags::FibMatch)?)
+}
+
+fn leading_off(route: Result<RouteMessage, Errno>) -> nix::Result<BTreeSet<Hop>> {
+    match route {
         Ok(route) if route.header.kind == RouteType::Unicast => Ok(hops_of(&route)),
         Ok(_) => Ok(BTreeSet::new()),
         Err(errno) if NO_ROUTE.contains(&errno) => Ok(BTreeSet::new()),
@@ -175,22 +187,61 @@ fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage,
 pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
     let mut message = RuleMessage::default();
     message.header.family = address_family(family);
-    let socket = ask(Message::Rule(message), NLM_F_DUMP)?;
-    let mut rules = Vec::new();
+    let listed = list(Message::Rule(message), |message| match message {
+        Message::Rule(rule) => Some(Rule::new(rule)),
+        Message::Route(_) | Message::Other => None,
+    });
+    // Built without CONFIG_IP_MULTIPLE_TABLES, it has none.
+    listed.or_else(|errno| if errno == Errno::EOPNOTSUPP { Ok(vec![]) } else { Err(errno) })
+}
+
+/// A route of whatever table that may lead off this host.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Route {
+    /// Its first address.
+    pub ip: IpAddr,
+    pub length: u8,
+    pub tos: u8,
+}
+
+/// `ip route show table all`, once for each destination and type of service.
+pub fn routes(family: Family) -> nix::Result<BTreeSet<Route>> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(family);
+    let any = match family {
+        Family::Ipv4 => IpAddr::from([0; 4]),
+        Family::Ipv6 => IpAddr::from([0; 16]),
+    };
+    let listed = list(Message::Route(message), |message| match message {
+        Message::Route(route) if route.header.kind == RouteType::Unicast => Some(Route {
+            ip: destination(&route).unwrap_or(any),
+            length: route.header.destination_prefix_length,
+            tos: route.header.tos,
+        }),
+        Message::Route(_) | Message::Rule(_) | Message::Other => None,
+    });
+    Ok(listed?.into_iter().collect())
+}
+
+fn destination(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })
+}
+
+fn list<T>(question: Message, wanted: impl Fn(Message) -> Option<T>) -> nix::Result<Vec<T>> {
+    let socket = ask(question, NLM_F_DUMP)?;
+    let mut listed = Vec::new();
     for _ in 0..MOST_BUFFERS {
         for payload in answers(&socket)? {
             match payload {
-                NetlinkPayload::Done(_) => return Ok(rules),
+                NetlinkPayload::Done(_) => return Ok(listed),
                 NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
-                    return match Errno::from_raw(code.get().wrapping_neg()) {
-                        // Built without CONFIG_IP_MULTIPLE_TABLES: it has no rules.
-                        Errno::EOPNOTSUPP => Ok(vec![]),
-                        errno => Err(errno),
-                    };
+                    return Err(Errno::from_raw(code.get().wrapping_neg()));
                 }
-                NetlinkPayload::InnerMessage(Message::Rule(rule)) => {
-                    rules.push(Rule::new(rule));
-                }
+                NetlinkPayload::InnerMessage(message) => listed.extend(wanted(message)),
                 _ => {}
             }
         }

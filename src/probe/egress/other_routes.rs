@@ -1,5 +1,5 @@
-//! Routes off this host that no probe takes: the kernel may route a packet by the interface that its
-//! socket is bound to, or by a rule for a mark, a user, a port or a type of service.
+//! Routes off this host that no probe takes: the kernel may route a packet by its destination, by the
+//! interface that its socket is bound to, or by a rule for a mark, a user, a port or a type of service.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,53 +8,117 @@ use std::net::IpAddr;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 
-use super::netlink::{Hop, Packet, Rule, hops, rules};
+use super::netlink::{Hop, Packet, Route, Rule, hop, hops, routes, rules};
 use crate::check::Family;
+use crate::network::{Cidr, Network, Scope};
 use crate::observation::{EgressGap, Protocol};
 
-/// Rules with conditions, and interfaces. A host with more is not looked at, and the check says so.
+/// Rules with conditions, routes to public addresses, and interfaces. A host with more is not looked
+/// at, and the check says so.
 const MOST: usize = 512;
 
 /// A protocol with its port, as the probes have them.
 pub type Kinds = BTreeSet<(Protocol, Option<u16>)>;
 
-/// Beside the routes of what is sent from these sources to this target. What the kernel does not tell
-/// is a gap too.
-pub fn find(sources: &[IpAddr], target: IpAddr, kinds: &Kinds) -> Vec<EgressGap> {
-    asked(sources, target, kinds)
-        .unwrap_or_else(|error| vec![EgressGap::RoutesUnknown { why: error.to_string() }])
+/// What is sent.
+pub struct Probes<'a> {
+    pub sources: Vec<IpAddr>,
+    pub targets: Vec<IpAddr>,
+    pub kinds: Kinds,
+    /// Where no route leads to the internet.
+    pub inside: &'a [Cidr],
 }
 
-fn asked(sources: &[IpAddr], target: IpAddr, kinds: &Kinds) -> io::Result<Vec<EgressGap>> {
-    let usual_to = |target| usual(sources, target, kinds);
-    let usual = usual_to(target)?;
-    let mut found = BTreeSet::new();
+/// What decides that a packet takes a route.
+type Because = (Option<Cidr>, Option<u32>);
+
+/// Beside the routes of the probes. What the kernel does not tell is a gap too.
+pub fn find(probes: &Probes<'_>) -> Vec<EgressGap> {
+    let Some(target) = probes.targets.first().filter(|_| !probes.sources.is_empty()) else { return vec![] };
+    asked(probes, *target).unwrap_or_else(|error| vec![EgressGap::RoutesUnknown { why: error.to_string() }])
+}
+
+fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
+    let usual = usual(probes)?;
+    let rules = rules(Family::of(target))?;
+    let mut found: BTreeSet<(Because, Hop)> = BTreeSet::new();
     for device in interfaces()? {
         let packet = Packet { device: Some(device), ..Packet::to(target) };
-        found.extend(hops(&packet)?.difference(&usual).map(|hop| (None, *hop)));
+        found.extend(hops(&packet)?.difference(&usual).map(|hop| ((None, None), *hop)));
     }
-    let rules = rules(Family::of(target))?;
-    let rules: Vec<&Rule> = rules.iter().filter(|rule| !rule.packets(sources, target).is_empty()).collect();
-    bounded(rules.len(), "rules with conditions")?;
-    for rule in rules {
-        let of_rule = rule.target(target);
-        let usual = if of_rule == target { usual.clone() } else { usual_to(of_rule)? };
-        for packet in rule.packets(sources, of_rule) {
-            found.extend(hops(&packet)?.difference(&usual).map(|hop| (Some(rule.priority), *hop)));
-        }
-    }
+    found.extend(by_rules(probes, target, &usual, &rules)?);
+    // The interface or the rule says more than the route that it leads to.
+    let known: BTreeSet<Hop> = found.iter().map(|(_, hop)| *hop).chain(usual).collect();
+    found.extend(by_destination(probes, target, &known, &rules)?);
     Ok(found.into_iter().map(gap).collect())
 }
 
-fn gap((rule, hop): (Option<u32>, Hop)) -> EgressGap {
-    EgressGap::OtherRoute { rule, router: hop.router, interface: name(hop.device) }
+fn by_rules(
+    probes: &Probes<'_>,
+    target: IpAddr,
+    usual: &BTreeSet<Hop>,
+    rules: &[Rule],
+) -> io::Result<BTreeSet<(Because, Hop)>> {
+    let sources = &probes.sources;
+    let rules: Vec<&Rule> = rules.iter().filter(|rule| !rule.packets(sources, target).is_empty()).collect();
+    bounded(rules.len(), "rules with conditions")?;
+    let mut found = BTreeSet::new();
+    for rule in rules {
+        for packet in rule.packets(sources, rule.target(target)) {
+            found.extend(hops(&packet)?.difference(usual).map(|hop| ((None, Some(rule.priority)), *hop)));
+        }
+    }
+    Ok(found)
 }
 
-fn usual(sources: &[IpAddr], target: IpAddr, kinds: &Kinds) -> io::Result<BTreeSet<Hop>> {
+/// The next hops of each route to public addresses, and of each rule that names some.
+fn by_destination(
+    probes: &Probes<'_>,
+    target: IpAddr,
+    known: &BTreeSet<Hop>,
+    rules: &[Rule],
+) -> io::Result<BTreeSet<(Because, Hop)>> {
+    let ranges = rules.iter().filter_map(Rule::range).map(|(ip, range)| (ip, range, 0));
+    let listed = routes(Family::of(target))?;
+    let routes = listed.iter().filter_map(|Route { ip, length, tos }| {
+        Some((*ip, format!("{ip}/{length}").parse::<Cidr>().ok()?, *tos))
+    });
+    let public: BTreeSet<(IpAddr, Cidr, u8)> = ranges
+        .chain(routes)
+        .filter_map(|(ip, range, tos)| Some((outside(probes, target, ip, range)?, range, tos)))
+        .collect();
+    bounded(public.len(), "routes to public addresses")?;
+    let mut found = BTreeSet::new();
+    for (ip, range, tos) in public {
+        for source in &probes.sources {
+            let packet = Packet { source: Some(*source), tos, ..Packet::to(ip) };
+            found.extend(hops(&packet)?.difference(known).map(|hop| ((Some(range), None), *hop)));
+        }
+    }
+    Ok(found)
+}
+
+/// An address of the internet that the range has; a range of the VPC or of the host's own network has
+/// none.
+fn outside(probes: &Probes<'_>, target: IpAddr, ip: IpAddr, range: Cidr) -> Option<IpAddr> {
+    let ip = if range.contains(target) { target } else { ip };
+    let is_own = probes.sources.iter().any(|source| range.contains(*source) && !range.contains(target));
+    let is_inside = probes.inside.iter().any(|inside| inside.contains(ip));
+    (!is_own && !is_inside && Network::default().scope(ip) == Scope::Public).then_some(ip)
+}
+
+fn gap(((range, rule), hop): (Because, Hop)) -> EgressGap {
+    EgressGap::OtherRoute { range, rule, router: hop.router, interface: name(hop.device) }
+}
+
+/// Where the probes go. Of several next hops the kernel chooses by the addresses.
+fn usual(probes: &Probes<'_>) -> io::Result<BTreeSet<Hop>> {
     let mut usual = BTreeSet::new();
-    for source in sources {
-        for (protocol, port) in kinds {
-            usual.extend(hops(&Packet::of(*source, target, *protocol, *port))?);
+    for source in &probes.sources {
+        for target in &probes.targets {
+            for (protocol, port) in &probes.kinds {
+                usual.extend(hop(&Packet::of(*source, *target, *protocol, *port))?);
+            }
         }
     }
     Ok(usual)

@@ -221,7 +221,14 @@ mod tests {
         };
         change(&mut settings);
         let named = vec![("www.amazon.com".to_owned(), "198.51.100.7".parse().unwrap())];
-        EgressRequest { family: Family::Ipv4, settings, named, unresolved: vec![], gaps: vec![] }
+        EgressRequest {
+            family: Family::Ipv4,
+            settings,
+            named,
+            unresolved: vec![],
+            gaps: vec![],
+            inside: vec![],
+        }
     }
 
     fn shown(targets: &[Target]) -> Vec<String> {

@@ -495,7 +495,7 @@ fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
 
 #[test]
 fn silence_passes_only_where_every_route_was_probed() {
-    let other = EgressGap::OtherRoute { rule: Some(77), router: None, interface: "tun0".into() };
+    let other = EgressGap::OtherRoute { range: None, rule: Some(77), router: None, interface: "tun0".into() };
     for gap in [other, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
         for mut evidence in [silence(), without_routes()] {
             assert_eq!(outcome(&evidence), Outcome::Pass);

@@ -35,6 +35,11 @@ impl Rule {
         to.filter(|(_, range)| !range.contains(target)).map_or(target, |(ip, _)| ip)
     }
 
+    /// The destinations that the rule is about, where it names any.
+    pub fn range(&self) -> Option<(IpAddr, Cidr)> {
+        self.prefixes().1
+    }
+
     /// For each source that the rule is about, a packet that meets its conditions, and packets that do
     /// not: the probes may meet them by chance. Without conditions there is nothing to ask.
     pub fn packets(&self, sources: &[IpAddr], target: IpAddr) -> Vec<Packet> {
