@@ -129,13 +129,23 @@ impl Access {
         if !has_changed {
             return;
         }
-        match self.read() {
-            (Ok(loaded), _) => {
-                self.adopt(loaded);
-                info!("Web configuration reloaded.");
-            }
-            (Err(problem), files) => {
-                self.loaded.lock().unwrap_or_else(PoisonError::into_inner).files = files;
+        let (read, files) = self.read();
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(new) => match loaded.rules.lost_in(&new.rules) {
+                None => {
+                    *loaded = new;
+                    info!("Web configuration reloaded.");
+                }
+                Some(lost) => {
+                    loaded.files = files;
+                    error!(
+                        "Web configuration not reloaded: it no longer has {lost}. The previous one is kept. If that is meant, reload linkproof: systemctl reload linkproof."
+                    );
+                }
+            },
+            Err(problem) => {
+                loaded.files = files;
                 error!("Web configuration not reloaded; keeping the previous one:\n{problem}");
             }
         }

@@ -11,7 +11,7 @@ mod row;
 mod wrong_name;
 
 pub use name::{Coverage, Kind, Name};
-pub use partition::other_region;
+pub use partition::{is_other_region, other_region};
 pub use row::PrivateDns;
 pub use wrong_name::suggestions;
 

@@ -101,10 +101,12 @@ fn is_of_lattice(host: &str) -> bool {
     host.split('.').any(|label| label == "vpc-lattice-svcs") && catalogue::partition::is_aws(host)
 }
 
-/// The same name in another region. A name without a region has none.
+/// The same name in another region. A name without a region has none. A `control_region` that
+/// cannot be one is refused where the configuration tells the region; here metadata has told it.
 fn control_host_of(host: &str, control_region: Option<&str>) -> Option<String> {
     let own = host.split('.').find(|label| is_region(label))?;
-    let other = control_region.or_else(|| catalogue::other_region(own)).filter(|other| *other != own)?;
+    let configured = control_region.filter(|other| catalogue::is_other_region(own, other));
+    let other = configured.or_else(|| catalogue::other_region(own))?;
     Some(host.split('.').map(|label| if label == own { other } else { label }).collect::<Vec<_>>().join("."))
 }
 
@@ -524,7 +526,8 @@ mod tests {
             ("s3.eu-central-1.amazonaws.com", Some("eu-west-1"), Some("s3.eu-west-1.amazonaws.com")),
             ("1234.ddb.eu-central-1.amazonaws.com", None, Some("1234.ddb.us-west-2.amazonaws.com")),
             ("s3.us-gov-west-1.amazonaws.com", None, Some("s3.us-gov-east-1.amazonaws.com")),
-            ("s3.us-east-1.amazonaws.com", Some("us-east-1"), None),
+            ("s3.us-east-1.amazonaws.com", Some("us-east-1"), Some("s3.us-west-2.amazonaws.com")),
+            ("s3.us-east-1.amazonaws.com", Some("cn-north-1"), Some("s3.us-west-2.amazonaws.com")),
             ("s3.eusc-de-east-1.amazonaws.eu", None, None),
             ("s3.amazonaws.com", None, None),
         ] {

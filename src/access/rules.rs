@@ -37,6 +37,18 @@ pub struct Rate {
 }
 
 impl Rules {
+    /// What protects the port now and would not with these rules. A file that an editor or a copy is
+    /// still writing is empty for a moment.
+    pub fn lost_in(&self, new: &Self) -> Option<&'static str> {
+        if self.tls.is_some() && new.tls.is_none() {
+            return Some("TLS");
+        }
+        if !self.users.is_empty() && new.users.is_empty() {
+            return Some("users");
+        }
+        (self.certificate_needed && !new.certificate_needed).then_some("client certificates")
+    }
+
     pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebProblem> {
         let bytes = files.read(path).map_err(WebProblem::Unreadable)?;
         Self::parse(&bytes, path.parent().unwrap_or(Path::new("/")), open_health, files)

@@ -132,7 +132,9 @@ async fn what_changes_is_read_again_and_what_is_broken_is_not_taken() {
     fs::remove_file(folder.0.join("web.yml")).unwrap();
     assert!(Arc::ptr_eq(&replaced, &access.rules().await), "a file that is gone opens nothing");
     folder.write("web.yml", "");
-    assert!(access.rules().await.tls.is_none());
+    assert!(Arc::ptr_eq(&replaced, &access.rules().await), "nor does one that is being written");
+    access.adopt(access.load().unwrap());
+    assert!(access.rules().await.tls.is_none(), "a reload is meant");
 }
 
 fn shown(authorization: Option<&str>) -> Shown<'_> {

@@ -104,6 +104,11 @@ pub fn other_region(region: &str) -> Option<&'static str> {
     regions.into_iter().find(|other| *other != region)
 }
 
+/// Whether a host of one region can have a name in the other: a second region of the same partition.
+pub fn is_other_region(own: &str, other: &str) -> bool {
+    own != other && Partition::of(own).id == Partition::of(other).id
+}
+
 /// Whether a host is below a suffix of AWS, in any partition.
 pub fn is_aws(host: &str) -> bool {
     let is_of = |partition: &Partition| {

@@ -14,6 +14,8 @@ use super::{
     Config, CredentialsConfig, EgressConfig, EndpointConfig, HostConfig, InstanceConfig, LogConfig,
     LogFormat, LogLevel, WebConfig, defaults, egress,
 };
+use crate::catalogue;
+use crate::network::is_region;
 
 pub static KEYS: Keys = Keys {
     table: "the top level",
@@ -106,6 +108,9 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
             problems.add(&value.span, message);
         }
     }
+    for endpoint in &config.endpoints {
+        check_control(config, endpoint, table, problems);
+    }
     let needs_region = |endpoint: &&EndpointConfig| match endpoint.host {
         HostConfig::Given(_) => endpoint.call.is_some(),
         HostConfig::OfService(_) => true,
@@ -116,6 +121,24 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
         && let Some(endpoint) = config.endpoints.iter().find(needs_region)
     {
         let message = format!("set region: metadata is off, and endpoint {:?} needs a region", endpoint.name);
+        problems.add(&value.span, message);
+    }
+}
+
+/// A control in the endpoint's own region is the endpoint, and another partition has no such name.
+fn check_control(config: &Config, endpoint: &EndpointConfig, table: &Table<'_>, problems: &mut Problems<'_>) {
+    let of_host = match &endpoint.host {
+        HostConfig::Given(host) => host.split('.').find(|label| is_region(label)),
+        HostConfig::OfService(_) => config.region.as_deref(),
+    };
+    let Some((own, other)) = of_host.zip(endpoint.control_region.as_deref()) else { return };
+    if !catalogue::is_other_region(own, other)
+        && let Some(value) = table.value("endpoint")
+    {
+        let message = format!(
+            "control_region of endpoint {:?} must be another region than {own}, of the same partition",
+            endpoint.name
+        );
         problems.add(&value.span, message);
     }
 }

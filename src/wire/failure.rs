@@ -135,13 +135,17 @@ impl Stage {
 
 fn of_io(stage: Stage, kind: io::ErrorKind) -> Reason {
     use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
-        NetworkUnreachable, PermissionDenied, TimedOut, UnexpectedEof,
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, InvalidInput,
+        NetworkDown, NetworkUnreachable, PermissionDenied, TimedOut, UnexpectedEof,
     };
     match (stage, kind) {
         (Stage::Tcp, ConnectionRefused) => Reason::ConnectionRefused,
         // PermissionDenied is a route or filter of this machine that prohibits the address.
-        (_, HostUnreachable | NetworkUnreachable | PermissionDenied) => Reason::NetworkUnreachable,
+        (_, HostUnreachable | NetworkUnreachable | NetworkDown | PermissionDenied) => {
+            Reason::NetworkUnreachable
+        }
+        // A route of the type blackhole (ip-route(8)).
+        (Stage::Tcp, InvalidInput) => Reason::NetworkUnreachable,
         (_, TimedOut) => stage.timeout(),
         (Stage::Body, ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof) => {
             Reason::ResponseCut
@@ -225,6 +229,9 @@ mod tests {
             (Stage::Tcp, ErrorKind::HostUnreachable, Reason::NetworkUnreachable),
             (Stage::Tcp, ErrorKind::NetworkUnreachable, Reason::NetworkUnreachable),
             (Stage::Tcp, ErrorKind::PermissionDenied, Reason::NetworkUnreachable),
+            (Stage::Tcp, ErrorKind::NetworkDown, Reason::NetworkUnreachable),
+            (Stage::Tcp, ErrorKind::InvalidInput, Reason::NetworkUnreachable),
+            (Stage::Response, ErrorKind::InvalidInput, Reason::ResponseInvalid),
             (Stage::Tcp, ErrorKind::AddrNotAvailable, Reason::InternalError),
             (Stage::Tls, ErrorKind::ConnectionReset, Reason::ConnectionReset),
             (Stage::Tls, ErrorKind::UnexpectedEof, Reason::ConnectionReset),

@@ -178,8 +178,16 @@ fn the_file_is_followed_and_a_broken_one_changes_nothing() {
     assert!(refused.contains("see the log") && !refused.contains("web.yml"), "{refused}");
     assert!(server.child.stderr().contains("web.yml:7:3: duplicate mapping key"));
 
+    // A file that is being written is empty for a moment; what it takes away needs a reload.
+    for (text, lost) in [("", "it no longer has TLS"), (TLS, "it no longer has users")] {
+        scratch.write("web.yml", text);
+        assert_eq!((fetch(""), fetch("-u prometheus:proof-of-links")), ("401".into(), "200".into()));
+        assert!(server.child.stderr().contains(lost), "{}", server.child.stderr());
+    }
+    assert_eq!(server.status(&reload), "200");
+    assert_eq!(fetch(""), "200");
+
     // As a renewal replaces it: the new authority alone is trusted by then.
-    scratch.write("web.yml", TLS);
     Authority::new(&scratch, "ca").sign("renewed", "localhost");
     assert_eq!(fetch(""), "000", "it still shows the old one");
     fs::rename(scratch.0.join("renewed.pem"), scratch.0.join("server.pem")).unwrap();
