@@ -12,8 +12,8 @@ use super::presumption::default_cause;
 use crate::check::Family;
 use crate::network::embedded_ipv4;
 use crate::observation::{
-    ControlKind, EgressEvidence, EgressGap, EgressProbe, Evidence, Observation, ProbeJudgment, ProbeResult,
-    Protocol, Reason, SendError,
+    ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, Evidence, Observation, ProbeJudgment,
+    ProbeResult, Protocol, Reason, SendError, SourceJudgment,
 };
 use crate::wording;
 
@@ -26,7 +26,7 @@ pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -
         return default_cause(failure.reason).map(|cause| Finding::new(cause, fact)).into_iter().collect();
     };
     if failure.reason == Reason::TooFewTargets
-        && let Some(finding) = partly_routed(evidence)
+        && let Some(finding) = settings(evidence).or_else(|| partly_routed(evidence))
     {
         return vec![finding];
     }
@@ -39,6 +39,23 @@ pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -
         Cause::AddressNotConfigured => vec![family_missing(evidence)],
         cause => vec![Finding::new(cause, unproven(evidence, failure.reason))],
     }
+}
+
+/// What the configuration names, and this host or its DNS does not have.
+fn settings(evidence: &EgressEvidence) -> Option<Finding> {
+    let family = evidence.family.name();
+    let is_left_out = |source: &EgressSource| source.judged == Some(SourceJudgment::LeftOut);
+    if !evidence.sources.is_empty() && evidence.sources.iter().all(is_left_out) {
+        let has = wording::names(evidence.sources.iter().map(|source| source.ip));
+        let fact = format!("{family}: none of this host's addresses ({has}) is among sources under [egress]");
+        let remedy =
+            "Correct sources under [egress], or leave it out: then every global address is probed from.";
+        return Some(Finding::new(Cause::Unexplained, fact).healed_by(remedy));
+    }
+    let gap = evidence.gaps.iter().find(|gap| matches!(gap, EgressGap::TargetNotProbed { .. }))?;
+    let fact = format!("{family}: {}", wording::egress::gap(gap));
+    let remedy = "Correct the host of that [[egress.target]], or its DNS; a target must be on the internet, with at most eight addresses.";
+    Some(Finding::new(Cause::Unexplained, fact).healed_by(remedy))
 }
 
 /// Routes to a part of the internet alone.

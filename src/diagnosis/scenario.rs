@@ -15,6 +15,7 @@
 //! why the host lacks the family, `server=` is the metadata server that was asked, or `none`, and
 //! `late=MILLISECONDS rounds=N` says that lateness spoiled a check.
 //!
+//! `left_out=IP` is an address that sources leave out, `not_probed=HOST:WHY` a target of the operator.
 //! `zone@IP=ZONE` says where an address is, and `profile_sets=KEY` what the AWS profile diverts.
 //!
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
@@ -524,19 +525,33 @@ fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
     EgressEvidence {
         family: if *check == CheckId::Egress(Family::Ipv4) { Family::Ipv4 } else { Family::Ipv6 },
         window: Duration::from_secs(3),
-        sources: vec![],
+        sources: words.all("left_out").map(left_out).collect(),
         family_disabled: words.text("disabled"),
         icmp_socket: if probes.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
         controls: words.all("control").map(|control| self::control(control, words)).collect(),
         probes,
         controls_passed: None,
         unresolved: words.all("unresolved").map(str::to_owned).collect(),
-        gaps: words.all("other_route").map(other_route).collect(),
+        gaps: words
+            .all("other_route")
+            .map(other_route)
+            .chain(words.all("not_probed").map(not_probed))
+            .collect(),
         left_out: vec![],
     }
 }
 
 /// The interface, or `RULE:INTERFACE`.
+fn left_out(ip: &str) -> EgressSource {
+    let judged = Some(SourceJudgment::LeftOut);
+    EgressSource { ip: ip.parse().unwrap(), interface: "eth0".to_owned(), reduced: false, judged }
+}
+
+fn not_probed(word: &str) -> EgressGap {
+    let (host, why) = word.split_once(':').unwrap();
+    EgressGap::TargetNotProbed { host: host.to_owned(), why: why.to_owned() }
+}
+
 fn other_route(word: &str) -> EgressGap {
     let (rule, interface) =
         word.split_once(':').map_or((None, word), |(rule, name)| (Some(rule.parse().unwrap()), name));

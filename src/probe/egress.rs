@@ -165,9 +165,9 @@ fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<E
 
 fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
     let literals = targets.iter().filter(|target| !target.decoy && target.host.is_none());
-    let probed = sources.iter().filter(|source| source.judged.is_none());
+    let sending = sources.iter().filter(|source| source.judged.is_none());
     let probes = Probes {
-        sources: probed.map(|source| source.ip).collect(),
+        sources: sending.map(|source| source.ip).collect(),
         targets: literals.map(|target| target.ip).collect(),
         kinds: kinds(targets),
         inside: &request.inside,
