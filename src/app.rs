@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -181,11 +181,16 @@ fn access(web: &WebConfig) -> Result<Access, StartError> {
 
 /// A report in the place of a file that is read at the next start.
 fn overwritten(args: &Args, config: &Config) -> Option<PathBuf> {
-    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| file_id(&file));
     let output = file(args.output.as_deref()?)?;
     let config_file = args.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
     let inputs = [Some(config_file), config.web.config_file.clone(), config.ca_file.clone()];
     inputs.into_iter().flatten().find(|input| file(input) == Some(output))
+}
+
+/// The same for every path that leads to the file.
+fn file_id(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
 }
 
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
@@ -313,8 +318,10 @@ pub enum StartError {
     Runtime(io::Error),
     Json(serde_json::Error),
     Output(io::Error),
+    /// The same of `import`, which makes no report.
+    ImportOutput(io::Error),
     Input(io::Error),
-    /// The report would take the place of this file.
+    /// What is written would take the place of this file.
     Overwrites(PathBuf),
     Status(StatusError),
     Import(ImportError),
@@ -334,7 +341,7 @@ impl StartError {
             }
             Self::Listing(ListingError::Region(_)) => cli::USAGE,
             Self::Listing(ListingError::NoMatch { .. }) => 1,
-            Self::Output(_) | Self::Json(_) | Self::Status(_) => cli::IO_ERROR,
+            Self::Output(_) | Self::ImportOutput(_) | Self::Json(_) | Self::Status(_) => cli::IO_ERROR,
             Self::Input(_) => cli::NO_INPUT,
             Self::Import(error) => {
                 if error.is_usage() {
@@ -371,6 +378,7 @@ impl fmt::Display for StartError {
             Self::Runtime(error) => write!(f, "linkproof: cannot start: {error}"),
             Self::Json(error) => write!(f, "linkproof: cannot write the report as JSON: {error}"),
             Self::Output(error) => write!(f, "linkproof: cannot write the report: {error}"),
+            Self::ImportOutput(error) => write!(f, "linkproof: cannot write the configuration: {error}"),
             Self::Input(error) => write!(f, "linkproof: {error}"),
             Self::Overwrites(input) => write!(
                 f,

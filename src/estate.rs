@@ -24,7 +24,7 @@ mod zones;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use aws::Output;
+use aws::{Listed, Output};
 pub use decide::Table;
 pub use error::ImportError;
 use input::{Document, Fault, FileError, Problem, Twin};
@@ -46,8 +46,8 @@ pub struct Estate {
     subnets: Subnets,
     interfaces: Interfaces,
     services: HashMap<String, Service>,
-    /// Files that are one page of several.
-    incomplete: Vec<String>,
+    /// Files that have one page of several, and what it lists.
+    incomplete: Vec<(String, Listed)>,
     /// Addresses of Terraform, and why they were left out.
     left_out: Vec<(String, String)>,
     /// Whether any file had a list of endpoints, if only an empty one.
@@ -79,6 +79,10 @@ pub struct Options<'a> {
 pub struct Imported {
     pub text: String,
     pub warnings: Vec<String>,
+    /// How many endpoints it checks.
+    pub written: usize,
+    /// How many endpoints of the files it leaves out.
+    pub left_out: usize,
 }
 
 /// Keys at the top of what `aws ec2` prints.
@@ -165,9 +169,10 @@ impl Estate {
     }
 
     fn output(&mut self, file: &str, output: Output<'_>, document: Document<'_>) -> Result<(), Fault> {
-        let has_more = output.next_token.is_some_and(|token| !token.is_empty());
-        if has_more && self.incomplete.last().is_none_or(|last| last != file) {
-            self.incomplete.push(file.to_owned());
+        let has_more = output.next_token.as_ref().is_some_and(|token| !token.is_empty());
+        let page = (file.to_owned(), output.listed());
+        if has_more && !self.incomplete.contains(&page) {
+            self.incomplete.push(page);
         }
         self.lists_endpoints |= output.vpc_endpoints.is_some();
         let endpoints = document.parts(output.vpc_endpoints.unwrap_or_default());

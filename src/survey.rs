@@ -109,11 +109,13 @@ impl Survey {
 
     /// How many services had a name looked up.
     fn services_looked_at(&self) -> usize {
-        let is_asked = |name: &agenda::ServiceName| {
-            self.finding(&name.host).is_some_and(|finding| finding.state != NameState::NotLookedAt)
-        };
-        let is_asked = |service: &&agenda::Service| service.names.iter().any(is_asked);
-        self.agenda.services.iter().filter(is_asked).count()
+        self.agenda.services.iter().filter(|service| self.is_asked(service)).count()
+    }
+
+    /// Whether one of its names was looked up, or tried to be.
+    fn is_asked(&self, service: &agenda::Service) -> bool {
+        let is_asked = |finding: &Finding| finding.state != NameState::NotLookedAt;
+        service.names.iter().any(|name| self.finding(&name.host).is_some_and(is_asked))
     }
 
     fn finding(&self, host: &str) -> Option<&Finding> {

@@ -1,15 +1,16 @@
 //! `linkproof import`: reads files, hands them to the estate, writes what comes of them.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use tokio::runtime;
 
-use super::{StartError, output};
+use super::{StartError, file_id, output};
 use crate::cli::ImportArgs;
 use crate::estate::{Estate, ImportError, Imported, Options};
 use crate::probe::instance;
@@ -25,6 +26,9 @@ const METADATA: Duration = Duration::from_secs(2);
 const STDIN: &str = "-";
 
 pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
+    if let Some(input) = overwritten(args) {
+        return Err(StartError::Overwrites(input));
+    }
     let mut estate = Estate::default();
     for path in &args.files {
         let (name, bytes) = read(path).map_err(StartError::Input)?;
@@ -39,14 +43,48 @@ pub fn run(args: &ImportArgs) -> Result<u8, StartError> {
     };
     let imported = configuration(&estate, &options).map_err(StartError::Import)?;
     for warning in &imported.warnings {
-        // Best effort: standard error may be closed.
-        let _ = writeln!(io::stderr(), "linkproof: warning: {warning}");
+        say(&format!("warning: {warning}"));
     }
-    let written = match &args.output {
-        Some(path) => output::write(path, &imported.text),
+    match &args.output {
+        Some(path) => output::write(path, &imported.text).map(|()| say_what_is_left_out(path, &imported)),
         None => output::print(&imported.text),
+    }
+    .map_err(StartError::ImportOutput)?;
+    Ok(0)
+}
+
+/// For a person who does not read the file.
+fn say_what_is_left_out(path: &Path, Imported { written, left_out, .. }: &Imported) {
+    if *left_out > 0 {
+        let endpoints = if *written == 1 { "endpoint" } else { "endpoints" };
+        say(&format!(
+            "wrote {written} {endpoints} to {} and left out {left_out}; the file lists what was left out, with the reasons",
+            path.display()
+        ));
+    }
+}
+
+/// Best effort: standard error may be closed.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "linkproof: {text}");
+}
+
+/// A file to read that the configuration would take the place of.
+fn overwritten(args: &ImportArgs) -> Option<PathBuf> {
+    let output = args.output.as_deref()?;
+    // To write to the device that is read, such as a terminal, destroys nothing.
+    let written = fs::metadata(output).ok().filter(Metadata::is_file)?;
+    let is_written = |path: &&PathBuf| {
+        let read = if *path == Path::new(STDIN) { stdin_metadata() } else { fs::metadata(path) };
+        read.is_ok_and(|read| file_id(&read) == file_id(&written))
     };
-    written.map(|()| 0).map_err(StartError::Output)
+    let input = args.files.iter().find(is_written)?;
+    // Standard input has no path of its own.
+    Some(if input == Path::new(STDIN) { output.to_owned() } else { input.clone() })
+}
+
+fn stdin_metadata() -> io::Result<Metadata> {
+    File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata()
 }
 
 /// The name for messages and the content.

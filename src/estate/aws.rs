@@ -27,6 +27,29 @@ pub struct Output<'a> {
     pub next_token: Option<String>,
 }
 
+/// What a command lists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Listed {
+    Endpoints,
+    Services,
+    Subnets,
+    Interfaces,
+}
+
+impl Output<'_> {
+    pub fn listed(&self) -> Listed {
+        if self.vpc_endpoints.is_some() || self.vpc_endpoint.is_some() {
+            Listed::Endpoints
+        } else if self.subnets.is_some() {
+            Listed::Subnets
+        } else if self.network_interfaces.is_some() {
+            Listed::Interfaces
+        } else {
+            Listed::Services
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VpcEndpoint {
@@ -98,7 +121,7 @@ impl VpcEndpoint {
         Some(Endpoint {
             id: self.vpc_endpoint_id.filter(|id| !id.is_empty())?,
             kind: self.vpc_endpoint_type,
-            vpc: self.vpc_id,
+            vpc: self.vpc_id.filter(|vpc| !vpc.is_empty()),
             service_name: self.service_name,
             service_region: self.service_region,
             state: self.state,
@@ -190,12 +213,31 @@ pub struct SubnetDetail {
 struct Ipv6Block {
     #[serde(alias = "ipv6CidrBlock")]
     ipv6_cidr_block: Option<String>,
+    #[serde(deserialize_with = "object", alias = "ipv6CidrBlockState")]
+    ipv6_cidr_block_state: Option<BlockState>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct BlockState {
+    #[serde(alias = "state")]
+    state: Option<String>,
+}
+
+impl Ipv6Block {
+    /// The range, if the subnet has it: AWS goes on listing those that it had or failed to get.
+    fn into_range(self) -> Option<String> {
+        let state = self.ipv6_cidr_block_state.and_then(|state| state.state);
+        let is_of_subnet = state.is_none_or(|state| {
+            ["associated", "associating"].iter().any(|word| state.eq_ignore_ascii_case(word))
+        });
+        self.ipv6_cidr_block.filter(|_| is_of_subnet)
+    }
 }
 
 impl SubnetDetail {
     pub fn into_subnet(self) -> Option<(String, Subnet)> {
-        let blocks =
-            self.ipv6_cidr_block_association_set.into_iter().filter_map(|block| block.ipv6_cidr_block);
+        let blocks = self.ipv6_cidr_block_association_set.into_iter().filter_map(Ipv6Block::into_range);
         let subnet = Subnet {
             vpc: self.vpc_id,
             zone: self.availability_zone,

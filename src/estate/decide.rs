@@ -271,7 +271,8 @@ impl<'a> Interface<'a> {
         let (own, left_out): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.left_out).into_iter().partition(is_own);
         self.left_out = left_out;
-        let why = own.iter().map(|(names, why)| format!("{} is {why}", place::joined(names)));
+        let verb = |names: &[String]| if names.len() == 1 { "is" } else { "are" };
+        let why = own.iter().map(|(names, why)| format!("{} {} {why}", place::joined(names), verb(names)));
         let why = why.collect::<Vec<String>>().join("; ");
         self.into_decision(Err(why))
     }
@@ -311,7 +312,8 @@ impl<'a> Interface<'a> {
             }
         }
         if !bare.is_empty() {
-            self.left_out.push((bare, "no client asks for the bare name".to_owned()));
+            let names = if bare.len() == 1 { "a bare name" } else { "bare names" };
+            self.left_out.push((bare, format!("{names}, which no client asks for")));
         }
         let mut known = HashSet::new();
         hosts.retain(|host| known.insert(host.clone()));

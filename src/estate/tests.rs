@@ -2,6 +2,7 @@
 
 mod hostile;
 mod labels;
+mod left_out;
 mod regions;
 
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! The configuration as TOML, with a comment for each decision.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::aws::Listed;
 use super::decide::{self, Context, Decision, Table};
 use super::model::Endpoint;
 use super::name::{ServiceName, is_fips};
@@ -58,8 +59,10 @@ pub fn configuration(estate: &Estate, options: &Options<'_>) -> Result<Imported,
             "The files have several VPCs; this one is the instance's own, by instance metadata.".to_owned(),
         );
     }
-    let text = page.render(estate, vpc, &region, chosen.len());
-    checked(text, page.warnings)
+    let unplaced = others.iter().filter(|endpoint| endpoint.vpc.is_none()).count();
+    let text = page.render(estate, vpc, &region, &in_files(chosen.len(), unplaced));
+    let left_out = estate.endpoints.len() + estate.left_out.len() - page.tables.len();
+    checked(Imported { text, warnings: page.warnings, written: page.tables.len(), left_out })
 }
 
 /// Endpoints that were found by their names.
@@ -103,7 +106,7 @@ pub fn discovered(found: Discovered) -> Result<Imported, ImportError> {
         text.push_str(&format!("expected_cidrs = [{}]\n", cidrs.join(", ")));
     }
     page.body(&mut text);
-    checked(text, page.warnings)
+    checked(Imported { text, warnings: page.warnings, written: page.tables.len(), left_out: 0 })
 }
 
 fn guessed(region: &str) -> String {
@@ -112,9 +115,9 @@ fn guessed(region: &str) -> String {
     )
 }
 
-fn checked(text: String, warnings: Vec<String>) -> Result<Imported, ImportError> {
-    match Config::parse(&text, "import") {
-        Ok(_) => Ok(Imported { text, warnings }),
+fn checked(imported: Imported) -> Result<Imported, ImportError> {
+    match Config::parse(&imported.text, "import") {
+        Ok(_) => Ok(imported),
         Err(error) => Err(ImportError::Unusable(error)),
     }
 }
@@ -192,19 +195,15 @@ impl Page {
     }
 
     fn leave_out_others(&mut self, others: &[&Endpoint]) {
-        let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for endpoint in others {
-            *counts.entry(endpoint.vpc.as_deref()).or_default() += 1;
+            match endpoint.vpc.as_deref() {
+                Some(vpc) => *counts.entry(vpc).or_default() += 1,
+                None => self.left_out.push(format!("{}: the file does not say its VPC.", title(endpoint))),
+            }
         }
-        let mut counts: Vec<(Option<&str>, usize)> = counts.into_iter().collect();
-        counts.sort_unstable();
-        for (vpc, count) in counts {
-            let endpoints = if count == 1 { "1 endpoint" } else { &format!("{count} endpoints") };
-            self.left_out.push(match vpc {
-                Some(vpc) => format!("{endpoints} of {}: another VPC.", printable(vpc)),
-                None => format!("{endpoints}: the file does not say the VPC."),
-            });
-        }
+        let line = |(vpc, count)| format!("{} of {}: another VPC.", endpoints(count), printable(vpc));
+        self.left_out.extend(counts.into_iter().map(line));
     }
 
     /// A service is the name of one endpoint; others of the same service get names of their own
@@ -308,10 +307,11 @@ impl Page {
     }
 
     fn warn(&mut self, estate: &Estate, options: &Options<'_>, vpc: Option<&str>) {
-        for file in &estate.incomplete {
+        for (file, listed) in &estate.incomplete {
             self.warnings.push(format!(
-                "{}: another page follows (NextToken); unless all pages are given, endpoints are missing",
-                printable(file)
+                "{}: another page follows (NextToken); unless all pages are given, {} are missing",
+                printable(file),
+                plural(*listed)
             ));
         }
         if let (Some(own), Some(vpc)) = (options.own_vpc, vpc)
@@ -327,17 +327,13 @@ impl Page {
         }));
     }
 
-    fn render(&self, estate: &Estate, vpc: Option<&str>, region: &str, count: usize) -> String {
+    fn render(&self, estate: &Estate, vpc: Option<&str>, region: &str, in_files: &str) -> String {
         let mut text = String::new();
         let files = joined(&estate.files);
         comment(&mut text, &format!("Written by `linkproof import {files}`."));
         let vpc = vpc.map_or_else(|| "an unnamed VPC".to_owned(), printable);
-        let endpoints = if count == 1 { "1 endpoint" } else { &format!("{count} endpoints") };
         let checked = self.tables.len();
-        comment(
-            &mut text,
-            &format!("{vpc} in {region} has {endpoints} in the files; {checked} can be checked."),
-        );
+        comment(&mut text, &format!("{vpc} in {region} has {in_files}; {checked} can be checked."));
         for line in &self.introduction {
             comment(&mut text, line);
         }
@@ -361,6 +357,28 @@ impl Page {
         }
         list(text, "Notes:", &self.notes);
         list(text, "Left out:", &self.left_out);
+    }
+}
+
+fn plural(listed: Listed) -> &'static str {
+    match listed {
+        Listed::Endpoints => "endpoints",
+        Listed::Services => "services",
+        Listed::Subnets => "subnets",
+        Listed::Interfaces => "network interfaces",
+    }
+}
+
+fn endpoints(count: usize) -> String {
+    if count == 1 { "1 endpoint".to_owned() } else { format!("{count} endpoints") }
+}
+
+/// What the files have of the VPC, and what may be of it: endpoints whose VPC they do not say.
+fn in_files(of_vpc: usize, unplaced: usize) -> String {
+    let found = endpoints(of_vpc + unplaced);
+    match unplaced {
+        0 => format!("{found} in the files"),
+        _ => format!("{found} in the files, {unplaced} of which may be in another VPC"),
     }
 }
 

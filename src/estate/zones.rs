@@ -280,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn a_range_that_a_subnet_no_longer_has_is_in_no_zone() {
+        let of_state = |state: &Value| {
+            let mut dual = subnet("subnet-1", "us-east-1a", "use1-az1", "10.0.1.0/24");
+            let block = json!({"Ipv6CidrBlock": "2001:db8:0:1::/64", "Ipv6CidrBlockState": {"State": state}});
+            dual["Ipv6CidrBlockAssociationSet"] = json!([block]);
+            of_subnets(&[dual]).1.remove(0).cidrs.len()
+        };
+        for state in ["associated", "associating", "Associated"] {
+            assert_eq!(of_state(&json!(state)), 2, "{state}");
+        }
+        for state in ["disassociated", "disassociating", "failed", "failing"] {
+            assert_eq!(of_state(&json!(state)), 1, "{state}");
+        }
+        assert_eq!(of_state(&Value::Null), 2, "without a state");
+    }
+
+    #[test]
     fn interfaces_give_the_zones_of_their_addresses() {
         let interfaces = [
             interface("eni-1", "us-east-1a", ["10.0.1.57", "2001:db8:0:1::57"]),

@@ -295,6 +295,24 @@ fn what_was_not_asked_is_never_missing() {
     assert!(text.contains(sentence), "{text}");
 }
 
+#[test]
+fn services_of_which_some_names_were_asked_are_listed_apart() {
+    let mut world = World::new();
+    world.seen.names.retain(|host, _| host == MONITORING || host.starts_with("no-such-"));
+    world.seen.ended = Ended::Interrupted;
+    let text = render_text(&world.survey());
+    let list = |heading: &str| {
+        let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("{heading}: {text}"));
+        rest.split_once("\n\n").unwrap().0.to_owned()
+    };
+    let part = list(
+        "Partly looked at: the names of these that were asked have no address; others were not asked (1",
+    );
+    assert_eq!(part, "\n  service)\n  monitoring", "{text}");
+    let none = list("Not looked at: no name of these was asked (");
+    assert!(none.contains("access-analyzer") && !none.contains("monitoring"), "{none}");
+}
+
 fn render_text(survey: &Survey) -> String {
     text(survey, Style::PLAIN)
 }

@@ -27,7 +27,7 @@ pub fn render(survey: &Survey, style: Style) -> String {
     blocks.extend(block("Gateway endpoints", &gateways(survey), style));
     blocks.extend(block(words::VPC_RESOLVER_ALONE, &vpc_resolver_alone(survey), style));
     blocks.extend(block("Not known", &failures(survey), style));
-    blocks.extend(LISTED.iter().filter_map(|state| listed(survey, *state, style)));
+    blocks.extend(LISTED.iter().flat_map(|state| listed(survey, *state, style)));
     blocks.extend(block("Notes", &notes(survey), style));
     blocks
         .extend(incomplete(survey).map(|line| style.bold(style.wrapped(&line, "", "  ").trim_end()) + "\n"));
@@ -196,22 +196,29 @@ fn gateways(survey: &Survey) -> Vec<String> {
 }
 
 /// The services in a state, without those whose names are public by design.
-fn listed(survey: &Survey, state: NameState, style: Style) -> Option<String> {
+fn listed(survey: &Survey, state: NameState, style: Style) -> Vec<String> {
     let by_design = |service: &Service| {
         state == NameState::Public && (service.entry.has_gateway() || !service.entry.has_private_dns())
     };
     let of = survey.agenda.services.iter().filter(|service| survey.state(service) == state);
-    let services: Vec<&str> =
-        of.filter(|service| !by_design(service)).map(|service| service.entry.service()).collect();
+    let (whole, part): (Vec<&Service>, Vec<&Service>) = of
+        .filter(|service| !by_design(service))
+        .partition(|service| state != NameState::NotLookedAt || !survey.is_asked(service));
+    // Which ones are public is what a person came for.
+    let most = if state == NameState::Public { whole.len() } else { MOST };
+    let lists = [(words::PARTLY_LOOKED_AT, part), (words::state(state), whole)];
+    lists.into_iter().filter_map(|(heading, services)| named(heading, &services, most, style)).collect()
+}
+
+/// The names of services below what is true of all of them.
+fn named(heading: (&str, &str), services: &[&Service], most: usize, style: Style) -> Option<String> {
     if services.is_empty() {
         return None;
     }
-    let (title, meaning) = words::state(state);
+    let (title, meaning) = heading;
     let title = format!("{title}: {meaning} ({})", words::services(services.len()));
     let title = style.bold(style.wrapped(&title, "", "  ").trim_end()) + "\n";
-    // Which ones are public is what a person came for.
-    let most = if state == NameState::Public { services.len() } else { MOST };
-    let mut list = wording::list(services.iter().take(most));
+    let mut list = wording::list(services.iter().take(most).map(|service| service.entry.service()));
     if services.len() > most {
         list.push_str(&format!(" {}", words::more(services.len() - most)));
     }

@@ -37,6 +37,10 @@ pub fn state(state: NameState) -> (&'static str, &'static str) {
     }
 }
 
+/// The heading of services of which some names were not asked, and no other has an address.
+pub const PARTLY_LOOKED_AT: (&str, &str) =
+    ("Partly looked at", "the names of these that were asked have no address; others were not asked");
+
 /// How many names were looked up, and how.
 pub fn counts(names: usize, looked_up: usize, services: usize, took: Duration) -> String {
     let of =

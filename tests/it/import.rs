@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -16,6 +16,7 @@ const CONFIGURATION: &str = include_str!("../../src/estate/golden/page.toml");
 const USAGE: i32 = 64;
 const DATA: i32 = 65;
 const NO_INPUT: i32 = 66;
+const IO_ERROR: i32 = 74;
 
 fn import(directory: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
     let mut child = Command::new(BINARY)
@@ -110,6 +111,72 @@ fn a_refused_file_writes_nothing() {
     assert_refused(&import(&scratch.0, &["-", "--label", "ecr.dkr"], b""), USAGE, "write it as SERVICE=NAME");
     assert_refused(&import(&scratch.0, &[], b""), USAGE, "<FILE>");
     assert_eq!(fs::read_to_string(&before).unwrap(), "# mine\n");
+}
+
+#[test]
+fn an_input_is_not_overwritten() {
+    let scratch = Scratch::new("import-overwrites");
+    let page = scratch.write("page.json", PAGE);
+    let other = scratch.write("other.json", "{\"Subnets\": []}");
+    symlink("page.json", scratch.0.join("link.json")).unwrap();
+    let absolute = page.to_str().unwrap();
+    for (arguments, input) in [
+        (["page.json", "other.json", "--output", "page.json"], "page.json"),
+        (["page.json", "other.json", "--output", "other.json"], "other.json"),
+        (["page.json", "other.json", "--output", "link.json"], "page.json"),
+        (["link.json", "other.json", "--output", "page.json"], "link.json"),
+        (["page.json", "other.json", "--output", absolute], "page.json"),
+    ] {
+        let message =
+            format!("linkproof: --output would overwrite {input}, which linkproof reads; name another");
+        assert_refused(&import(&scratch.0, &arguments, b""), USAGE, &message);
+    }
+    let redirected = Command::new(BINARY)
+        .args(["import", "-", "--output", "page.json"])
+        .current_dir(&scratch.0)
+        .stdin(fs::File::open(&page).unwrap())
+        .output()
+        .unwrap();
+    assert_refused(&redirected, USAGE, "--output would overwrite page.json");
+    assert_eq!(fs::read_to_string(&page).unwrap(), PAGE);
+    assert_eq!(fs::read_to_string(&other).unwrap(), "{\"Subnets\": []}");
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 3, "a file was left behind");
+
+    let devices = Command::new(BINARY)
+        .args(["import", "page.json", "-", "--output", "/dev/null"])
+        .current_dir(&scratch.0)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_refused(&devices, DATA, "standard input: the file is empty");
+}
+
+#[test]
+fn a_file_that_leaves_endpoints_out_says_how_many() {
+    let scratch = Scratch::new("import-left-out");
+    let said = |page: &str, vpc: &str| {
+        let arguments = ["-", "--vpc", vpc, "--output", "linkproof.toml"];
+        let written = import(&scratch.0, &arguments, page.as_bytes());
+        assert_eq!(written.status.code(), Some(0), "{written:?}");
+        String::from_utf8(written.stderr).unwrap()
+    };
+    let sentence = |count: usize| {
+        format!(
+            "linkproof: wrote 7 endpoints to linkproof.toml and left out {count}; the file lists what was left out, with the reasons\n"
+        )
+    };
+    assert_eq!(said(PAGE, VPC), sentence(1));
+    assert_eq!(said(&two_vpcs(), "vpc-0b"), sentence(9));
+    assert_eq!(said(&PAGE.replace("\"pending\"", "\"available\""), VPC), "");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_written_is_called_one() {
+    let scratch = Scratch::new("import-unwritable");
+    let output = import(&scratch.0, &["-", "--output", "missing/linkproof.toml"], PAGE.as_bytes());
+    let message =
+        "linkproof: cannot write the configuration: missing/linkproof.toml: No such file or directory";
+    assert_refused(&output, IO_ERROR, message);
 }
 
 /// Endpoints of the lab's VPC and of another.
