@@ -12,6 +12,7 @@ mod users;
 mod web_file;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Access {
     file: Option<PathBuf>,
     open_health: bool,
     loaded: Mutex<Loaded>,
+    /// Whether the rules are those of the files as they are now.
+    pub is_current: Arc<AtomicBool>,
     looks: Arc<Looks>,
     basic_auth: BasicAuth,
     pub clients: Arc<Clients>,
@@ -84,6 +87,7 @@ impl Access {
             file,
             open_health,
             loaded: Mutex::default(),
+            is_current: Arc::new(AtomicBool::new(true)),
             looks: Arc::default(),
             basic_auth: BasicAuth::new(Arc::clone(&clients)),
             clients,
@@ -99,6 +103,7 @@ impl Access {
 
     pub fn adopt(&self, loaded: Loaded) {
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
+        self.is_current.store(true, Ordering::Relaxed);
     }
 
     /// Also on an error, the files as they were at this read.
@@ -131,10 +136,12 @@ impl Access {
         }
         let (read, files) = self.read();
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_current.store(false, Ordering::Relaxed);
         match read {
             Ok(new) => match loaded.rules.lost_in(&new.rules) {
                 None => {
                     *loaded = new;
+                    self.is_current.store(true, Ordering::Relaxed);
                     info!("Web configuration reloaded.");
                 }
                 Some(lost) => {

@@ -11,7 +11,7 @@ mod openmetrics;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -34,6 +34,8 @@ pub struct Metrics {
     delays: Histogram,
     counters: Mutex<BTreeMap<CheckId, Counters>>,
     last_reload_succeeded: AtomicBool,
+    /// Whether the web configuration in use is that of its file, which is read without a reload.
+    web_is_current: Arc<AtomicBool>,
     process: ProcessCollector,
 }
 
@@ -51,7 +53,12 @@ pub fn content_type(accept: &str) -> &'static str {
 
 impl Metrics {
     pub fn new() -> Self {
+        Self::with_web(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub fn with_web(web_is_current: Arc<AtomicBool>) -> Self {
         Self {
+            web_is_current,
             durations: durations(),
             delays: delays(),
             counters: Mutex::default(),
@@ -132,7 +139,9 @@ impl Metrics {
 
     /// In the order of their names.
     fn families(&self, report: &Report) -> Vec<Source> {
-        let mut families = gauges::families(report, self.last_reload_succeeded.load(Ordering::Relaxed));
+        let succeeded = [&self.last_reload_succeeded, &*self.web_is_current];
+        let succeeded = succeeded.iter().all(|succeeded| succeeded.load(Ordering::Relaxed));
+        let mut families = gauges::families(report, succeeded);
         families.extend(counters::families(&self.counters(report), report));
         let own = families.into_iter().filter_map(Family::finish).map(Source::Own);
         let histograms = self.durations(report).into_iter().chain(self.delays());

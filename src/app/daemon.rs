@@ -56,7 +56,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let published = Published::new(Store::new(&plan.borrow(), now(), environment()));
     let (store, instance) = (published.store.subscribe(), published.instance.subscribe());
     let (heartbeat, mut headline) = (published.heartbeat.subscribe(), published.headline.subscribe());
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::with_web(Arc::clone(&access.is_current)));
     let (asked, mut reloads) = mpsc::channel(RELOADS);
     let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
     let reload = args.lifecycle.then_some(asked);

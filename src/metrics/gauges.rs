@@ -276,7 +276,7 @@ fn agent(report: &Report, last_reload_succeeded: bool) -> Vec<Family> {
     build.set(&[("version", report.version)], 1.0);
     let mut reload = Family::gauge(
         "linkproof_config_last_reload_successful",
-        "Whether the last reload of the configuration succeeded.",
+        "Whether the last reload of the configuration and of the web configuration succeeded.",
     );
     reload.set(&[], flag(last_reload_succeeded));
     let mut instance = Family::gauge("linkproof_instance_info", "Instance as described by its metadata.");

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::check::{CheckId, Family, Step};
@@ -192,6 +193,11 @@ fn a_failed_reload_shows() {
     assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("1"));
     metrics.reloaded(false);
     assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("0"));
+    let web = Arc::new(AtomicBool::new(false));
+    let metrics = Metrics::with_web(Arc::clone(&web));
+    assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("0"));
+    web.store(true, Ordering::Relaxed);
+    assert_eq!(value(&page(&metrics, &report, ExpositionFormat::Text), series).as_deref(), Some("1"));
 }
 
 #[test]

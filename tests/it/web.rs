@@ -183,6 +183,8 @@ fn the_file_is_followed_and_a_broken_one_changes_nothing() {
         scratch.write("web.yml", text);
         assert_eq!((fetch(""), fetch("-u prometheus:proof-of-links")), ("401".into(), "200".into()));
         assert!(server.child.stderr().contains(lost), "{}", server.child.stderr());
+        let page = server.curl(&format!("--cacert ca.pem -u prometheus:proof-of-links {HTTPS}/metrics"));
+        assert!(page.stdout.contains("\nlinkproof_config_last_reload_successful 0\n"), "the alert fires");
     }
     assert_eq!(server.status(&reload), "200");
     assert_eq!(fetch(""), "200");
