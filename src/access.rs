@@ -4,6 +4,7 @@
 
 mod clients;
 mod error;
+mod keys;
 mod look;
 mod rules;
 mod tls;
@@ -115,7 +116,7 @@ impl Access {
                 let loaded = Loaded { rules: Arc::new(rules), files: files.clone() };
                 (Ok(loaded), files)
             }
-            Err(problem) => (Err(WebError { path: path.clone(), problem }), files),
+            Err(problems) => (Err(WebError { path: path.clone(), problems }), files),
         }
     }
 

@@ -35,7 +35,7 @@ use crate::access::{Access, WebError};
 use crate::attempt::Runner;
 use crate::catalogue::listing::ListingError;
 use crate::cli::{self, Args, Command, ReportFormat};
-use crate::config::{Config, ConfigError, LogConfig, LogFormat, LogLevel, WebConfig};
+use crate::config::{Config, ConfigError, LogConfig, LogFormat, LogLevel};
 use crate::estate::ImportError;
 use crate::explain::{self, UnknownWord};
 use crate::metrics::Metrics;
@@ -43,7 +43,7 @@ use crate::observation::{Environment, cut};
 use crate::once::{Finished, Run};
 use crate::probe::lookup;
 use crate::report::{self, Report, text};
-use crate::wire::trust::TrustError;
+use crate::wire::trust::{Trust, TrustError};
 use live_probes::LiveProbes;
 use status::StatusError;
 
@@ -175,8 +175,16 @@ fn log_config(args: &Args, config: LogConfig) -> LogConfig {
     LogConfig { level: level.unwrap_or(config.level), format: format.unwrap_or(config.format) }
 }
 
-fn access(web: &WebConfig) -> Result<Access, StartError> {
-    Access::open(web.config_file.clone(), web.open_health).map_err(StartError::Web)
+/// What is wrong with the certificates to trust does not hide what is wrong with the web
+/// configuration.
+fn access(config: &Config) -> Result<Access, StartError> {
+    let trust = Trust::load(config.ca_file.as_deref()).err();
+    let access = Access::open(config.web.config_file.clone(), config.web.open_health);
+    match (trust, access) {
+        (None, access) => access.map_err(StartError::Web),
+        (Some(trust), Ok(_)) => Err(StartError::Trust(trust)),
+        (Some(trust), Err(web)) => Err(StartError::TrustAndWeb(trust, web)),
+    }
 }
 
 /// A report in the place of a file that is read at the next start.
@@ -309,6 +317,8 @@ pub enum StartError {
     NoRegion(String),
     Web(WebError),
     Trust(TrustError),
+    /// Both cannot be used.
+    TrustAndWeb(TrustError, WebError),
     UnknownWord(UnknownWord),
     Listen {
         address: std::net::SocketAddr,
@@ -332,7 +342,7 @@ pub enum StartError {
 impl StartError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Web(_) | Self::Trust(_) => cli::CONFIGURATION,
+            Self::Config(_) | Self::Web(_) | Self::Trust(_) | Self::TrustAndWeb(..) => cli::CONFIGURATION,
             Self::NoRegion(_) => cli::CONFIGURATION,
             Self::UnknownWord(_) | Self::Region(_) | Self::Overwrites(_) => cli::USAGE,
             // 1 says that a check failed. Without a report nothing is known.
@@ -369,6 +379,7 @@ impl fmt::Display for StartError {
             ),
             Self::Web(error) => write!(f, "{error}"),
             Self::Trust(error) => write!(f, "linkproof: {error}"),
+            Self::TrustAndWeb(trust, web) => write!(f, "linkproof: {trust}\n{web}"),
             Self::UnknownWord(error) => write!(f, "linkproof: {error}"),
             Self::Listen { address, error } => write!(
                 f,

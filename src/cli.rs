@@ -286,10 +286,15 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// As Prometheus and its exporters take it, `:10042` is the port on every address.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let everywhere = text.strip_prefix(':').and_then(|port| port.parse().ok());
-    match everywhere {
-        Some(port) => Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
-        None => text.parse().map_err(|_| "write it as 127.0.0.1:10042, [::1]:10042 or :10042".to_owned()),
+    let address = match everywhere {
+        Some(port) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+        None => text.parse().map_err(|_| "write it as 127.0.0.1:10042, [::1]:10042 or :10042".to_owned())?,
+    };
+    // The kernel would choose another port at each start.
+    if address.port() == 0 {
+        return Err("invalid port 0 (expected 1 to 65535)".to_owned());
     }
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -311,6 +316,14 @@ mod tests {
         assert_eq!(args.listen, ["[::]:1", "127.0.0.1:2"].map(|address| address.parse().unwrap()));
         let args = read("--once --wait 5m --format json --output report.json").unwrap();
         assert_eq!((args.wait, args.format), (Some(Duration::from_mins(5)), ReportFormat::Json));
+    }
+
+    #[test]
+    fn port_zero_is_refused_in_the_words_of_the_file() {
+        for address in [":0", "127.0.0.1:0", "[::1]:0"] {
+            let refused = read(&format!("--web.listen-address={address}")).unwrap_err().to_string();
+            assert!(refused.contains("invalid port 0 (expected 1 to 65535)"), "{refused}");
+        }
     }
 
     #[test]

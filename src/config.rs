@@ -6,6 +6,7 @@ mod egress;
 mod endpoint;
 mod file;
 mod name;
+mod own_names;
 mod problem;
 mod table;
 #[cfg(test)]

@@ -9,12 +9,19 @@ use rustls::server::VerifierBuilderError;
 
 use crate::observation::marked;
 
-/// A web configuration file that cannot be used: which one, and why.
+/// A web configuration file that cannot be used: which one, and all that is wrong with it.
 #[derive(Debug)]
 pub struct WebError {
     pub path: PathBuf,
-    pub problem: WebProblem,
+    /// At least one.
+    pub problems: Vec<WebProblem>,
 }
+
+/// More than anyone corrects in one go. The rest is only counted.
+const MAX_SHOWN: usize = 50;
+
+/// Line and column, from 1.
+pub type Place = Option<(u64, u64)>;
 
 #[derive(Debug)]
 pub enum WebProblem {
@@ -22,11 +29,11 @@ pub enum WebProblem {
     NotUtf8,
     /// The parser's own words, which quote keys and types but never a value of a secret.
     Syntax {
-        place: Option<(u64, u64)>,
+        place: Place,
         message: String,
     },
     Tls(TlsProblem),
-    User(UserProblem),
+    User(Place, UserProblem),
     Header(HeaderProblem),
     NoBurst,
 }
@@ -67,10 +74,17 @@ pub enum HeaderProblem {
 const CREDENTIALS: &str = "/run/credentials";
 
 impl WebError {
-    /// A credential of a unit, which does not exist outside that unit.
+    /// A credential of a unit, which does not exist outside that unit, if nothing else is wrong.
     pub fn missing_credential(&self) -> Option<&Path> {
-        match &self.problem {
-            WebProblem::Tls(TlsProblem::UnreadableFile { path, source, .. })
+        let paths: Option<Vec<&Path>> = self.problems.iter().map(WebProblem::missing_credential).collect();
+        paths?.first().copied()
+    }
+}
+
+impl WebProblem {
+    fn missing_credential(&self) -> Option<&Path> {
+        match self {
+            Self::Tls(TlsProblem::UnreadableFile { path, source, .. })
                 if source.kind() == io::ErrorKind::NotFound && path.starts_with(CREDENTIALS) =>
             {
                 Some(path)
@@ -82,37 +96,45 @@ impl WebError {
 
 impl fmt::Display for WebError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It may quote a key or a value of the file.
-        f.write_str(&marked(&self.message()))
+        // A message may quote a key or a value of the file.
+        let shown = self.problems.iter().take(MAX_SHOWN).map(|problem| marked(&self.message(problem)));
+        f.write_str(&shown.collect::<Vec<String>>().join("\n"))?;
+        match self.problems.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            omitted => write!(f, "\nand {omitted} more mistakes; fix these first"),
+        }
     }
 }
 
 impl WebError {
-    fn message(&self) -> String {
+    fn message(&self, problem: &WebProblem) -> String {
         let path = self.path.display();
-        match &self.problem {
+        match problem {
             WebProblem::Unreadable(error) => format!("cannot read {path}: {error}"),
             WebProblem::NotUtf8 => format!("{path}: not valid UTF-8"),
-            WebProblem::Syntax { place: Some((line, column)), message } => {
-                format!("{path}:{line}:{column}: {message}")
-            }
-            WebProblem::Syntax { place: None, message } => format!("{path}: {message}"),
+            WebProblem::Syntax { place, message } => format!("{path}{}: {message}", shown(*place)),
             WebProblem::Tls(problem) => format!("{path}: tls_server_config: {problem}"),
-            WebProblem::User(problem) => format!("{path}: basic_auth_users: {problem}"),
+            WebProblem::User(place, problem) => {
+                format!("{path}{}: basic_auth_users: {problem}", shown(*place))
+            }
             WebProblem::Header(problem) => format!("{path}: http_server_config: headers: {problem}"),
             WebProblem::NoBurst => format!("{path}: rate_limit: burst must be at least 1"),
         }
     }
 }
 
+fn shown(place: Place) -> String {
+    place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default()
+}
+
 impl Error for WebError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.problem {
+        match self.problems.first()? {
             WebProblem::Unreadable(error) => Some(error),
             WebProblem::Tls(problem) => problem.source(),
             WebProblem::NotUtf8
             | WebProblem::Syntax { .. }
-            | WebProblem::User(_)
+            | WebProblem::User(..)
             | WebProblem::Header(_)
             | WebProblem::NoBurst => None,
         }

@@ -49,8 +49,8 @@ impl Rules {
         (self.certificate_needed && !new.certificate_needed).then_some("client certificates")
     }
 
-    pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, WebProblem> {
-        let bytes = files.read(path).map_err(WebProblem::Unreadable)?;
+    pub fn load(path: &Path, open_health: bool, files: &mut WatchedFiles) -> Result<Self, Vec<WebProblem>> {
+        let bytes = files.read(path).map_err(|error| vec![WebProblem::Unreadable(error)])?;
         Self::parse(&bytes, path.parent().unwrap_or(Path::new("/")), open_health, files)
     }
 
@@ -59,19 +59,28 @@ impl Rules {
         directory: &Path,
         open_health: bool,
         files: &mut WatchedFiles,
-    ) -> Result<Self, WebProblem> {
-        let text = str::from_utf8(bytes).map_err(|_| WebProblem::NotUtf8)?;
+    ) -> Result<Self, Vec<WebProblem>> {
+        let text = str::from_utf8(bytes).map_err(|_| vec![WebProblem::NotUtf8])?;
         let file = WebFile::parse(text)?;
         let table = file.tls.as_ref().filter(|table| **table != TlsTable::default());
-        let tls = |table| tls::server(table, &pem(table, directory, files)?, open_health);
+        let tls = |table| {
+            let server = |pem| tls::server(table, &pem, open_health).map_err(|problem| vec![problem]);
+            pem(table, directory, files).and_then(server)
+        };
         let requires = |table: &TlsTable| table.client_auth_type == ClientAuth::RequireAndVerifyClientCert;
-        Ok(Self {
-            tls: table.map(tls).transpose().map_err(WebProblem::Tls)?,
-            certificate_needed: table.is_some_and(requires),
-            users: Users::new(file.users()).map_err(WebProblem::User)?,
-            headers: headers(&file).map_err(WebProblem::Header)?,
-            rate: rate(&file)?,
-        })
+        let mut problems = Vec::new();
+        let tls = kept(table.map(tls).transpose(), WebProblem::Tls, &mut problems);
+        let user = |(place, problem)| WebProblem::User(place, problem);
+        let users = kept(Users::new(file.users()), user, &mut problems);
+        let headers = kept(headers(&file), WebProblem::Header, &mut problems);
+        let rate = kept(rate(&file).map_err(|problem| [problem]), |problem| problem, &mut problems);
+        match (tls, users, headers, rate) {
+            (Some(tls), Some(users), Some(headers), Some(rate)) => {
+                let certificate_needed = table.is_some_and(requires);
+                Ok(Self { tls, certificate_needed, users, headers, rate })
+            }
+            _ => Err(problems),
+        }
     }
 
     /// Whether a client has to show anything.
@@ -80,7 +89,16 @@ impl Rules {
     }
 }
 
-fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<Pem, TlsProblem> {
+/// What was read, or nothing: then the problems are with the others.
+fn kept<T, P>(
+    read: Result<T, impl IntoIterator<Item = P>>,
+    problem: impl Fn(P) -> WebProblem,
+    problems: &mut Vec<WebProblem>,
+) -> Option<T> {
+    read.map_err(|found| problems.extend(found.into_iter().map(problem))).ok()
+}
+
+fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<Pem, Vec<TlsProblem>> {
     let mut one = |key: &'static str, inline: Option<&str>, file: Option<&String>| match (inline, file) {
         (Some(_), Some(_)) => Err(TlsProblem::MutuallyExclusive { key }),
         (Some(text), None) => Ok(Some(Zeroizing::new(text.as_bytes().to_vec()))),
@@ -91,14 +109,17 @@ fn pem(table: &TlsTable, directory: &Path, files: &mut WatchedFiles) -> Result<P
         }
         (None, None) => Ok(None),
     };
-    let certificate = one("cert", table.cert.as_deref(), table.cert_file.as_ref())?;
-    let key = one("key", table.key.as_ref().map(|key| key.0.as_str()), table.key_file.as_ref())?;
-    let client_ca = one("client_ca", table.client_ca.as_deref(), table.client_ca_file.as_ref())?;
-    Ok(Pem {
-        certificate: certificate.ok_or(TlsProblem::Missing { key: "cert" })?,
-        key: key.ok_or(TlsProblem::Missing { key: "key" })?,
-        client_ca,
-    })
+    let needed = |key, read: Result<Option<_>, _>| read?.ok_or(TlsProblem::Missing { key });
+    let certificate = needed("cert", one("cert", table.cert.as_deref(), table.cert_file.as_ref()));
+    let inline = table.key.as_ref().map(|key| key.0.as_str());
+    let key = needed("key", one("key", inline, table.key_file.as_ref()));
+    let client_ca = one("client_ca", table.client_ca.as_deref(), table.client_ca_file.as_ref());
+    match (certificate, key, client_ca) {
+        (Ok(certificate), Ok(key), Ok(client_ca)) => Ok(Pem { certificate, key, client_ca }),
+        (certificate, key, client_ca) => {
+            Err([certificate.err(), key.err(), client_ca.err()].into_iter().flatten().collect())
+        }
+    }
 }
 
 /// Those that the exporter-toolkit lets a file set, and the values that it allows.
@@ -110,7 +131,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-fn headers(file: &WebFile) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderProblem> {
+fn headers(file: &WebFile) -> Result<Vec<(HeaderName, HeaderValue)>, Vec<HeaderProblem>> {
     let header = |(name, value): (String, String)| {
         let Some((_, allowed)) = HEADERS.iter().find(|(known, _)| *known == name) else {
             let known = HEADERS.iter().map(|(name, _)| *name).collect();
@@ -125,7 +146,13 @@ fn headers(file: &WebFile) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderProbl
         }
     };
     // A blank one is not set.
-    file.headers().into_iter().filter(|(_, value)| !value.is_empty()).map(header).collect()
+    let headers = file.headers().into_iter().filter(|(_, value)| !value.is_empty()).map(header);
+    let (headers, problems): (Vec<_>, Vec<_>) = headers.partition(Result::is_ok);
+    if problems.is_empty() {
+        Ok(headers.into_iter().flatten().collect())
+    } else {
+        Err(problems.into_iter().filter_map(Result::err).collect())
+    }
 }
 
 fn rate(file: &WebFile) -> Result<Option<Rate>, WebProblem> {
@@ -177,7 +204,7 @@ impl FileVersion {
 #[cfg(any(test, fuzzing))]
 pub fn fuzz(bytes: &[u8]) -> Option<String> {
     let path = PathBuf::from("/web.yml");
-    let problem =
+    let problems =
         Rules::parse(bytes, Path::new("/nonexistent"), false, &mut WatchedFiles::default()).err()?;
-    Some(super::WebError { path, problem }.to_string())
+    Some(super::WebError { path, problems }.to_string())
 }

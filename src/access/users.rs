@@ -15,9 +15,9 @@ use bcrypt::HashParts;
 use zeroize::Zeroizing;
 
 use super::clients::{Client, Clients, cpu_time};
-use super::error::UserProblem;
+use super::error::{Place, UserProblem};
 use super::turns::{Busy, Limits, Turns};
-use super::web_file::Secret;
+use super::web_file::{Placed, Secret};
 use crate::threads;
 
 /// About two seconds of CPU; each step doubles it. 10 is what the tools write by default.
@@ -47,25 +47,35 @@ struct UserHash {
 }
 
 impl Users {
-    pub fn new(hashes: BTreeMap<String, Secret>) -> Result<Self, UserProblem> {
-        let mut users = Self::default();
+    /// Or what is wrong, and where.
+    pub fn new(hashes: BTreeMap<String, Placed<Secret>>) -> Result<Self, Vec<(Place, UserProblem)>> {
+        let (mut users, mut problems) = (Self::default(), Vec::new());
         for (user, hash) in hashes {
-            let Ok(parts) = HashParts::from_str(&hash.0) else {
-                return Err(UserProblem::NotBcrypt { user });
-            };
-            let cost = parts.get_cost();
-            if cost > MAX_COST {
-                return Err(UserProblem::TooExpensive { user, cost, max: MAX_COST });
+            match cost(&user, &hash.value) {
+                Ok(cost) => {
+                    users.cost = users.cost.max(cost);
+                    users.hashes.insert(user, UserHash { hash: hash.value, cost });
+                }
+                Err(problem) => problems.push((hash.place, problem)),
             }
-            users.cost = users.cost.max(cost);
-            users.hashes.insert(user, UserHash { hash, cost });
         }
-        Ok(users)
+        if problems.is_empty() { Ok(users) } else { Err(problems) }
     }
 
     pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
+}
+
+fn cost(user: &str, hash: &Secret) -> Result<u32, UserProblem> {
+    let Ok(parts) = HashParts::from_str(&hash.0) else {
+        return Err(UserProblem::NotBcrypt { user: user.to_owned() });
+    };
+    let cost = parts.get_cost();
+    if cost > MAX_COST {
+        return Err(UserProblem::TooExpensive { user: user.to_owned(), cost, max: MAX_COST });
+    }
+    Ok(cost)
 }
 
 /// Outlives the versions of the file.

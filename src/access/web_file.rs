@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
-use serde_saphyr::{MessageFormatter, UserMessageFormatter, options};
+use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter, options};
 
 use zeroize::Zeroize;
 
-use super::error::WebProblem;
+use super::error::{Place, WebProblem};
+use super::keys::unknown_keys;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,7 +21,7 @@ pub struct WebFile {
     #[serde(rename = "http_server_config")]
     http: Option<HttpTable>,
     #[serde(rename = "basic_auth_users")]
-    users: Option<BTreeMap<String, Secret>>,
+    users: Option<BTreeMap<String, Placed<Secret>>>,
     #[serde(rename = "rate_limit")]
     pub rate: Option<RateTable>,
 }
@@ -67,7 +68,7 @@ pub enum TlsVersion {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct HttpTable {
+pub struct HttpTable {
     /// Accepted for compatibility: clients that offer HTTP/2 are answered in HTTP/1.1.
     #[serde(rename = "http2")]
     _http2: Option<bool>,
@@ -81,6 +82,21 @@ pub struct RateTable {
     pub interval: Duration,
     #[serde(default)]
     pub burst: u32,
+}
+
+/// A value and where the file has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Spanned<T>", bound = "T: Deserialize<'de>")]
+pub struct Placed<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+impl<T> From<Spanned<T>> for Placed<T> {
+    fn from(spanned: Spanned<T>) -> Self {
+        let place = Some((spanned.referenced.line(), spanned.referenced.column()));
+        Self { value: spanned.value, place: place.filter(|(line, _)| *line > 0) }
+    }
 }
 
 /// A password's hash, or a key: never shown, and wiped when it is dropped.
@@ -100,17 +116,28 @@ impl fmt::Debug for Secret {
     }
 }
 
+pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, (Place, String)> {
+    // No snippet: the lines around a mistake may hold a key.
+    serde_saphyr::from_str_with_options(text, options! { with_snippet: false }).map_err(|error| {
+        let place = error.location().map(|place| (place.line(), place.column()));
+        (place, UserMessageFormatter.format_message(&error).into_owned())
+    })
+}
+
 impl WebFile {
-    pub fn parse(text: &str) -> Result<Self, WebProblem> {
-        // No snippet: the lines around a mistake may hold a key.
-        serde_saphyr::from_str_with_options(text, options! { with_snippet: false }).map_err(|error| {
-            let place = error.location().map(|place| (place.line(), place.column()));
-            let message = UserMessageFormatter.format_message(&error).into_owned();
-            WebProblem::Syntax { place, message }
+    pub fn parse(text: &str) -> Result<Self, Vec<WebProblem>> {
+        read(text).map_err(|(place, message)| {
+            // The parser ends at the first mistake. Keys that nothing reads are all told.
+            let mut problems = unknown_keys(text);
+            if !problems.iter().any(|(of_key, _)| *of_key == place) {
+                problems.push((place, message));
+            }
+            problems.sort();
+            problems.into_iter().map(|(place, message)| WebProblem::Syntax { place, message }).collect()
         })
     }
 
-    pub fn users(&self) -> BTreeMap<String, Secret> {
+    pub fn users(&self) -> BTreeMap<String, Placed<Secret>> {
         self.users.clone().unwrap_or_default()
     }
 

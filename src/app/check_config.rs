@@ -6,12 +6,10 @@ use std::path::Path;
 
 use super::{DEFAULT_CONFIG, StartError, access, load_config, output};
 use crate::cli::Args;
-use crate::wire::trust::Trust;
 
 pub fn run(args: &Args) -> Result<u8, StartError> {
     let config = load_config(args)?;
-    Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
-    if let Err(error) = access(&config.web) {
+    if let Err(error) = access(&config) {
         let Some(credential) = credential_of_the_unit(&error) else { return Err(error) };
         let path = credential.display();
         let warning =

@@ -49,7 +49,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     for address in &config.web.listen {
         listeners.push(bind(*address)?);
     }
-    let access = Arc::new(access(&config.web)?);
+    let access = Arc::new(access(&config)?);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(&config)?, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));

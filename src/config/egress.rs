@@ -74,8 +74,9 @@ fn settings(
     let window = table.read("window", Some(default.window), problems, |value, problems| {
         duration(value, &WINDOWS, problems)
     });
-    let families = table.read("families", Some(default.families), problems, families);
+    let listed = table.read("families", Some(default.families), problems, families);
     let protocols = table.read("protocols", Some(default.protocols), problems, protocols);
+    let sources = table.read("sources", Some(default.sources), problems, sources);
     let hosts = table.read("hosts", Some(default.hosts), problems, |value, problems| {
         value.list(MOST_HOSTS, problems, public_host)
     });
@@ -83,16 +84,15 @@ fn settings(
     let time_servers = table.read("time_servers", Some(default.time_servers), problems, literals);
     let tcp_ports = table.read("tcp_ports", Some(default.tcp_ports), problems, ports);
     let udp_ports = table.read("udp_ports", Some(default.udp_ports), problems, udp_ports);
-    let own_targets = table.read("target", Some(default.own_targets), problems, own_targets);
-    let sources = table.read("sources", Some(default.sources), problems, sources);
+    let scope = Scope::new(listed, sources.as_deref(), protocols);
+    let own_targets = table.read("target", Some(default.own_targets), problems, |value, problems| {
+        own_targets(value, &scope, problems)
+    });
     let decoys = table.read("decoys", Some(default.decoys), problems, Value::flag);
     let other_routes = table.read("other_routes", Some(default.other_routes), problems, Value::flag);
-    let (mut families, sources) = (families?, sources?);
-    // What no source can send is left out, as by `families`.
-    let is_of = |family: &Family| sources.iter().any(|range| range.is_ipv4() == (*family == Family::Ipv4));
-    families.retain(|family| sources.is_empty() || is_of(family));
+    let Scope { listed: _, families, protocols } = scope;
     Some(EgressSettings {
-        families,
+        families: families?,
         protocols: protocols?,
         hosts: hosts?,
         addresses: addresses?,
@@ -100,11 +100,52 @@ fn settings(
         tcp_ports: tcp_ports?,
         udp_ports: udp_ports?,
         own_targets: own_targets?,
-        sources,
+        sources: sources?,
         decoys: decoys?,
         other_routes: other_routes?,
         window: window?,
     })
+}
+
+/// What is probed at all. `None` where that is wrong, and recorded.
+struct Scope {
+    /// As the file lists them.
+    listed: Option<Vec<Family>>,
+    /// Without those that no source can send.
+    families: Option<Vec<Family>>,
+    protocols: Option<Vec<Protocol>>,
+}
+
+impl Scope {
+    fn new(listed: Option<Vec<Family>>, sources: Option<&[Cidr]>, protocols: Option<Vec<Protocol>>) -> Self {
+        let families = listed.clone().zip(sources).map(|(mut families, sources)| {
+            let is_of =
+                |family: &Family| sources.iter().any(|range| range.is_ipv4() == (*family == Family::Ipv4));
+            families.retain(|family| sources.is_empty() || is_of(family));
+            families
+        });
+        Self { listed, families, protocols }
+    }
+
+    /// What to add so that addresses of this family are probed.
+    fn missing_family(&self, family: Family) -> Option<String> {
+        let is_missing = |families: &Vec<Family>| !families.is_empty() && !families.contains(&family);
+        if self.listed.as_ref().is_some_and(is_missing) {
+            return Some(format!("add {:?} to families", family.code()));
+        }
+        let name = family.name();
+        self.families.as_ref().filter(|of| is_missing(of)).map(|_| format!("add an {name} range to sources"))
+    }
+
+    /// What to add so that one of these is probed.
+    fn missing_protocol(&self, wanted: &[Protocol]) -> Option<String> {
+        let protocols = self.protocols.as_ref()?;
+        if wanted.iter().any(|protocol| protocols.contains(protocol)) {
+            return None;
+        }
+        let codes: Vec<String> = wanted.iter().map(|protocol| format!("{:?}", protocol.code())).collect();
+        Some(format!("add {} to protocols", codes.join(" or ")))
+    }
 }
 
 /// What no key alone can get wrong.
@@ -127,6 +168,51 @@ fn check_together(table: &Table<'_>, settings: &EgressSettings, problems: &mut P
             problems.add(&value.span, format!("{key} has no effect; add {name:?} to protocols"));
         }
     }
+    if let Some(value) = table.value("time_servers")
+        && let Some(advice) = needed_for_ntp(settings)
+    {
+        problems.add(&value.span, format!("time_servers has no effect; {advice}"));
+    }
+    check_operators(table, settings, problems);
+}
+
+/// What to add so that time servers are probed.
+fn needed_for_ntp(settings: &EgressSettings) -> Option<&'static str> {
+    match (settings.probes(Protocol::Udp), settings.udp_ports.contains(&NTP)) {
+        (true, true) => None,
+        (true, false) => Some("add 123 to udp_ports"),
+        (false, true) => Some("add \"udp\" to protocols"),
+        (false, false) => Some("add \"udp\" to protocols and 123 to udp_ports"),
+    }
+}
+
+/// Where one family alone is probed, the check could never pass on addresses of the other.
+fn check_operators(table: &Table<'_>, settings: &EgressSettings, problems: &mut Problems<'_>) {
+    let [family] = settings.families[..] else { return };
+    let are_addresses_probed = settings.probes(Protocol::Icmp)
+        || !settings.ports(Protocol::Tcp).is_empty()
+        || settings.ports(Protocol::Udp).contains(&DNS);
+    let lists = [
+        ("addresses", &settings.addresses, are_addresses_probed),
+        ("time_servers", &settings.time_servers, settings.ports(Protocol::Udp).contains(&NTP)),
+    ];
+    for (key, addresses, is_probed) in lists {
+        if is_probed
+            && !has_two_operators(addresses, family)
+            && let Some(value) = table.value(key)
+        {
+            let family = family.name();
+            let message = format!(
+                "{key} must contain hosts of two operators in {family}, the only family that is probed; without them the check cannot pass"
+            );
+            problems.add(&value.span, message);
+        }
+    }
+}
+
+fn has_two_operators(addresses: &[IpAddr], family: Family) -> bool {
+    let of_family = addresses.iter().filter(|ip| Family::of(**ip) == family);
+    of_family.map(|ip| operator(*ip)).collect::<HashSet<u32>>().len() > 1
 }
 
 fn families(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<Family>> {
@@ -169,11 +255,7 @@ fn not_empty<T>(value: &Value<'_>, what: &str, all: Vec<T>, problems: &mut Probl
 
 fn literals(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<IpAddr>> {
     let addresses = value.list(MOST_ADDRESSES, problems, public_address)?;
-    let has_two_operators = |family: Family| {
-        let operators = addresses.iter().filter(|ip| Family::of(**ip) == family).map(|ip| operator(*ip));
-        operators.collect::<HashSet<u32>>().len() > 1
-    };
-    if !Family::BOTH.into_iter().any(has_two_operators) {
+    if !Family::BOTH.into_iter().any(|family| has_two_operators(&addresses, family)) {
         let key = value.key;
         let why = format!(
             "{key} must contain hosts of two operators in IPv4 or in IPv6; the silence of one proves nothing"
@@ -204,13 +286,14 @@ fn udp_ports(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<u16>>
     })
 }
 
-fn own_targets(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<OwnTarget>> {
+fn own_targets(value: &Value<'_>, scope: &Scope, problems: &mut Problems<'_>) -> Option<Vec<OwnTarget>> {
     let items = value.items("a list of tables, each written [[egress.target]]", MOST_TARGETS, problems)?;
-    let targets: Vec<Option<OwnTarget>> = items.iter().map(|item| own_target(item, problems)).collect();
+    let targets: Vec<Option<OwnTarget>> =
+        items.iter().map(|item| own_target(item, scope, problems)).collect();
     targets.into_iter().collect()
 }
 
-fn own_target(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<OwnTarget> {
+fn own_target(value: &Value<'_>, scope: &Scope, problems: &mut Problems<'_>) -> Option<OwnTarget> {
     let table = value.table(&TARGET_KEYS, problems)?;
     let host = table.read_optional("host", problems, target_host);
     let icmp = table.read("icmp", Some(false), problems, Value::flag);
@@ -225,7 +308,31 @@ fn own_target(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<OwnTarge
         problems.add(&table.span, "a target needs tcp_ports, udp_ports or icmp = true");
         return None;
     }
-    Some(OwnTarget { host, icmp, tcp_ports, udp_ports })
+    let target = OwnTarget { host, icmp, tcp_ports, udp_ports };
+    check_effect(&table, &target, scope, problems);
+    Some(target)
+}
+
+/// A target that is never probed would pass without a word.
+fn check_effect(table: &Table<'_>, target: &OwnTarget, scope: &Scope, problems: &mut Problems<'_>) {
+    let family = match target.host {
+        TargetHost::Address(ip) => Some(Family::of(ip)),
+        TargetHost::Name(_) => None,
+    };
+    if let Some(advice) = family.and_then(|family| scope.missing_family(family))
+        && let Some(value) = table.value("host")
+    {
+        problems.add(&value.span, format!("this target has no effect; {advice}"));
+    }
+    let wanted = [
+        (Protocol::Icmp, target.icmp),
+        (Protocol::Tcp, !target.tcp_ports.is_empty()),
+        (Protocol::Udp, !target.udp_ports.is_empty()),
+    ];
+    let wanted: Vec<Protocol> = wanted.into_iter().filter(|(_, is)| *is).map(|(of, _)| of).collect();
+    if let Some(advice) = scope.missing_protocol(&wanted) {
+        problems.add(&table.span, format!("this target has no effect; {advice}"));
+    }
 }
 
 fn target_host(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<TargetHost> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::defaults;
+use super::own_names::own_names;
 use super::problem::Problems;
 use super::table::{Keys, Table, Value};
 use super::timing::{Timing, timing};
@@ -44,9 +45,6 @@ const MOST: usize = 200;
 
 /// More than any AWS service has private names.
 const MOST_HOSTS: usize = 32;
-
-/// A regional name, and one for each zone of the largest region.
-const MOST_VPCE_HOSTS: usize = 16;
 
 const MOST_CIDRS: usize = 64;
 
@@ -90,9 +88,9 @@ fn endpoint(
     let port = port(table, protocol, entry, problems);
     let gateway = gateway(table, subject.as_ref(), problems);
     check_kind(table, gateway, problems);
-    let vpce_hosts = table.read("vpce_hosts", Some(Vec::new()), problems, |value, problems| {
-        value.list(MOST_VPCE_HOSTS, problems, host)
-    });
+    let hosts: Vec<String> = subject.iter().flat_map(Subject::hosts).cloned().collect();
+    let vpce_hosts = table
+        .read("vpce_hosts", Some(Vec::new()), problems, |value, problems| own_names(value, &hosts, problems));
     let zones = table.read("zones", Some(Vec::new()), problems, zones);
     let expected_cidrs = table.read("expected_cidrs", Some(Vec::new()), problems, cidrs);
     let control_region = table.read_optional("control_region", problems, region);
@@ -140,6 +138,15 @@ struct Subject {
 impl Subject {
     fn entry(&self) -> Option<catalogue::Entry> {
         catalogue::lookup(self.service.as_deref()?)
+    }
+
+    /// All names that the file gives.
+    fn hosts(&self) -> impl Iterator<Item = &String> {
+        let first = match &self.host {
+            HostConfig::Given(host) => Some(host),
+            HostConfig::OfService(_) => None,
+        };
+        first.into_iter().chain(&self.others)
     }
 }
 

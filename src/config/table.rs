@@ -1,6 +1,7 @@
 //! Reads a table of the file key by key. Whatever is wrong is recorded and reading goes on,
 //! which is why this is not serde: it stops at the first mistake of a file.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -82,6 +83,11 @@ impl<'a> Table<'a> {
     }
 }
 
+/// As the command line has it.
+pub fn invalid_port(port: impl Display) -> String {
+    format!("invalid port {port} (expected 1 to 65535)")
+}
+
 /// One value as written, or one item of a list.
 #[derive(Debug)]
 pub struct Value<'a> {
@@ -122,7 +128,7 @@ impl<'a> Value<'a> {
         };
         let port = u16::from_str_radix(number.as_str(), number.radix()).ok().filter(|port| *port != 0);
         if port.is_none() {
-            problems.add(&self.span, format!("invalid port {number} (expected 1 to 65535)"));
+            problems.add(&self.span, invalid_port(number));
         }
         port
     }
@@ -158,7 +164,7 @@ impl<'a> Value<'a> {
         &self,
         most: usize,
         problems: &mut Problems<'_>,
-        read: impl Fn(&Self, &mut Problems<'_>) -> Option<T>,
+        mut read: impl FnMut(&Self, &mut Problems<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let items = self.items("a list", most, problems)?;
         let mut all = Vec::with_capacity(items.len());

@@ -406,3 +406,12 @@ fn sources_leave_out_the_family_that_they_do_not_name() {
     let nothing = refusal("[egress]\nsources = ['10.0.0.0/16']\nfamilies = ['ipv6']\n");
     assert!(nothing.contains("no family in common"), "{nothing}");
 }
+
+/// As `import` writes it where the endpoint has no private DNS.
+#[test]
+fn an_own_name_may_be_the_host() {
+    let own = "bucket.vpce-0a1b-c2d3.s3.us-east-1.vpce.amazonaws.com";
+    let zonal = "bucket.vpce-0a1b-c2d3-us-east-1a.s3.us-east-1.vpce.amazonaws.com";
+    let config = parse(&format!("[[endpoint]]\nhost = '{own}'\nvpce_hosts = ['{own}', '{zonal}']"));
+    assert_eq!(config.endpoints[0].vpce_hosts, [own, zonal]);
+}

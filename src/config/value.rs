@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use humantime::DurationError as Error;
+
 use super::name::host_name;
 use super::problem::Problems;
-use super::table::Value;
+use super::table::{Value, invalid_port};
 use crate::network::{Cidr, CidrError, is_region, special_purpose};
 use crate::observation::Proof;
 
@@ -31,10 +33,9 @@ pub fn duration(
     problems: &mut Problems<'_>,
 ) -> Option<Duration> {
     let text = value.text("a string such as \"30s\"", problems)?;
-    let Ok(duration) = humantime::parse_duration(text) else {
-        let message =
-            format!("invalid duration {text:?}: add a unit, such as \"500ms\", \"30s\" or \"1m30s\"");
-        problems.add(&value.span, message);
+    let parsed = if in_lower_case(text).is_some() { None } else { humantime::parse_duration(text).ok() };
+    let Some(duration) = parsed else {
+        problems.add(&value.span, format!("invalid duration {text:?}: {}", why_no_duration(text)));
         return None;
     };
     if !bounds.contains(&duration) {
@@ -43,6 +44,31 @@ pub fn duration(
         return None;
     }
     Some(duration)
+}
+
+/// What is wrong with a duration, and what to write.
+fn why_no_duration(text: &str) -> String {
+    let example = "such as \"500ms\", \"30s\" or \"1m30s\"";
+    if text.trim_start().starts_with('-') {
+        return format!("it must not be negative; write a whole number with a unit, {example}");
+    }
+    if let Some(lower) = in_lower_case(text) {
+        return format!("units are in lower case; write {lower:?}");
+    }
+    match humantime::parse_duration(text) {
+        Err(Error::UnknownUnit { unit, .. }) if unit.is_empty() => format!("add a unit, {example}"),
+        Err(Error::UnknownUnit { unit, .. }) if !unit.eq_ignore_ascii_case("e") => {
+            format!("unknown unit {unit:?}; use ms, s, m or h")
+        }
+        Err(Error::NumberOverflow) if !text.contains('.') => "the number is too large".to_owned(),
+        _ => format!("write a whole number with a unit, {example}"),
+    }
+}
+
+/// The duration in lower case, where only its letters are wrong. `5M` would be five months.
+fn in_lower_case(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    (lower != text && humantime::parse_duration(&lower).is_ok()).then_some(lower)
 }
 
 /// As the file would have it: `1m30s`.
@@ -187,14 +213,18 @@ const MOST_LISTENERS: usize = 16;
 pub fn listen(value: &Value<'_>, problems: &mut Problems<'_>) -> Option<Vec<SocketAddr>> {
     let one = |value: &Value<'_>, problems: &mut Problems<'_>| {
         let text = value.text("a string such as \"[::]:10042\"", problems)?;
-        let listen = text.parse();
-        if listen.is_err() {
+        let Ok(address) = text.parse::<SocketAddr>() else {
             let message = format!(
                 "invalid address {text:?} (expected something like \"[::]:10042\" or \"127.0.0.1:10042\")"
             );
             problems.add(&value.span, message);
+            return None;
+        };
+        if address.port() == 0 {
+            problems.add(&value.span, invalid_port(0));
+            return None;
         }
-        listen.ok()
+        Some(address)
     };
     if !value.is_list() {
         return one(value, problems).map(|address| vec![address]);

@@ -102,6 +102,17 @@ fn check_config_reads_the_files_that_the_configuration_names() {
 }
 
 #[test]
+fn a_wrong_ca_file_does_not_hide_what_is_wrong_with_the_web_configuration() {
+    let web = agent::file("yml", "basic_auth_users:\n  alice: x\n  bob: y\n");
+    let (code, message) =
+        checked(&format!("ca_file = '/no/such/ca.pem'\n[web]\nconfig_file = '{}'\n", web.display()));
+    assert_eq!(code, Some(CONFIGURATION), "{message}");
+    for told in ["/no/such/ca.pem", ":2:10: basic_auth_users: password for user \"alice\"", "user \"bob\""] {
+        assert!(message.contains(told), "{told}: {message}");
+    }
+}
+
+#[test]
 fn a_credential_of_the_unit_is_a_warning_outside_it() {
     let key = "/run/credentials/linkproof.service/web.key";
     let web = agent::file("yml", &format!("tls_server_config:\n  cert_file: {key}\n  key_file: {key}\n"));
