@@ -91,6 +91,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::check::CheckId;
     use crate::network::Scope;
     use crate::observation::{EndpointProtocol, ProbeError};
     use crate::report::fixture::{self, ip};
@@ -132,6 +133,29 @@ mod tests {
         let late =
             Judgment { outcome: Outcome::Inconclusive(Reason::HostOverloaded), ..judgment(&[(V4, Pass)]) };
         assert_eq!(gateway(late.clone(), |_| true).outcome, late.outcome);
+    }
+
+    #[test]
+    fn egress_is_closed_for_a_port_that_it_probed() {
+        let healthy = fixture::healthy();
+        let egress = healthy.checks.iter().find(|check| check.id == CheckId::Egress(Family::Ipv4)).unwrap();
+        let egress = egress.last.as_deref().unwrap();
+        let closed = |change: &dyn Fn(&mut EgressProbe), port| {
+            let mut changed = egress.clone();
+            let Evidence::Egress(evidence) = &mut changed.evidence else { panic!("it is egress") };
+            evidence.probes.iter_mut().for_each(change);
+            is_closed(&changed, port)
+        };
+        assert!(closed(&|_| (), 443));
+        assert!(!closed(&|_| (), 8443));
+        assert!(!closed(&|probe| probe.decoy = true, 443));
+        assert!(!closed(&|probe| probe.host = Some("www.amazon.com".into()), 443));
+        let udp = |probe: &mut EgressProbe| probe.protocol = Protocol::Udp;
+        assert!(!closed(&udp, 443));
+        let open = Observation { outcome: Outcome::Fail(Reason::TcpConnected), ..egress.clone() };
+        assert!(!is_closed(&open, 443));
+        let other = healthy.checks.iter().find_map(|check| check.last.as_deref()).unwrap();
+        assert!(!is_closed(other, 443), "it is no egress check");
     }
 
     fn connection(ip_text: &str, error: Option<Reason>, phases: &[Phase]) -> Connection {

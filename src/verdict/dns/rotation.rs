@@ -233,6 +233,8 @@ mod tests {
             evidence.files.servers.push(third);
             evidence.files.rotate = true;
             assert_eq!(judged(&evidence), Outcome::Pass);
+            evidence.queries[2 * broken].result = told(&[]);
+            assert_eq!(judged(&evidence), Outcome::Fail(Reason::NoAddress), "server {broken}");
             evidence.queries[2 * broken].result = told(&["203.0.113.20"]);
             assert_eq!(judged(&evidence), Outcome::Fail(Reason::MixedAddresses), "server {broken}");
         }
