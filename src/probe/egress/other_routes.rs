@@ -39,7 +39,7 @@ pub fn find(probes: &Probes<'_>) -> Vec<EgressGap> {
 }
 
 fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
-    let usual = usual(probes)?;
+    let usual = usual(probes, &[target])?;
     let rules = rules(Family::of(target))?;
     let mut found: BTreeSet<(Because, Hop)> = BTreeSet::new();
     for device in interfaces()? {
@@ -50,6 +50,11 @@ fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
     // The interface or the rule says more than the route that it leads to.
     let known: BTreeSet<Hop> = found.iter().map(|(_, hop)| *hop).chain(usual).collect();
     found.extend(by_destination(probes, target, &known, &rules)?);
+    if !found.is_empty() {
+        // Most hosts have one way out, so that one target stands for all.
+        let taken = self::usual(probes, &probes.targets)?;
+        found.retain(|(_, hop)| !taken.contains(hop));
+    }
     Ok(found.into_iter().map(gap).collect())
 }
 
@@ -112,10 +117,10 @@ fn gap(((range, rule), hop): (Because, Hop)) -> EgressGap {
 }
 
 /// Where the probes go. Of several next hops the kernel chooses by the addresses.
-fn usual(probes: &Probes<'_>) -> io::Result<BTreeSet<Hop>> {
+fn usual(probes: &Probes<'_>, targets: &[IpAddr]) -> io::Result<BTreeSet<Hop>> {
     let mut usual = BTreeSet::new();
     for source in &probes.sources {
-        for target in &probes.targets {
+        for target in targets {
             for (protocol, port) in &probes.kinds {
                 usual.extend(hop(&Packet::of(*source, *target, *protocol, *port))?);
             }
