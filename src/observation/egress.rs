@@ -41,8 +41,8 @@ pub struct EgressEvidence {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "gap")]
 pub enum EgressGap {
-    /// No target has a route from this source, and another public address has: the routes of the
-    /// targets are no picture of the others.
+    /// No target had a route from this source when the window opened, and another public address has,
+    /// or a target has when it closes: nothing was sent by that route.
     RoutedElsewhere { source: IpAddr, to: IpAddr },
     /// Packets of some other kind take a route off the host that no probe took: those that meet the
     /// conditions of a rule, those to some range, or of a socket that is bound to the interface.

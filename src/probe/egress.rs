@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 pub use controls::Controls;
 pub use icmp::Pinger;
@@ -55,7 +55,7 @@ pub async fn attempt(
     let mut gaps = request.gaps.clone();
     let is_here = |target: &Target| Family::of(target.ip) == request.family && own.contains(&target.ip);
     gaps.extend(targets::own(&request).filter(is_here).map(own_address));
-    gaps.extend(routed_elsewhere(&looks, request.family, &targets));
+    gaps.extend(routed_elsewhere(&looks, &targets, targets::elsewhere(request.family)));
     gaps.extend(other_routes(&sources, &targets, &request));
     let refused = Refused::before();
     let deadline = Instant::now() + request.settings.window;
@@ -68,6 +68,7 @@ pub async fn attempt(
     probes.extend(pings);
     probes.extend(sockets);
     gaps.extend(refused.since());
+    gaps.extend(routed_by_now(&looks, &targets, deadline).await);
     probes.sort_by_key(|probe| {
         let source = sources.iter().position(|source| source.ip == probe.source);
         (source, probe.protocol, probe.decoy, probe.ip, probe.port)
@@ -120,6 +121,13 @@ struct Look {
     targets: Vec<Target>,
 }
 
+impl Look {
+    /// A route for decoys alone is none to the internet.
+    fn is_unrouted(&self) -> bool {
+        self.targets.iter().all(|target| target.decoy)
+    }
+}
+
 /// Splits off what the kernel has no route for, from a source to a target by one protocol and port:
 /// rules may tell them apart. The lookup sends nothing.
 fn by_route(sources: &[EgressSource], all: &[Target]) -> (Vec<Look>, Vec<EgressProbe>) {
@@ -150,17 +158,27 @@ fn by_route(sources: &[EgressSource], all: &[Target]) -> (Vec<Look>, Vec<EgressP
 
 /// Where no target has a route, whether some other public address has: a host may have routes that
 /// refuse just the well-known addresses.
-fn routed_elsewhere(looks: &[Look], family: Family, targets: &[Target]) -> Vec<EgressGap> {
+fn routed_elsewhere(looks: &[Look], targets: &[Target], others: &[IpAddr]) -> Vec<EgressGap> {
     let kinds = kinds(targets);
     let routed = |source: IpAddr, to: IpAddr| {
         kinds.iter().any(|(protocol, port)| route::obstacle(source, to, *protocol, *port).is_none())
     };
-    let unrouted = looks.iter().filter(|look| look.targets.iter().all(|target| target.decoy));
-    let elsewhere = unrouted.filter_map(|look| {
-        let to = *targets::elsewhere(family).iter().find(|to| routed(look.source, **to))?;
+    let elsewhere = looks.iter().filter(|look| look.is_unrouted()).filter_map(|look| {
+        let to = *others.iter().find(|to| routed(look.source, **to))?;
         Some(EgressGap::RoutedElsewhere { source: look.source, to })
     });
     elsewhere.collect()
+}
+
+/// A host without a route sends nothing during the window, and may get one meanwhile, as at boot.
+async fn routed_by_now(looks: &[Look], targets: &[Target], deadline: Instant) -> Vec<EgressGap> {
+    if !looks.iter().any(Look::is_unrouted) {
+        return Vec::new();
+    }
+    sleep_until(deadline).await;
+    let literals = targets.iter().filter(|target| !target.decoy && target.host.is_none());
+    let literals: Vec<IpAddr> = literals.map(|target| target.ip).collect();
+    routed_elsewhere(looks, targets, &literals)
 }
 
 fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {

@@ -258,7 +258,7 @@ fn makes(gap: &EgressGap, reason: Reason) -> bool {
 pub fn gap(gap: &EgressGap) -> String {
     match gap {
         EgressGap::RoutedElsewhere { source, to } => {
-            format!("from {source} no target has a route, but {to} has: other addresses may be reached")
+            format!("from {source} no target had a route to probe, but {to} has one: it may be reached")
         }
         EgressGap::OtherRoute { range, rule, router, interface } => {
             other_route(*range, *rule, *router, interface)

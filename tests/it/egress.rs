@@ -210,6 +210,18 @@ fn a_route_that_no_probe_takes_keeps_the_check_from_passing() {
     }
 }
 
+/// Nothing was sent by it: at boot the addresses come first, and the route a moment later.
+#[test]
+fn a_route_that_comes_during_the_window_keeps_the_check_from_passing() {
+    let lab = harness::own_lab();
+    lab.set([NatOpen]);
+    let route = "sleep 4; ip route add default via 10.0.1.1";
+    let deleted = lab.run(&Run::new("ip").args(["route", "del", "default"]));
+    assert!(deleted.status.success(), "{deleted:?}");
+    let _late = lab.spawn(&Run::new("sh").args(["-c", route]));
+    assert_egress(&lab, "true", "[egress]\nwindow = '8s'\n", "inconclusive route_not_probed");
+}
+
 fn assert_egress(lab: &Lab, change: &str, config: &str, expected: &str) {
     let changed = lab.run(&Run::new("sh").args(["-c", change]));
     assert!(changed.status.success(), "{changed:?}");
