@@ -41,6 +41,14 @@ impl Cidr {
         self.0.contains(&other.0) || other.0.contains(&self.0)
     }
 
+    pub fn first(self) -> IpAddr {
+        self.0.network()
+    }
+
+    pub fn last(self) -> IpAddr {
+        self.0.broadcast()
+    }
+
     pub fn is_everything(self) -> bool {
         self.0.prefix_len() == 0
     }
@@ -50,6 +58,11 @@ impl Cidr {
         let unique_local = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7));
         let most = if self.is_ipv4() { 8 } else { 16 };
         self.0.prefix_len() < most && !unique_local.contains(&self.0)
+    }
+
+    /// More than one network of a host has.
+    pub fn is_wider_than_a_vpc(self) -> bool {
+        self.0.prefix_len() < if self.is_ipv4() { 16 } else { 44 }
     }
 
     pub fn is_ipv4(self) -> bool {

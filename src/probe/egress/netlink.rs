@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 
 use crate::check::Family;
+use crate::network::Cidr;
 use crate::observation::Protocol;
 use message::Message;
 pub use rule::Rule;
@@ -198,9 +199,7 @@ pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
 /// A route of whatever table that may lead off this host.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Route {
-    /// Its first address.
-    pub ip: IpAddr,
-    pub length: u8,
+    pub range: Cidr,
     pub tos: u8,
 }
 
@@ -213,11 +212,10 @@ pub fn routes(family: Family) -> nix::Result<BTreeSet<Route>> {
         Family::Ipv6 => IpAddr::from([0; 16]),
     };
     let listed = list(Message::Route(message), |message| match message {
-        Message::Route(route) if route.header.kind == RouteType::Unicast => Some(Route {
-            ip: destination(&route).unwrap_or(any),
-            length: route.header.destination_prefix_length,
-            tos: route.header.tos,
-        }),
+        Message::Route(route) if route.header.kind == RouteType::Unicast => {
+            let (ip, length) = (destination(&route).unwrap_or(any), route.header.destination_prefix_length);
+            Some(Route { range: format!("{ip}/{length}").parse().ok()?, tos: route.header.tos })
+        }
         Message::Route(_) | Message::Rule(_) | Message::Other => None,
     });
     Ok(listed?.into_iter().collect())

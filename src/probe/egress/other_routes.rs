@@ -83,18 +83,15 @@ fn by_destination(
     known: &BTreeSet<Hop>,
     rules: &[Rule],
 ) -> io::Result<BTreeSet<(Because, Hop)>> {
-    let ranges = rules.iter().filter_map(Rule::range).map(|(ip, range)| (ip, range, 0));
-    let listed = routes(Family::of(target))?;
-    let routes = listed.iter().filter_map(|Route { ip, length, tos }| {
-        Some((*ip, format!("{ip}/{length}").parse::<Cidr>().ok()?, *tos))
-    });
-    let public: BTreeSet<(IpAddr, Cidr, u8)> = ranges
-        .chain(routes)
-        .filter_map(|(ip, range, tos)| Some((outside(probes, target, ip, range)?, range, tos)))
+    let of_rules = rules.iter().filter_map(Rule::range).map(|range| Route { range, tos: 0 });
+    let public: BTreeSet<(IpAddr, Route)> = routes(Family::of(target))?
+        .into_iter()
+        .chain(of_rules)
+        .filter_map(|route| Some((outside(probes, target, route.range)?, route)))
         .collect();
     bounded(public.len(), "routes to public addresses")?;
     let mut found = BTreeSet::new();
-    for (ip, range, tos) in public {
+    for (ip, Route { range, tos }) in public {
         for source in &probes.sources {
             let packet = Packet { source: Some(*source), tos, ..Packet::to(ip) };
             found.extend(hops(&packet)?.difference(known).map(|hop| ((Some(range), None), *hop)));
@@ -105,11 +102,17 @@ fn by_destination(
 
 /// An address of the internet that the range has; a range of the VPC or of the host's own network has
 /// none.
-fn outside(probes: &Probes<'_>, target: IpAddr, ip: IpAddr, range: Cidr) -> Option<IpAddr> {
-    let ip = if range.contains(target) { target } else { ip };
-    let is_own = probes.sources.iter().any(|source| range.contains(*source) && !range.contains(target));
-    let is_inside = probes.inside.iter().any(|inside| inside.contains(ip));
-    (!is_own && !is_inside && Network::default().scope(ip) == Scope::Public).then_some(ip)
+fn outside(probes: &Probes<'_>, target: IpAddr, range: Cidr) -> Option<IpAddr> {
+    let is_own = probes.sources.iter().any(|source| range.contains(*source)) && !range.is_wider_than_a_vpc();
+    let is_outside = |ip: &IpAddr| {
+        let is_inside = probes.inside.iter().any(|inside| inside.contains(*ip));
+        !is_inside && Network::default().scope(*ip) == Scope::Public
+    };
+    if is_own {
+        return None;
+    }
+    let target = Some(target).filter(|target| range.contains(*target));
+    target.into_iter().chain([range.first(), range.last()]).find(is_outside)
 }
 
 fn gap(((range, rule), hop): (Because, Hop)) -> EgressGap {
@@ -158,6 +161,29 @@ fn name(device: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_has_an_address_of_the_internet_where_it_is_wider_than_the_vpc() {
+        let inside = ["52.0.0.0/16", "2600:1f18::/56"].map(|range| range.parse().unwrap());
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let sources = vec![ip("10.0.1.23"), ip("203.0.114.9"), ip("2600:1f18::23")];
+        let probes = Probes { sources, targets: vec![], kinds: Kinds::new(), inside: &inside };
+        for (range, target, expected) in [
+            ("0.0.0.0/0", "1.1.1.1", Some("1.1.1.1")),
+            ("44.192.0.0/11", "1.1.1.1", Some("44.192.0.0")),
+            ("10.0.0.0/8", "1.1.1.1", None),
+            ("10.0.0.0/7", "1.1.1.1", Some("11.255.255.255")),
+            ("203.0.114.0/24", "1.1.1.1", None),
+            ("203.0.0.0/8", "1.1.1.1", Some("203.0.0.0")),
+            ("52.0.0.0/24", "1.1.1.1", None),
+            ("52.0.0.0/8", "1.1.1.1", Some("52.255.255.255")),
+            ("2600:1f18::/64", "2606:4700::1111", None),
+            ("2600::/12", "2a00::1", Some("2600::")),
+        ] {
+            let found = outside(&probes, ip(target), range.parse().unwrap());
+            assert_eq!(found, expected.map(ip), "{range}");
+        }
+    }
 
     #[test]
     fn more_than_is_looked_at_is_an_error() {

@@ -36,8 +36,8 @@ impl Rule {
     }
 
     /// The destinations that the rule is about, where it names any.
-    pub fn range(&self) -> Option<(IpAddr, Cidr)> {
-        self.prefixes().1
+    pub fn range(&self) -> Option<Cidr> {
+        self.prefixes().1.map(|(_, range)| range)
     }
 
     /// For each source that the rule is about, a packet that meets its conditions, and packets that do
