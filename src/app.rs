@@ -43,7 +43,7 @@ use crate::observation::{Environment, cut};
 use crate::once::{Finished, Run};
 use crate::probe::lookup;
 use crate::report::{self, Report, text};
-use crate::wire::trust::{Trust, TrustError};
+use crate::wire::trust::TrustError;
 use live_probes::LiveProbes;
 use status::StatusError;
 
@@ -175,15 +175,15 @@ fn log_config(args: &Args, config: LogConfig) -> LogConfig {
     LogConfig { level: level.unwrap_or(config.level), format: format.unwrap_or(config.format) }
 }
 
-/// What is wrong with the certificates to trust does not hide what is wrong with the web
-/// configuration.
-fn access(config: &Config) -> Result<Access, StartError> {
-    let trust = Trust::load(config.ca_file.as_deref()).err();
+/// The web configuration beside what reads the certificates to trust: a mistake in one does not hide
+/// those in the other.
+fn with_access<T>(config: &Config, trusting: Result<T, StartError>) -> Result<(T, Access), StartError> {
     let access = Access::open(config.web.config_file.clone(), config.web.open_health);
-    match (trust, access) {
-        (None, access) => access.map_err(StartError::Web),
-        (Some(trust), Ok(_)) => Err(StartError::Trust(trust)),
-        (Some(trust), Err(web)) => Err(StartError::TrustAndWeb(trust, web)),
+    match (trusting, access) {
+        (Ok(trusting), Ok(access)) => Ok((trusting, access)),
+        (Ok(_), Err(web)) => Err(StartError::Web(web)),
+        (Err(StartError::Trust(trust)), Err(web)) => Err(StartError::TrustAndWeb(trust, web)),
+        (Err(error), _) => Err(error),
     }
 }
 

@@ -26,7 +26,7 @@ pub async fn run<P: Probes>(
 ) {
     let mut tasks = JoinSet::new();
     let mut running: Vec<(Item, Option<String>, AbortHandle)> = Vec::new();
-    let mut metadata = time_of_metadata(&plan.borrow());
+    let mut wait_for_metadata = time_of_metadata(&plan.borrow());
     loop {
         let wanted = plan.borrow_and_update().clone();
         running.retain(|(item, region, task)| {
@@ -43,7 +43,7 @@ pub async fn run<P: Probes>(
             let region = region_for(item, &wanted);
             let mut check_now = check_now.clone();
             check_now.mark_unchanged();
-            let first = Instant::now() + offset(item, metadata);
+            let first = Instant::now() + offset(item, wait_for_metadata);
             let repeated =
                 repeat(Arc::clone(&runner), item.clone(), region.clone(), first, check_now, on_start.clone());
             running.push((item.clone(), region, tasks.spawn(repeated)));
@@ -52,7 +52,7 @@ pub async fn run<P: Probes>(
         if plan.changed().await.is_err() {
             return;
         }
-        metadata = Duration::ZERO;
+        wait_for_metadata = Duration::ZERO;
     }
 }
 
@@ -112,12 +112,12 @@ fn interval(item: &Item) -> Duration {
 
 /// What others wait for begins at once; the rest at random, so that neither the checks of one
 /// instance nor those of a fleet that booted together fall on one moment.
-fn offset(item: &Item, metadata: Duration) -> Duration {
+fn offset(item: &Item, wait_for_metadata: Duration) -> Duration {
     match item {
         Item::Instance(_) | Item::Credentials(_) => Duration::ZERO,
         Item::Endpoint(_) | Item::Egress(_) => {
-            let spread = FIRST_ROUND.min(interval(item)).saturating_sub(metadata);
-            metadata + spread.mul_f64(fastrand::f64())
+            let spread = FIRST_ROUND.min(interval(item)).saturating_sub(wait_for_metadata);
+            wait_for_metadata + spread.mul_f64(fastrand::f64())
         }
     }
 }

@@ -4,12 +4,14 @@ use std::env;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{DEFAULT_CONFIG, StartError, access, load_config, output};
+use super::{DEFAULT_CONFIG, StartError, load_config, output, with_access};
 use crate::cli::Args;
+use crate::wire::trust::Trust;
 
 pub fn run(args: &Args) -> Result<u8, StartError> {
     let config = load_config(args)?;
-    if let Err(error) = access(&config) {
+    let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust);
+    if let Err(error) = with_access(&config, trust) {
         let Some(credential) = credential_of_the_unit(&error) else { return Err(error) };
         let path = credential.display();
         let warning =

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::live_probes::LiveProbes;
-use super::{OBSERVATIONS, StartError, access, environment, load_config, server, textfile};
+use super::{OBSERVATIONS, StartError, environment, load_config, server, textfile, with_access};
 use crate::access::{self, Access};
 use crate::attempt::{Runner, now};
 use crate::cli::Args;
@@ -49,9 +49,10 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     for address in &config.web.listen {
         listeners.push(bind(*address)?);
     }
-    let access = Arc::new(access(&config)?);
+    let (probes, access) = with_access(&config, LiveProbes::new(&config))?;
+    let access = Arc::new(access);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let runner = Arc::new(Runner::new(LiveProbes::new(&config)?, sink));
+    let runner = Arc::new(Runner::new(probes, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
     let published = Published::new(Store::new(&plan.borrow(), now(), environment()));
     let (store, instance) = (published.store.subscribe(), published.instance.subscribe());

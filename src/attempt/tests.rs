@@ -76,7 +76,10 @@ async fn a_gateway_is_compared_with_two_addresses_of_another_region() {
     let ports: Vec<u16> =
         runner.probes.asked.connections.lock().unwrap().iter().map(SocketAddr::port).collect();
     assert_eq!(ports, [443, 443, 443]);
-    assert!(runner.known.borrow().values().all(Vec::is_empty), "its addresses are no control of egress");
+    assert!(
+        runner.known.borrow().values().all(Vec::is_empty),
+        "its addresses do not serve as controls of egress"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,15 +78,16 @@ fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &
         return None;
     }
     let (name, port) = (host(observation), port(observation)?);
-    let (version, code) = (family.name(), family.code());
-    let (lack, key) = match (egress(family), Family::BOTH.into_iter().any(|family| egress(family).is_some()))
-    {
-        (Some(_), _) => (
+    let (lack, key) = if egress(family).is_some() {
+        (
             format!("the egress check does not probe TCP {port}"),
             format!("add \"tcp\" to protocols and {port} to tcp_ports"),
-        ),
-        (None, true) => (format!("no egress check probes {version}"), format!("add \"{code}\" to families")),
-        (None, false) => ("no egress check tells which".to_owned(), "enabled = true".to_owned()),
+        )
+    } else if Family::BOTH.into_iter().any(|family| egress(family).is_some()) {
+        let (version, code) = (family.name(), family.code());
+        (format!("no egress check probes {version}"), format!("add \"{code}\" to families"))
+    } else {
+        ("no egress check tells which".to_owned(), "enabled = true".to_owned())
     };
     let fact = format!("{name} answers, over its gateway or over the internet: {lack}");
     let remedy =

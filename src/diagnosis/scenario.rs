@@ -21,7 +21,9 @@
 //! The lookup returns what `hosts` or else `system` says, where no `lookup=..` says otherwise
 //! (`noname`, `again`, `timeout`, `crash`, addresses).
 
-use crate::observation::EndpointProtocol;
+mod egress;
+mod names;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -31,6 +33,8 @@ use serde::Deserialize;
 use crate::check::{CheckId, Family, Kind, Step};
 use crate::network::Network;
 use crate::observation::*;
+use egress::egress;
+use names::dns;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -287,172 +291,6 @@ fn not_attempted(code: &str) -> NotAttempted {
     }
 }
 
-fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
-    let mut queries = Vec::new();
-    for (key, resolver, server) in
-        [("system", Resolver::System, "10.0.0.2:53"), ("vpc", Resolver::Vpc, "169.254.169.253:53")]
-    {
-        let servers = format!("{key}_server");
-        let servers = words.all(&servers).chain(std::iter::repeat(server));
-        queries.extend(words.all(key).zip(servers).map(|(said, server)| Query {
-            name: None,
-            server: server.parse().unwrap(),
-            resolver,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            kernel: None,
-            took: if said == "timeout" { took } else { Duration::from_micros(1100) },
-            result: query_result(said),
-        }));
-    }
-    let mut evidence = DnsEvidence::of(host, queries);
-    // `searched=NAME:ANSWER` is what the first server says of a name that the search list makes.
-    evidence.queries.extend(words.all("searched").map(|word| {
-        let (name, said) = word.split_once(':').unwrap();
-        Query {
-            name: Some(name.to_owned()),
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver: Resolver::System,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            kernel: None,
-            took: Duration::from_micros(1100),
-            result: query_result(said),
-        }
-    }));
-    evidence.own = own_names(words);
-    // `range=ZONE:CIDR`, or `range=ZONE@ID:CIDR`, is a zone of the configuration.
-    evidence.zones.extend(words.all("range").map(|range| {
-        let (zone, cidr) = range.split_once(':').unwrap();
-        let (zone, id) = zone.split_once('@').map_or((zone, None), |(zone, id)| (zone, Some(id)));
-        let cidrs = vec![cidr.parse().unwrap()];
-        ZoneRange { zone: zone.to_owned(), id: id.map(str::to_owned), cidrs }
-    }));
-    host_files(&mut evidence.files, words);
-    evidence.other_lookups = words
-        .all("other_lookup")
-        .map(|said| Lookup { result: lookup_result(said), ..evidence.lookup.clone() })
-        .collect();
-    let alias_last = words.text("alias_last").is_some();
-    evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
-    let files = &evidence.files;
-    if files.hosts_comes_first() {
-        let addresses = files.hosts.iter().map(|entry| entry.address).collect();
-        evidence.lookup.result = LookupResult::Addresses { addresses };
-    }
-    if let Some(result) = words.text("lookup") {
-        evidence.lookup.result = lookup_result(&result);
-    }
-    if let Some(millis) = words.number("lookup_ms") {
-        evidence.lookup.took = Duration::from_millis(millis);
-    }
-    evidence
-}
-
-/// `own=ZONE:ANSWER` is what the VPC resolver says of the endpoint's name in that zone, and
-/// `own=regional:ANSWER` of its regional name; `other=IP:SECONDS` for how long the lookup has led
-/// to an address that is none of them.
-fn own_names(words: &Words) -> Option<OwnNames> {
-    let name = |(zone, said): (&str, &str)| {
-        let zone = Some(zone.to_owned()).filter(|zone| zone != "regional");
-        let suffix = zone.as_ref().map(|zone| format!("-{zone}")).unwrap_or_default();
-        let query = Query {
-            name: None,
-            server: "169.254.169.253:53".parse().unwrap(),
-            resolver: Resolver::Vpc,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            kernel: None,
-            took: Duration::from_secs(3),
-            result: query_result(said),
-        };
-        let name = format!("vpce-0a1b-c2d3{suffix}.monitoring.us-east-1.vpce.amazonaws.com");
-        OwnName { name, zone, queries: vec![query] }
-    };
-    let names: Vec<OwnName> = words.all("own").map(|own| name(own.split_once(':').unwrap())).collect();
-    let others = words.all("other").map(|other| other.rsplit_once(':').unwrap());
-    let others = others.map(|(ip, seconds)| OtherAddress {
-        ip: ip.parse().unwrap(),
-        seen_for: Duration::from_secs(seconds.parse().unwrap()),
-    });
-    let others = others.collect();
-    (!names.is_empty()).then_some(OwnNames { names, others, asked_again: false })
-}
-
-fn host_files(files: &mut HostFiles, words: &Words) {
-    files.hosts = words.all("hosts").map(|ip| HostsEntry { line: 3, address: ip.parse().unwrap() }).collect();
-    if let Some(sources) = words.text("sources") {
-        files.sources = sources.split(',').map(str::to_owned).collect();
-    }
-    if let Some(servers) = words.text("servers") {
-        files.servers = servers.split(',').map(|server| server.parse().unwrap()).collect();
-    }
-    files.upstreams = words.all("upstream").map(|ip| ip.parse().unwrap()).collect();
-    files.rotate = words.text("rotate").is_some();
-    files.nscd = words.text("nscd").is_some();
-    files.ndots = words.number("ndots").unwrap_or(1);
-    files.attempts = words.number("attempts").unwrap_or(2);
-    files.search = words.all("search").map(str::to_owned).collect();
-    files.problems.extend(words.text("unreadable").map(|_| FileProblem::Unreadable {
-        path: "/etc/hosts",
-        error: "permission denied".into(),
-        mode: Some(0o600),
-    }));
-    files.problems.extend(words.number("ignored_line").map(|line| FileProblem::IgnoredServer {
-        path: "/etc/resolv.conf",
-        line,
-        why: "it ends in CR LF, as on Windows",
-    }));
-    files.problems.extend(
-        words
-            .text("no_server")
-            .map(|_| FileProblem::NoServer { path: "/etc/resolv.conf", why: "is empty".into() }),
-    );
-    files
-        .problems
-        .extend(words.text("fifo").map(|_| FileProblem::NotAFile { path: "/etc/hosts", kind: "a FIFO" }));
-    files.diverting = words.text("diverting").map(|service| NsswitchAction {
-        line: 12,
-        service,
-        action: "[NOTFOUND=return]".into(),
-    });
-}
-
-fn lookup_result(said: &str) -> LookupResult {
-    let error =
-        |code, message: &str| LookupResult::Error(LookupError { code, errno: None, message: message.into() });
-    match said {
-        "noname" => error(EaiCode::NoName, "Name or service not known"),
-        "again" => error(EaiCode::Again, "Temporary failure in name resolution"),
-        "timeout" => LookupResult::TimedOut,
-        "crash" => LookupResult::Crashed { end: ProcessEnd::Signal(11) },
-        ips => LookupResult::Addresses { addresses: ips.split(',').map(|ip| ip.parse().unwrap()).collect() },
-    }
-}
-
-fn query_result(said: &str) -> QueryResult {
-    let addresses = |addresses| QueryResult::Addresses { addresses, ttl: Some(60), aliases: vec![] };
-    match said {
-        "nxdomain" => QueryResult::Nxdomain,
-        "nodata" => addresses(vec![]),
-        "truncated" => QueryResult::Truncated { detail: "over TCP: connection refused".into() },
-        "servfail" => QueryResult::Servfail,
-        "unreachable" => QueryResult::Unreachable { detail: "connection refused".into() },
-        "refused" => QueryResult::Refused,
-        "timeout" => QueryResult::Timeout,
-        ips => addresses(ips.split(',').map(|ip| ip.parse().unwrap()).collect()),
-    }
-}
-
 /// `aws_control=answer`, `silence` or `none`, of the families of the endpoint's addresses.
 fn gateway_control(said: &str, addresses: &[(IpAddr, &str)]) -> GatewayControl {
     let result = match said {
@@ -517,103 +355,4 @@ fn call((ip, code): (IpAddr, &str), words: &Words) -> CallEvidence {
         error: broke
             .then(|| ProbeError { reason: reason(code), detail: words.text("detail").unwrap_or_default() }),
     }
-}
-
-fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
-    let probes: Vec<EgressProbe> = words.0.iter().filter_map(|word| probe(word)).collect();
-    let denied = |probe: &EgressProbe| probe.result == ProbeResult::NotSent(SendError::NotPermitted);
-    EgressEvidence {
-        family: if *check == CheckId::Egress(Family::Ipv4) { Family::Ipv4 } else { Family::Ipv6 },
-        window: Duration::from_secs(3),
-        sources: words.all("left_out").map(left_out).collect(),
-        family_disabled: words.text("disabled"),
-        icmp_socket: if probes.iter().any(denied) { IcmpSocket::None } else { IcmpSocket::Dgram },
-        controls: words.all("control").map(|control| self::control(control, words)).collect(),
-        probes,
-        controls_passed: None,
-        unresolved: words.all("unresolved").map(str::to_owned).collect(),
-        gaps: words
-            .all("other_route")
-            .map(other_route)
-            .chain(words.all("not_probed").map(not_probed))
-            .collect(),
-        left_out: vec![],
-    }
-}
-
-/// The interface, or `RULE:INTERFACE`.
-fn left_out(ip: &str) -> EgressSource {
-    let judged = Some(SourceJudgment::LeftOut);
-    EgressSource { ip: ip.parse().unwrap(), interface: "eth0".to_owned(), reduced: false, judged }
-}
-
-fn not_probed(word: &str) -> EgressGap {
-    let (host, why) = word.split_once(':').unwrap();
-    EgressGap::TargetNotProbed { host: host.to_owned(), why: why.to_owned() }
-}
-
-fn other_route(word: &str) -> EgressGap {
-    let (rule, interface) =
-        word.split_once(':').map_or((None, word), |(rule, name)| (Some(rule.parse().unwrap()), name));
-    EgressGap::OtherRoute {
-        range: None,
-        rule,
-        router: Some("10.0.1.1".parse().unwrap()),
-        interface: interface.to_owned(),
-    }
-}
-
-fn probe(word: &str) -> Option<EgressProbe> {
-    let (target, result) = word.split_once('=')?;
-    let (protocol, ip) = target.split_once('@')?;
-    let (decoy, protocol) = protocol.strip_prefix("decoy-").map_or((false, protocol), |rest| (true, rest));
-    let (ip, source) = ip.split_once('<').unwrap_or((ip, "10.0.1.23"));
-    let protocol = *Protocol::ALL.iter().find(|known| known.code() == protocol).unwrap();
-    let port = match protocol {
-        Protocol::Icmp => None,
-        Protocol::Tcp => Some(443),
-        Protocol::Udp => Some(53),
-    };
-    let rejection = |by: Option<&str>, judged| {
-        let by = by.map(|by| by.parse().unwrap());
-        let how = "administratively prohibited".into();
-        (ProbeResult::Rejected { by, how, reset: by.is_none() }, judged)
-    };
-    let unsent = |error| (ProbeResult::NotSent(error), ProbeJudgment::NotSent);
-    let (result, after) = result.split_once('+').unwrap_or((result, "12"));
-    let after = Duration::from_millis(after.parse().unwrap());
-    let of = result.split_once('/').and_then(|(_, of)| of.parse().ok()).unwrap_or(1);
-    let (result, judged) = match result.split_once(':').unwrap_or((result, "")) {
-        (what @ ("answer" | "intercepted"), few) => {
-            let replies = few.split_once('/').map_or(1, |(replies, _)| replies.parse().unwrap());
-            let judged = if what == "answer" { ProbeJudgment::Leak } else { ProbeJudgment::Intercepted };
-            (ProbeResult::Reply { replies, after, kernel: None }, judged)
-        }
-        ("silence", _) => (ProbeResult::NoReply, ProbeJudgment::Silent),
-        ("rejected", "") => rejection(None, ProbeJudgment::Rejected),
-        ("rejected", by) => rejection(Some(by), ProbeJudgment::Rejected),
-        ("leak", by) => rejection(Some(by), ProbeJudgment::Leak),
-        ("near", by) => rejection(Some(by), ProbeJudgment::RejectedNearby),
-        ("here", by) => rejection(Some(by), ProbeJudgment::RejectedHere),
-        ("no_route", _) => (ProbeResult::NotSent(SendError::NoRoute), ProbeJudgment::NoRoute),
-        ("not_permitted", _) => unsent(SendError::NotPermitted),
-        ("blocked", _) => unsent(SendError::Blocked { errno: "EPERM".into() }),
-        ("no_resources", _) => unsent(SendError::NoResources { errno: "Too many open files".into() }),
-        (other, _) => panic!("unknown probe result {other}"),
-    };
-    let sent = if matches!(result, ProbeResult::NotSent(_)) { 0 } else { of };
-    let (ip, source) = (ip.parse().unwrap(), source.parse().unwrap());
-    Some(EgressProbe { host: None, source, ip, protocol, port, decoy, sent, result, judged: Some(judged) })
-}
-
-fn control(word: &str, words: &Words) -> Control {
-    let (control, ended) = word.split_once(':').unwrap();
-    let control = match control {
-        "loopback" => ControlKind::Loopback,
-        "endpoint" => ControlKind::Endpoint,
-        "resolver" => ControlKind::Resolver,
-        other => panic!("no such control: {other}"),
-    };
-    let detail = words.text("detail").unwrap_or_default();
-    Control { control, source: None, target: None, passed: ended == "pass", detail }
 }

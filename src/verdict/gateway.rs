@@ -155,7 +155,7 @@ mod tests {
         let open = Observation { outcome: Outcome::Fail(Reason::TcpConnected), ..egress.clone() };
         assert!(!is_closed(&open, 443));
         let other = healthy.checks.iter().find_map(|check| check.last.as_deref()).unwrap();
-        assert!(!is_closed(other, 443), "it is no egress check");
+        assert!(!is_closed(other, 443), "the instance check probes nothing");
     }
 
     fn connection(ip_text: &str, error: Option<Reason>, phases: &[Phase]) -> Connection {

@@ -39,7 +39,7 @@ pub fn find(probes: &Probes<'_>) -> Vec<EgressGap> {
 }
 
 fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
-    let usual = usual(probes, &[target])?;
+    let usual = taken(probes, &[target])?;
     let rules = rules(Family::of(target))?;
     let mut found: BTreeSet<(Because, Hop)> = BTreeSet::new();
     for device in interfaces()? {
@@ -52,7 +52,7 @@ fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
     found.extend(by_destination(probes, target, &known, &rules)?);
     if !found.is_empty() {
         // Most hosts have one way out, so that one target stands for all.
-        let taken = self::usual(probes, &probes.targets)?;
+        let taken = taken(probes, &probes.targets)?;
         found.retain(|(_, hop)| !taken.contains(hop));
     }
     Ok(found.into_iter().map(gap).collect())
@@ -120,16 +120,16 @@ fn gap(((range, rule), hop): (Because, Hop)) -> EgressGap {
 }
 
 /// Where the probes go. Of several next hops the kernel chooses by the addresses.
-fn usual(probes: &Probes<'_>, targets: &[IpAddr]) -> io::Result<BTreeSet<Hop>> {
-    let mut usual = BTreeSet::new();
+fn taken(probes: &Probes<'_>, targets: &[IpAddr]) -> io::Result<BTreeSet<Hop>> {
+    let mut taken = BTreeSet::new();
     for source in &probes.sources {
         for target in targets {
             for (protocol, port) in &probes.kinds {
-                usual.extend(hop(&Packet::of(*source, *target, *protocol, *port))?);
+                taken.extend(hop(&Packet::of(*source, *target, *protocol, *port))?);
             }
         }
     }
-    Ok(usual)
+    Ok(taken)
 }
 
 /// Interfaces that are up, without loopback.
