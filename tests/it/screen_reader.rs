@@ -324,9 +324,10 @@ fn assert_checks(page: &Page) {
 
 /// The line of an hour is a picture, so its text is what is announced.
 fn assert_sparklines(lab: &Lab, browser: &mut Browser) {
-    // A line needs two minutes, of which the second begins within one.
-    for _ in 0..7 {
-        if http::get(lab, DAEMON, "/", "").is_some_and(|page| page.text().contains("<svg")) {
+    // A line needs two minutes, of which the second begins within one, and each endpoint has its own rounds.
+    for _ in 0..8 {
+        let page = http::get(lab, DAEMON, "/", "").map(|page| page.text());
+        if page.is_some_and(|page| page.matches("<svg").count() == 2 * ENDPOINTS) {
             break;
         }
         thread::sleep(Duration::from_secs(10));
