@@ -10,4 +10,5 @@ pub mod failure;
 pub mod http;
 pub mod kernel_time;
 pub mod resources;
+pub mod tcp_info;
 pub mod trust;

@@ -151,8 +151,8 @@ causes! {
         "No credentials provider is configured",
         "Unset AWS_EC2_METADATA_DISABLED, so that linkproof uses the role of {instance}. Or configure another provider (environment, profile, web identity, container) for the user that linkproof runs as.";
     EnvironmentCredentials = "environment_credentials",
-        "The keys in the environment are incomplete or malformed",
-        "Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys). Or unset all of them to use the next provider. Check with systemctl show linkproof -p Environment.";
+        "Variables for credentials are incomplete or malformed",
+        "Correct the variable, or unset it. Keys need both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys); without any of them the next provider is used. Check with systemctl show linkproof -p Environment.";
     ProfileCredentials = "profile_credentials",
         "The AWS profile gives no credentials",
         "Fix the profile (~/.aws/config, ~/.aws/credentials, AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) for the user that linkproof runs as. A profile with role_arn needs an sts endpoint in the subnet.";
@@ -210,6 +210,9 @@ causes! {
     RouteNotProbed = "route_not_probed",
         "Some packets of this host take a route that is not probed",
         "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";
+    RouterSilent = "router_silent",
+        "A router of this host does not respond",
+        "Correct the route of this host that leads there (ip route), or bring that router up. The router of a VPC is at the first address after the subnet's own (10.0.1.1 in 10.0.1.0/24).";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",
         "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
@@ -249,8 +252,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 64);
-        assert_eq!(Cause::ALL.len(), 64);
+        assert_eq!(codes.len(), 65);
+        assert_eq!(Cause::ALL.len(), 65);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

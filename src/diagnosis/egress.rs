@@ -37,7 +37,10 @@ pub fn findings(_: &Context<'_>, observation: &Observation, failure: &Failure) -
     match default_cause {
         Cause::InternetRouteOpen => vec![leak(evidence, failure.reason)],
         Cause::AddressNotConfigured => vec![family_missing(evidence)],
-        cause => vec![Finding::new(cause, unproven(evidence, failure.reason))],
+        cause => {
+            let silent = router_silent(evidence).filter(|_| cause == Cause::RouteNotProbed);
+            vec![silent.unwrap_or_else(|| Finding::new(cause, unproven(evidence, failure.reason)))]
+        }
     }
 }
 
@@ -243,6 +246,12 @@ fn family_missing(evidence: &EgressEvidence) -> Finding {
     }
 }
 
+fn router_silent(evidence: &EgressEvidence) -> Option<Finding> {
+    let gap = evidence.gaps.iter().find(|gap| matches!(gap, EgressGap::RouterSilent { .. }))?;
+    let fact = format!("{}: {}", evidence.family.name(), wording::egress::gap(gap));
+    Some(Finding::new(Cause::RouterSilent, fact))
+}
+
 fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
     if reason == Reason::NotPermitted {
         return "no ICMP socket could be opened, neither datagram nor raw".to_owned();
@@ -264,10 +273,10 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
         return result;
     }
     let shows = |gap: &&EgressGap| match gap {
-        EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
-        | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
+        | EgressGap::RoutedElsewhere { .. }
+        | EgressGap::RouterSilent { .. } => reason == Reason::RouteNotProbed,
         EgressGap::TargetNotProbed { .. } => false,
     };
     match evidence.gaps.iter().find(shows) {

@@ -119,6 +119,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
             &[C::CredentialProcess, C::WebIdentity, C::ContainerCredentials, C::PodIdentity],
         ),
         (&[R::TooFewTargets], &[C::RouteNotProbed]),
+        (&[R::RouteNotProbed], &[C::RouterSilent]),
         (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials, C::MetadataUnavailable]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],

@@ -62,9 +62,9 @@ pub enum EgressGap {
     RoutesUnknown { why: String },
     /// A configured target without a public address.
     TargetNotProbed { host: String, why: String },
-    /// TCP packets of any program that this host refused to send again during the window. `connect`
-    /// does not tell that a packet filter dropped its SYN.
-    RefusedHere { packets: u64 },
+    /// A router of the probes, or a target on the link, did not tell its address there: what was sent by
+    /// it never left.
+    RouterSilent { router: IpAddr, interface: String },
 }
 
 /// A global address of the host, from which probes are sent.

@@ -16,7 +16,7 @@ use super::clock::skew;
 use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason, Signature, cut};
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
-use crate::wire::kernel_time::{explains, tcp_round_trip};
+use crate::wire::tcp_info::{explains, tcp_round_trip};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));

@@ -5,8 +5,8 @@ mod controls;
 mod icmp;
 mod loopback;
 mod netlink;
+mod next_hop;
 mod other_routes;
-mod refused;
 mod route;
 mod sockets;
 mod targets;
@@ -31,7 +31,6 @@ use crate::observation::{
 };
 use icmp::Burst;
 use other_routes::Probes;
-use refused::Refused;
 use targets::Target;
 
 /// So many addresses get all probes: each costs a hundred sockets in the window.
@@ -56,8 +55,10 @@ pub async fn attempt(
     let is_here = |target: &Target| Family::of(target.ip) == request.family && own.contains(&target.ip);
     gaps.extend(targets::own(&request).filter(is_here).map(own_address));
     gaps.extend(routed_elsewhere(&looks, &targets, targets::elsewhere(request.family)));
-    gaps.extend(other_routes(&sources, &targets, &request));
-    let refused = Refused::before();
+    let routed = routed(&sources, &targets, &request);
+    if request.settings.other_routes {
+        gaps.extend(other_routes::find(&routed));
+    }
     let deadline = Instant::now() + request.settings.window;
     let (pings, sockets, controls) = tokio::join!(
         pings(pinger, request.family, &looks, deadline),
@@ -67,7 +68,7 @@ pub async fn attempt(
     let (icmp_socket, loopback, pings) = pings;
     probes.extend(pings);
     probes.extend(sockets);
-    gaps.extend(refused.since());
+    gaps.extend(next_hop::silent(&routed));
     gaps.extend(routed_by_now(&looks, &targets, deadline).await);
     probes.sort_by_key(|probe| {
         let source = sources.iter().position(|source| source.ip == probe.source);
@@ -181,16 +182,15 @@ async fn routed_by_now(looks: &[Look], targets: &[Target], deadline: Instant) ->
     routed_elsewhere(looks, targets, &literals)
 }
 
-fn other_routes(sources: &[EgressSource], targets: &[Target], request: &EgressRequest) -> Vec<EgressGap> {
+fn routed<'a>(sources: &[EgressSource], targets: &[Target], request: &'a EgressRequest) -> Probes<'a> {
     let literals = targets.iter().filter(|target| !target.decoy && target.host.is_none());
     let sending = sources.iter().filter(|source| source.judged.is_none());
-    let probes = Probes {
+    Probes {
         sources: sending.map(|source| source.ip).collect(),
         targets: literals.map(|target| target.ip).collect(),
         kinds: kinds(targets),
         inside: &request.inside,
-    };
-    if request.settings.other_routes { other_routes::find(&probes) } else { vec![] }
+    }
 }
 
 fn kinds(targets: &[Target]) -> BTreeSet<(Protocol, Option<u16>)> {

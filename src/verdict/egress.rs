@@ -2,8 +2,7 @@
 
 mod judge;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use super::Judgment;
 use crate::network::{Network, operator};
@@ -73,8 +72,9 @@ fn route_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
     let is_open = |gap: &EgressGap| match gap {
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
+        | EgressGap::RouterSilent { .. }
         | EgressGap::RoutedElsewhere { .. } => true,
-        EgressGap::TargetNotProbed { .. } | EgressGap::RefusedHere { .. } => false,
+        EgressGap::TargetNotProbed { .. } => false,
     };
     evidence.gaps.iter().any(is_open).then_some(Outcome::Inconclusive(Reason::RouteNotProbed))
 }
@@ -104,33 +104,10 @@ fn unable(evidence: &EgressEvidence, egress: &Egress) -> Option<Reason> {
         return Some(Reason::TooFewTargets);
     }
     let unsent = relevant.iter().find_map(|source| unsent(evidence, source));
-    let unsent = unsent.or(is_refused_here(evidence).then_some(Reason::SendBlocked));
     let too_few = relevant.iter().any(|source| !is_enough(evidence, source, egress));
     unsent
         .or(too_few.then_some(Reason::TooFewTargets))
         .or((evidence.controls_passed != Some(true)).then_some(Reason::ControlFailed))
-}
-
-/// The kernel sends a silent SYN again after a second, of a connection that begins with the window
-/// and of one that begins halfway. So many refusals cannot be those of other programs alone.
-fn is_refused_here(evidence: &EgressEvidence) -> bool {
-    let mut silent: BTreeMap<Option<u16>, u64> = BTreeMap::new();
-    let is_silent =
-        |probe: &&EgressProbe| probe.protocol == Protocol::Tcp && probe.judged == Some(ProbeJudgment::Silent);
-    for probe in evidence.probes.iter().filter(is_silent) {
-        *silent.entry(probe.port).or_default() += 1;
-    }
-    let of_one_port = silent.into_values().min();
-    let refused = evidence.gaps.iter().find_map(|gap| match gap {
-        EgressGap::RefusedHere { packets } => Some(*packets),
-        EgressGap::RoutedElsewhere { .. }
-        | EgressGap::TargetNotProbed { .. }
-        | EgressGap::OtherRoute { .. }
-        | EgressGap::RoutesUnknown { .. } => None,
-    });
-    let sent_again = [1, 2].map(|seconds| u64::from(evidence.window > Duration::from_secs(seconds)));
-    let least = of_one_port.map(|silent| silent * sent_again.iter().sum::<u64>()).filter(|least| *least > 0);
-    refused.zip(least).is_some_and(|(refused, least)| refused >= least)
 }
 
 fn unsent(evidence: &EgressEvidence, source: &EgressSource) -> Option<Reason> {

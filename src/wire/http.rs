@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
-use super::kernel_time::{explains, tcp_round_trip};
+use super::tcp_info::{explains, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
 use crate::threads;

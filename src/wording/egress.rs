@@ -250,8 +250,8 @@ fn makes(gap: &EgressGap, reason: Reason) -> bool {
         EgressGap::TargetNotProbed { .. } => reason == Reason::TooFewTargets,
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
-        | EgressGap::RoutedElsewhere { .. } => reason == Reason::RouteNotProbed,
-        EgressGap::RefusedHere { .. } => reason == Reason::SendBlocked,
+        | EgressGap::RoutedElsewhere { .. }
+        | EgressGap::RouterSilent { .. } => reason == Reason::RouteNotProbed,
     }
 }
 
@@ -269,8 +269,12 @@ pub fn gap(gap: &EgressGap) -> String {
         EgressGap::TargetNotProbed { host, why } => {
             format!("the target {} was not probed: {}", clean(host), clean(why))
         }
-        EgressGap::RefusedHere { packets } => {
-            format!("this host refused to send {packets} TCP packets again (TCPRetransFail)")
+        EgressGap::RouterSilent { router, interface } => {
+            let asked = if router.is_ipv4() { "ARP" } else { "neighbor discovery" };
+            let interface = clean(interface);
+            format!(
+                "{router} on {interface} did not answer {asked}, so what was sent by it never left this host"
+            )
         }
     }
 }

@@ -273,6 +273,16 @@ fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look()
         ip route add unreachable $ip; done";
     const SYN_DROPPED: &str = "nft 'add table inet own; add chain inet own out { type filter hook output priority 0; }; \
         add rule inet own out ip daddr != 10.0.0.0/8 tcp dport 443 drop'";
+    const OTHERS_ARE_DROPPED: &str =
+        "nft 'add table inet own; add chain inet own out { type filter hook output priority 0; }; \
+        add rule inet own out tcp dport 81 drop'; python3 -c 'import socket, time
+sockets = [socket.socket() for _ in range(200)]
+for s in sockets: s.setblocking(False); s.connect_ex((\"203.0.113.10\", 81))
+time.sleep(9)' >/dev/null 2>&1 &";
+    const SILENT_ROUTER: &str = "nft 'add table arp own; add chain arp own out { type filter hook output priority 0; }; \
+        add rule arp own out arp daddr ip 10.0.1.99 drop'; ip route replace default via 10.0.1.99 dev eth0";
+    const SILENT_LINK: &str = "nft 'add table arp own; add chain arp own out { type filter hook output priority 0; }; \
+        add rule arp own out arp daddr ip 1.1.1.1 drop'; ip route replace default dev eth0";
     const BESIDE_PRIVATE: &str = "for ip in 10.0.1.201 10.0.1.202 1.1.1.1; do \
         echo $ip probe.corp.example >> /etc/hosts; done";
     const TOO_MANY_ADDRESSES: &str = "for n in 1 2 3 4 5 6 7 8 9; do \
@@ -284,6 +294,12 @@ fn nothing_is_claimed_that_the_hosts_own_routes_and_filters_keep_from_the_look()
         (TCP_ALONE, Some(NatOpen), "", "fail tcp_connected"),
         (WELL_KNOWN_ALONE, Some(NatOpen), "[egress]\nhosts = []\n", "inconclusive route_not_probed"),
         (SYN_DROPPED, None, "", "inconclusive send_blocked"),
+        (SYN_DROPPED, None, "[egress]\nwindow = '1s'\n", "inconclusive send_blocked"),
+        (OTHERS_ARE_DROPPED, None, "", "pass"),
+        (SILENT_ROUTER, None, "", "inconclusive route_not_probed"),
+        (SILENT_ROUTER, None, "[egress]\nwindow = '5s'\n", "inconclusive route_not_probed"),
+        (SILENT_ROUTER, None, "[egress]\nprotocols = ['udp']\n", "inconclusive route_not_probed"),
+        (SILENT_LINK, None, "", "inconclusive route_not_probed"),
         ("true", None, unknown, "inconclusive too_few_targets"),
         (BESIDE_PRIVATE, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),
         (TOO_MANY_ADDRESSES, None, own_name, "inconclusive too_few_targets"),

@@ -19,6 +19,7 @@ pub fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
             .all("other_route")
             .map(other_route)
             .chain(words.all("not_probed").map(not_probed))
+            .chain(words.all("router_silent").map(router_silent))
             .collect(),
         left_out: vec![],
     }
@@ -32,6 +33,10 @@ fn left_out(ip: &str) -> EgressSource {
 fn not_probed(word: &str) -> EgressGap {
     let (host, why) = word.split_once(':').unwrap();
     EgressGap::TargetNotProbed { host: host.to_owned(), why: why.to_owned() }
+}
+
+fn router_silent(router: &str) -> EgressGap {
+    EgressGap::RouterSilent { router: router.parse().unwrap(), interface: "eth0".to_owned() }
 }
 
 /// The interface, or `RULE:INTERFACE`.

@@ -1,4 +1,4 @@
-//! The routes and rules that the kernel has, by rtnetlink(7). Asking sends nothing.
+//! The routes, rules and neighbors that the kernel has, by rtnetlink(7). Asking sends nothing.
 
 mod message;
 mod rule;
@@ -11,6 +11,9 @@ use netlink_packet_core::{
     ErrorMessage, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia,
 };
@@ -190,7 +193,7 @@ pub fn rules(family: Family) -> nix::Result<Vec<Rule>> {
     message.header.family = address_family(family);
     let listed = list(Message::Rule(message), |message| match message {
         Message::Rule(rule) => Some(Rule::new(rule)),
-        Message::Route(_) | Message::Other => None,
+        Message::Route(_) | Message::Neighbor(_) | Message::Other => None,
     });
     // Built without CONFIG_IP_MULTIPLE_TABLES, it has none.
     listed.or_else(|errno| if errno == Errno::EOPNOTSUPP { Ok(vec![]) } else { Err(errno) })
@@ -216,7 +219,7 @@ pub fn routes(family: Family) -> nix::Result<BTreeSet<Route>> {
             let (ip, length) = (destination(&route).unwrap_or(any), route.header.destination_prefix_length);
             Some(Route { range: format!("{ip}/{length}").parse().ok()?, tos: route.header.tos })
         }
-        Message::Route(_) | Message::Rule(_) | Message::Other => None,
+        Message::Route(_) | Message::Rule(_) | Message::Neighbor(_) | Message::Other => None,
     });
     Ok(listed?.into_iter().collect())
 }
@@ -227,6 +230,33 @@ fn destination(route: &RouteMessage) -> Option<IpAddr> {
         RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
         _ => None,
     })
+}
+
+/// Some host on a link.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Neighbor {
+    pub ip: IpAddr,
+    pub device: u32,
+}
+
+/// `ip neigh`: those that were asked for their address on the link, and did not answer so far.
+pub fn silent_neighbors() -> nix::Result<BTreeSet<Neighbor>> {
+    let listed = list(Message::Neighbor(NeighbourMessage::default()), |message| match message {
+        Message::Neighbor(neighbor) => silent(&neighbor),
+        Message::Route(_) | Message::Rule(_) | Message::Other => None,
+    });
+    Ok(listed?.into_iter().collect())
+}
+
+fn silent(neighbor: &NeighbourMessage) -> Option<Neighbor> {
+    let device = neighbor.header.ifindex;
+    let ip = neighbor.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })?;
+    let is_silent = matches!(neighbor.header.state, NeighbourState::Incomplete | NeighbourState::Failed);
+    is_silent.then_some(Neighbor { ip, device })
 }
 
 fn list<T>(question: Message, wanted: impl Fn(Message) -> Option<T>) -> nix::Result<Vec<T>> {
@@ -301,6 +331,25 @@ mod tests {
     fn a_host_has_rules_that_lead_to_its_tables() {
         // local, main and default.
         assert!(rules(Family::Ipv4).unwrap().len() >= 2);
+    }
+
+    #[test]
+    fn neighbors_that_do_not_answer_are_told_from_others() {
+        assert!(silent_neighbors().is_ok(), "the kernel lists them");
+        let mut neighbor = NeighbourMessage::default();
+        let ip = "10.0.1.99".parse().unwrap();
+        neighbor.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(ip))];
+        for (state, is_silent) in [
+            (NeighbourState::Incomplete, true),
+            (NeighbourState::Failed, true),
+            (NeighbourState::Reachable, false),
+            (NeighbourState::Stale, false),
+            (NeighbourState::Probe, false),
+            (NeighbourState::Permanent, false),
+        ] {
+            neighbor.header.state = state;
+            assert_eq!(silent(&neighbor).is_some(), is_silent, "{state}");
+        }
     }
 
     #[test]

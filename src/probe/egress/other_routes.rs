@@ -120,7 +120,7 @@ fn gap(((range, rule), hop): (Because, Hop)) -> EgressGap {
 }
 
 /// Where the probes go. Of several next hops the kernel chooses by the addresses.
-fn taken(probes: &Probes<'_>, targets: &[IpAddr]) -> io::Result<BTreeSet<Hop>> {
+pub fn taken(probes: &Probes<'_>, targets: &[IpAddr]) -> nix::Result<BTreeSet<Hop>> {
     let mut taken = BTreeSet::new();
     for source in &probes.sources {
         for target in targets {
@@ -153,7 +153,7 @@ fn bounded(count: usize, what: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn name(device: u32) -> String {
+pub fn name(device: u32) -> String {
     let name = if_indextoname(device).ok().and_then(|name| name.into_string().ok());
     name.unwrap_or_else(|| format!("interface {device}"))
 }

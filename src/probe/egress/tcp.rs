@@ -1,7 +1,11 @@
 //! TCP connects at targets that should not answer.
+//!
+//! `connect` does not tell that this host's own packet filter drops a SYN: the kernel tries again, as
+//! with one that was lost on the way. Only its notes of the connection do.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::Type;
@@ -10,19 +14,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::sockets::{after_sending, not_sent, open, queued_error, stronger};
-use crate::observation::ProbeResult;
-use crate::wire::kernel_time::{explains, tcp_round_trip};
+use crate::observation::{ProbeResult, SendError};
+use crate::wire::tcp_info::{SYN_RETRANSMISSION, explains, is_kept_back, tcp_round_trip};
+
+/// A SYN is sent again by then, however busy the machine.
+const WATCHED: Duration = SYN_RETRANSMISSION.saturating_add(Duration::from_millis(200));
 
 /// A connection now and a fresh one halfway: a filter or a load balancer may treat the second
-/// another way, and a route may have opened. Returns how many were begun.
+/// another way, and a route may have opened. Returns how many were begun. In a window that is too short
+/// to see a SYN sent again, the first is kept longer.
 pub async fn connect_twice(source: IpAddr, peer: SocketAddr, deadline: Instant) -> (u32, ProbeResult) {
     let begun = Instant::now();
     let halfway = begun + deadline.saturating_duration_since(begun) / 2;
     let mut running = JoinSet::new();
-    for start in [begun, halfway] {
+    for (start, until) in [(begun, deadline.max(begun + WATCHED)), (halfway, deadline)] {
         running.spawn(async move {
             sleep_until(start).await;
-            connect(source, peer, deadline).await
+            connect(source, peer, until).await
         });
     }
     let mut result = ProbeResult::NoReply;
@@ -57,8 +65,17 @@ pub async fn connect(source: IpAddr, peer: SocketAddr, deadline: Instant) -> Pro
             }
         }
         Ok(Err(error)) => after_sending(&error, queued_error(&stream).and_then(|error| error.by)),
-        Err(_) => ProbeResult::NoReply,
+        Err(_) => silence(&stream, peer),
     }
+}
+
+fn silence(stream: &TcpStream, peer: SocketAddr) -> ProbeResult {
+    let is_kept_back = stream.local_addr().ok().and_then(|local| is_kept_back(local, peer));
+    if is_kept_back == Some(true) {
+        let errno = "the kernel could not send the SYN again".to_owned();
+        return ProbeResult::NotSent(SendError::Blocked { errno });
+    }
+    ProbeResult::NoReply
 }
 
 /// By hand: tokio's own connect drops the socket, and with it who sent an ICMP error.

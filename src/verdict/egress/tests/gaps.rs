@@ -14,7 +14,8 @@ fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
 #[test]
 fn silence_passes_only_where_every_route_was_probed() {
     let other = EgressGap::OtherRoute { range: None, rule: Some(77), router: None, interface: "tun0".into() };
-    for gap in [other, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
+    let silent = EgressGap::RouterSilent { router: SOURCE.parse().unwrap(), interface: "eth0".into() };
+    for gap in [other, silent, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
         for mut evidence in [silence(), without_routes()] {
             assert_eq!(outcome(&evidence), Outcome::Pass);
             evidence.gaps = vec![gap.clone()];
@@ -33,27 +34,4 @@ fn a_target_of_the_operator_that_was_not_probed_leaves_the_check_open() {
     leak.probes.retain(|probe| !probe.decoy);
     leak.gaps = vec![gap];
     assert_eq!(outcome(&leak), Outcome::Fail(Reason::IcmpReply), "a leak goes first");
-}
-
-#[test]
-fn silence_of_syns_that_this_host_refuses_is_its_own() {
-    // Three targets and the decoy, on one port.
-    for (seconds, packets, passes) in
-        [(3, 7, true), (3, 8, false), (2, 3, true), (2, 4, false), (1, 99, true)]
-    {
-        let mut quiet = silence();
-        quiet.window = Duration::from_secs(seconds);
-        quiet.gaps = vec![EgressGap::RefusedHere { packets }];
-        let expected = if passes { Outcome::Pass } else { Outcome::Inconclusive(Reason::SendBlocked) };
-        assert_eq!(outcome(&quiet), expected, "{packets} in {seconds} s");
-    }
-    // Only SYNs that stayed without an answer are sent again.
-    let mut quiet = evidence(|ip, at| match (ip, at) {
-        ("8.8.8.8", Protocol::Tcp) => rejection(Some("10.0.1.1")),
-        _ => ProbeResult::NoReply,
-    });
-    quiet.window = Duration::from_secs(3);
-    assert_eq!(outcome(&quiet), Outcome::Pass);
-    quiet.gaps = vec![EgressGap::RefusedHere { packets: 6 }];
-    assert_eq!(outcome(&quiet), Outcome::Inconclusive(Reason::SendBlocked));
 }

@@ -1,0 +1,203 @@
+//! What the kernel knows of a TCP connection (`TCP_INFO` of tcp(7)), asked by sock_diag(7).
+//!
+//! Every function here may know nothing.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::nlas::Nla;
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+};
+use tokio::time::Instant;
+
+/// A SYN without an answer is sent again after a second. From then on the round trip of the answered one
+/// does not explain the wait.
+pub const SYN_RETRANSMISSION: Duration = Duration::from_secs(1);
+
+/// Refusals in a row, after which the kernel is asked once in `AFTER_REFUSALS` only: one that lacks
+/// the module starts modprobe for each question.
+const MOST_REFUSALS: u32 = 3;
+const AFTER_REFUSALS: Duration = Duration::from_mins(5);
+static KERNEL: Mutex<Kernel> =
+    Mutex::new(Kernel { socket: None, refusals: Refusals { in_a_row: 0, last: None } });
+
+/// Offsets in `struct tcp_info`, which the kernel only ever extends.
+const RETRANS: usize = 36;
+const TOTAL_RETRANS: usize = 100;
+const MIN_RTT: usize = 148;
+
+/// The shortest round trip of an open TCP connection on which nothing was sent twice. Before any data
+/// it is that of the handshake.
+pub fn tcp_round_trip(local: SocketAddr, peer: SocketAddr) -> Option<Duration> {
+    let info = ask(local, peer)?;
+    let round_trip = Duration::from_micros(number(&info, MIN_RTT)?.into());
+    (number(&info, TOTAL_RETRANS)? == 0).then_some(round_trip)
+}
+
+/// Whether this host kept the SYN of a connection back when it was to be sent again: a packet filter
+/// drops it, and neither `connect` nor the socket's error tells. `None` before the first second is over.
+pub fn is_kept_back(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
+    let info = ask(local, peer)?;
+    // Tried so often in all, against those of them that are on their way.
+    (number(&info, TOTAL_RETRANS)? > 0).then_some(number(&info, RETRANS)? == 0)
+}
+
+fn number(info: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?))
+}
+
+fn ask(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
+    // Held while asking, which takes microseconds.
+    let mut kernel = KERNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    if !kernel.refusals.may_ask() {
+        return None;
+    }
+    let answer = kernel.tcp_info(local, peer)?;
+    kernel.refusals.note(answer.is_none());
+    answer
+}
+
+/// Whether a round trip is why connecting took as long as it did by our own clock.
+pub fn explains(round_trip: Duration, felt: Duration) -> bool {
+    felt < SYN_RETRANSMISSION && round_trip <= felt
+}
+
+#[derive(Debug)]
+struct Kernel {
+    /// One for all questions: to open and close it costs as much as to ask.
+    socket: Option<OwnedFd>,
+    refusals: Refusals,
+}
+
+impl Kernel {
+    /// `None` where the kernel could not be asked, `Some(None)` where it refused.
+    fn tcp_info(&mut self, local: SocketAddr, peer: SocketAddr) -> Option<Option<Vec<u8>>> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let open =
+            || socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag);
+        // Put back only after an answer, so that no question gets the answer to another.
+        let socket = self.socket.take().or_else(|| open().ok())?;
+        let answer = tcp_info(&socket, local, peer)?;
+        self.socket = Some(socket);
+        Some(answer)
+    }
+}
+
+#[derive(Debug)]
+struct Refusals {
+    in_a_row: u32,
+    last: Option<Instant>,
+}
+
+impl Refusals {
+    fn may_ask(&self) -> bool {
+        self.in_a_row < MOST_REFUSALS || self.last.is_none_or(|last| last.elapsed() >= AFTER_REFUSALS)
+    }
+
+    fn note(&mut self, is_refusal: bool) {
+        if is_refusal {
+            *self = Self { in_a_row: self.in_a_row.saturating_add(1), last: Some(Instant::now()) };
+        } else {
+            self.in_a_row = 0;
+        }
+    }
+}
+
+/// The answer waits in the socket before `sendto` returns, so this does not sleep; only
+/// while the kernel loads the module, for the first question on the host, it waits.
+fn tcp_info(kernel: &OwnedFd, local: SocketAddr, peer: SocketAddr) -> Option<Option<Vec<u8>>> {
+    let question = question(local, peer);
+    sendto(kernel.as_raw_fd(), &question, &NetlinkAddr::new(0, 0), MsgFlags::empty()).ok()?;
+    let mut answer = [0; 1024];
+    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT).ok()?;
+    let message = NetlinkMessage::<SockDiagMessage>::deserialize(&answer[..length]).ok()?;
+    let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = message.payload else {
+        return Some(None);
+    };
+    Some(response.nlas.into_iter().find_map(|nla| match nla {
+        Nla::TcpInfo(info) => Some(info),
+        _ => None,
+    }))
+}
+
+fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+    let socket_id = SocketId {
+        source_port: local.port(),
+        destination_port: peer.port(),
+        source_address: local.ip(),
+        destination_address: peer.ip(),
+        interface_id: 0,
+        // INET_DIAG_NOCOOKIE: whichever socket has these addresses.
+        cookie: [0xff; 8],
+    };
+    let request = InetRequest {
+        family: if peer.ip().is_ipv4() { AF_INET } else { AF_INET6 },
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::INFO,
+        states: StateFlags::all(),
+        socket_id,
+    };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_open_connection_has_a_round_trip_and_another_has_none() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (local, peer) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+            let took = tcp_round_trip(local, peer).expect("the kernel has tcp_diag");
+            assert!(took > Duration::ZERO && took < SYN_RETRANSMISSION, "{took:?}");
+            let other = SocketAddr::new(local.ip(), 1);
+            let mut kernel = Kernel { socket: None, refusals: Refusals { in_a_row: 0, last: None } };
+            assert_eq!(kernel.tcp_info(local, other), Some(None));
+            assert!(kernel.tcp_info(local, peer).unwrap().is_some(), "over the same socket");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kernel_that_refuses_is_asked_seldom() {
+        let mut refusals = Refusals { in_a_row: 0, last: None };
+        for _ in 0..MOST_REFUSALS {
+            assert!(refusals.may_ask());
+            refusals.note(true);
+        }
+        assert!(!refusals.may_ask());
+        tokio::time::advance(AFTER_REFUSALS).await;
+        assert!(refusals.may_ask());
+        refusals.note(true);
+        assert!(!refusals.may_ask(), "again for as long");
+        tokio::time::advance(AFTER_REFUSALS).await;
+        refusals.note(false);
+        assert!(refusals.may_ask());
+        refusals.note(true);
+        assert!(refusals.may_ask(), "counted anew");
+    }
+
+    #[test]
+    fn a_round_trip_does_not_explain_a_lost_syn_nor_a_shorter_time() {
+        let [short, long] = [30, 300].map(Duration::from_micros);
+        assert!(explains(short, long) && explains(short, short));
+        assert!(!explains(long, short));
+        assert!(!explains(short, SYN_RETRANSMISSION));
+    }
+}
