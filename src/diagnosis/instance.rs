@@ -6,9 +6,9 @@ use super::Cause;
 use super::context::{Context, Failure, broken, detail};
 use super::finding::Finding;
 use super::presumption::default_cause;
-use crate::check::CheckId;
+use crate::check::{CheckId, Family};
 use crate::observation::{
-    CredentialsEvidence, Evidence, InstanceEvidence, MetadataSilence, Observation, Provider, Reason,
+    CredentialsEvidence, Evidence, InstanceEvidence, MetadataSilence, Observation, Outcome, Provider, Reason,
 };
 use crate::wording;
 
@@ -102,10 +102,39 @@ fn credentials(context: &Context<'_>, observation: &Observation, failure: &Failu
     let code = evidence.aws_error.as_ref().map(|error| error.code.as_str());
     match evidence.source {
         None => Finding::new(Cause::NoCredentials, fact),
-        Some(Provider::InstanceMetadata) => of_role(context, fact, reason, code),
+        Some(Provider::InstanceMetadata) => {
+            other_family(context, evidence).unwrap_or_else(|| of_role(context, fact, reason, code))
+        }
         Some(provider) => Finding::new(cause_of(provider), fact).advising(advice(provider, evidence)),
     }
 }
+
+/// linkproof asks metadata for the instance over both families, and AWS clients over one.
+fn other_family(context: &Context<'_>, credentials: &CredentialsEvidence) -> Option<Finding> {
+    let asked: IpAddr = credentials.unreached.as_deref()?.parse().ok()?;
+    let instance = context.check(&CheckId::Instance).filter(|instance| instance.outcome == Outcome::Pass)?;
+    let Evidence::Instance(InstanceEvidence { server: Some(server), .. }) = &instance.evidence else {
+        return None;
+    };
+    let (asked_over, answers_over) = (Family::of(asked), Family::of(server.ip()));
+    if asked_over == answers_over {
+        return None;
+    }
+    let fact = format!(
+        "metadata responds over {}, and AWS clients ask it over {} here ({asked})",
+        answers_over.name(),
+        asked_over.name()
+    );
+    let remedy = match answers_over {
+        Family::Ipv6 => ASKED_OVER_IPV4,
+        Family::Ipv4 => ASKED_OVER_IPV6,
+    };
+    Some(Finding::new(Cause::MetadataUnavailable, fact).healed_by(remedy))
+}
+
+const ASKED_OVER_IPV4: &str = "Let 169.254.169.254 through the host's routes and firewall. Where the instance is to have IPv6 alone, set AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE=IPv6 for the applications and for linkproof.";
+
+const ASKED_OVER_IPV6: &str = "Unset AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE (or ec2_metadata_service_endpoint_mode in the profile). Or let fd00:ec2::254 through, and turn it on: aws ec2 modify-instance-metadata-options --http-protocol-ipv6 enabled.";
 
 /// Metadata was asked for a role and gave none: either it does not work, or there is no role.
 fn of_role(context: &Context<'_>, fact: String, reason: Reason, code: Option<&str>) -> Finding {

@@ -197,6 +197,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::MetadataSlow
         | F::MetadataHopLimit
         | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
+        F::MetadataIpv4Silent => &[CREDENTIALS, CALL],
         F::InstanceLinkDown => &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
         F::EgressRejectedInside
@@ -216,7 +217,6 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         // An endpoint of the other family makes up for it; the states say which.
         | F::InstanceIpv4Absent
         | F::InstanceIpv6Absent
-        | F::MetadataIpv4Silent
         | F::MetadataOverLinkLocal
         | F::MetadataWithoutIpv6Cidrs
         | F::EndpointLossy

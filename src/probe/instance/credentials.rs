@@ -19,6 +19,7 @@ use aws_credential_types::Credentials;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::metadata::Place;
 use crate::observation::{AwsError, CredentialsEvidence, ProbeError, Provider, Reason};
 use crate::threads;
 use crate::wire::failure::words;
@@ -76,6 +77,7 @@ struct Search {
 struct ProfileSettings {
     endpoint_settings: Vec<String>,
     region: Option<String>,
+    metadata: Place,
 }
 
 /// Credentials with the provider that gave them; `None` where the provider is not configured.
@@ -175,7 +177,7 @@ async fn seek(search: &Search, limit: Duration) -> (CredentialsEvidence, Option<
         }),
         Err(_) => Err(late(search.progress.get(), limit)),
     };
-    let ProfileSettings { endpoint_settings, region: profile_region } =
+    let ProfileSettings { endpoint_settings, region: profile_region, .. } =
         search.profile.get().cloned().unwrap_or_default();
     match found {
         Ok((provider, credentials)) => {

@@ -11,7 +11,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::observation::{MetadataSilence, ProbeError, Reason};
+use crate::observation::{MetadataSilence, ProbeError, Provider, Reason};
 use crate::threads;
 use crate::wire::http::{Route, Trace, exchange};
 use crate::wire::resources;
@@ -56,30 +56,87 @@ impl Unavailable {
     }
 
     /// The server spoke, so the other family has nothing to add.
-    fn is_answer(&self) -> bool {
+    pub fn is_answer(&self) -> bool {
         matches!(self.error.reason, Reason::MetadataDisabled | Reason::MetadataInvalid)
     }
+}
+
+/// Where AWS clients ask metadata for the role: the settings of the SDK reference guide ("IMDS
+/// credential provider"), by the environment before the profile. They ask over IPv4 alone where nothing
+/// is set.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    pub endpoint: Option<Setting>,
+    pub mode: Option<Setting>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub of: Provider,
+    pub name: &'static str,
+    pub value: String,
+}
+
+impl Place {
+    pub fn of_clients(profile: Self) -> Self {
+        Self {
+            endpoint: variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").or(profile.endpoint),
+            mode: variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").or(profile.mode),
+        }
+    }
+
+    /// # Errors
+    /// The setting that names no server, and why.
+    pub async fn server(&self) -> Result<(SocketAddr, String), (Provider, String)> {
+        if let Some(setting) = &self.endpoint {
+            return named_server(setting).await.map_err(|why| (setting.of, why));
+        }
+        let is = |mode: &str| self.mode.as_ref().is_some_and(|set| set.value.eq_ignore_ascii_case(mode));
+        match &self.mode {
+            Some(_) if is("ipv6") => Ok((IPV6, authority(IPV6))),
+            Some(setting) if !is("ipv4") => {
+                Err((setting.of, format!("{} is neither IPv4 nor IPv6", setting.name)))
+            }
+            Some(_) | None => Ok((IPV4, authority(IPV4))),
+        }
+    }
+}
+
+fn variable(name: &'static str) -> Option<Setting> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(Setting { of: Provider::Environment, name, value })
 }
 
 impl<'a> Metadata<'a> {
     /// Over IPv4 wherever there is a route: an instance with IPv6 alone has one over its link-local
     /// address, and IPv6 metadata is off unless it was turned on.
     pub async fn open(trust: &'a Trust, deadline: Instant) -> Result<Self, Unavailable> {
-        if let Ok(url) = env::var("AWS_EC2_METADATA_SERVICE_ENDPOINT") {
-            let (server, authority) = named_server(&url).await?;
+        if let Some(setting) = Place::of_clients(Place::default()).endpoint {
+            let named = named_server(&setting).await;
+            let (server, authority) = named.map_err(|why| Unavailable::invalid(None, why))?;
             return Self::token(trust, server, authority, deadline).await;
         }
         let mut servers = [IPV4, IPV6].into_iter().filter(|server| has_route(*server));
         let Some(first) = servers.next() else {
-            let detail = "no route to 169.254.169.254 or fd00:ec2::254".to_owned();
-            let error = ProbeError { reason: Reason::MetadataUnreachable, detail };
-            return Err(Unavailable { server: None, silence: None, error });
+            return Err(unrouted(None, "169.254.169.254 or fd00:ec2::254"));
         };
         let ask = |server: SocketAddr| Self::token(trust, server, authority(server), deadline);
         match servers.next() {
             Some(second) => first_answer(ask(first), ask(second)).await,
             None => ask(first).await,
         }
+    }
+
+    /// At one server alone.
+    pub async fn open_at(
+        trust: &'a Trust,
+        deadline: Instant,
+        (server, authority): (SocketAddr, String),
+    ) -> Result<Self, Unavailable> {
+        if !has_route(server) {
+            return Err(unrouted(Some(server), &server.ip().to_string()));
+        }
+        Self::token(trust, server, authority, deadline).await
     }
 
     async fn token(
@@ -207,10 +264,16 @@ fn authority(server: SocketAddr) -> String {
     }
 }
 
-/// The server that the environment names instead.
-async fn named_server(url: &str) -> Result<(SocketAddr, String), Unavailable> {
-    let wrong = |why: &str| Unavailable::invalid(None, format!("AWS_EC2_METADATA_SERVICE_ENDPOINT: {why}"));
-    let uri: Uri = url.parse().map_err(|_| wrong("not a URL"))?;
+fn unrouted(server: Option<SocketAddr>, whereto: &str) -> Unavailable {
+    let detail = format!("no route to {whereto}");
+    let error = ProbeError { reason: Reason::MetadataUnreachable, detail };
+    Unavailable { server, silence: None, error }
+}
+
+/// The server that a setting names instead.
+async fn named_server(setting: &Setting) -> Result<(SocketAddr, String), String> {
+    let wrong = |why: &str| format!("{}: {why}", setting.name);
+    let uri: Uri = setting.value.parse().map_err(|_| wrong("not a URL"))?;
     let (Some("http"), Some(host), Some(authority)) = (uri.scheme_str(), uri.host(), uri.authority()) else {
         return Err(wrong("not a URL that begins with http://"));
     };

@@ -55,6 +55,19 @@ fn without(fault: Fault) -> State {
         .as_configured()
 }
 
+const MODE: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE";
+
+fn profile(setting: &str) -> String {
+    agent::file("config", &format!("[default]\n{setting}\n")).to_string_lossy().into_owned()
+}
+
+fn role_unreached(state: State) -> State {
+    state
+        .fails(CREDENTIALS, "credentials_timeout")
+        .waits(&[CALL])
+        .because("metadata_unavailable", &[CREDENTIALS, CALL])
+}
+
 states! {
     metadata_silent: lost(MetadataSilent, "metadata_timeout", "credentials_timeout").takes(5.0);
     metadata_silent_located: located(MetadataSilent, "metadata_timeout", "credentials_timeout").takes(5.0);
@@ -87,7 +100,26 @@ states! {
         .because("metadata_unavailable", &[CREDENTIALS, CALL])
         .takes(3.0);
     metadata_hop_limit: lost(MetadataHopLimit, "metadata_timeout", "credentials_timeout").takes(5.0);
-    metadata_ipv4_silent: state([MetadataIpv4Silent]).takes(2.0);
+    // AWS clients ask for the role over one family alone.
+    metadata_ipv4_silent: role_unreached(state([MetadataIpv4Silent])).takes(5.0);
+    metadata_ipv4_silent_and_clients_that_ask_over_ipv6: state([MetadataIpv4Silent])
+        .env(MODE, "IPv6")
+        .as_configured()
+        .takes(2.0);
+    metadata_ipv4_silent_and_a_profile_that_asks_over_ipv6: state([MetadataIpv4Silent])
+        .env("AWS_CONFIG_FILE", &profile("ec2_metadata_service_endpoint_mode = ipv6"))
+        .as_configured()
+        .takes(2.0);
+    metadata_ipv4_silent_and_a_variable_before_the_profile: role_unreached(
+        state([MetadataIpv4Silent])
+            .env(MODE, "ipv4")
+            .env("AWS_CONFIG_FILE", &profile("ec2_metadata_service_endpoint_mode = ipv6"))
+    ).takes(5.0);
+    clients_that_ask_over_no_family: state([])
+        .env(MODE, "both")
+        .fails(CREDENTIALS, "credentials_invalid_source")
+        .waits(&[CALL])
+        .because("environment_credentials", &[CREDENTIALS, CALL]);
     // An instance without an IPv4 address of its own still reaches metadata over IPv4.
     metadata_over_link_local: state([MetadataOverLinkLocal])
         .fails(CONNECT, "family_unavailable")

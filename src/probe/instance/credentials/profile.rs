@@ -18,6 +18,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::{EnvConfigSections, Profile};
 use aws_types::os_shim_internal::{Env, Fs};
 
+use super::super::metadata::{Place, Setting};
 use super::{Failure, Found, ProfileSettings, Search, process, read_file, role, unreadable};
 use crate::observation::{Provider, cut};
 use crate::wire::aws_error;
@@ -67,7 +68,11 @@ pub async fn find(search: &Search) -> Found {
         return missing.map_or(Ok(None), Err);
     };
     let region = profile.get("region").map(|region| cut(region, LONGEST_REGION));
-    let settings = ProfileSettings { endpoint_settings: endpoint_settings(profile), region };
+    let settings = ProfileSettings {
+        endpoint_settings: endpoint_settings(profile),
+        region,
+        metadata: metadata(profile),
+    };
     let _ = search.profile.set(settings);
     let base = base(&sections, profile);
     check_supported(base)?;
@@ -125,6 +130,14 @@ fn endpoint_settings(profile: &Profile) -> Vec<String> {
     };
     let keys = ["endpoint_url", "services", "use_fips_endpoint", "use_dualstack_endpoint"];
     keys.into_iter().filter(|key| is_set(key)).map(str::to_owned).collect()
+}
+
+fn metadata(profile: &Profile) -> Place {
+    let set = |name| {
+        let value = profile.get(name)?.to_owned();
+        Some(Setting { of: Provider::Profile, name, value })
+    };
+    Place { endpoint: set("ec2_metadata_service_endpoint"), mode: set("ec2_metadata_service_endpoint_mode") }
 }
 
 /// The profile at the end of the chain, which has credentials of its own.

@@ -2,7 +2,7 @@
 
 use aws_credential_types::Credentials;
 
-use super::super::metadata::{Metadata, Unavailable};
+use super::super::metadata::{Metadata, Place, Unavailable};
 use super::document::{self, Unusable};
 use super::{Failure, Search};
 use crate::observation::{Provider, Reason};
@@ -26,8 +26,11 @@ pub async fn find(search: &Search) -> Result<(Provider, Credentials), Failure> {
         });
     }
     search.progress.set(Provider::InstanceMetadata, "instance metadata");
-    let metadata =
-        Metadata::open(&search.trust, search.deadline).await.map_err(|failure| unavailable(&failure))?;
+    let profile = search.profile.get().map(|profile| profile.metadata.clone()).unwrap_or_default();
+    let server = Place::of_clients(profile).server().await.map_err(|(of, why)| Failure::of(of, why))?;
+    let metadata = Metadata::open_at(&search.trust, search.deadline, server)
+        .await
+        .map_err(|failure| unavailable(&failure))?;
     let role = match metadata.text(ROLES).await.map_err(|failure| unavailable(&failure))? {
         Some(role) => name(&role).ok_or_else(|| unusable(&metadata.invalid(ROLES)))?.to_owned(),
         None => return Err(missing("the instance has no role, and no other provider is configured")),
@@ -66,7 +69,8 @@ fn of_metadata(failure: &Unavailable, otherwise: Reason) -> Failure {
         reason @ (Reason::NoResources | Reason::MetadataFailing) => reason,
         _ => otherwise,
     };
-    Failure { reason, ..missing(&failure.error.detail) }
+    let unreached = failure.server.filter(|_| !failure.is_answer()).map(|server| server.ip().to_string());
+    Failure { reason, unreached, ..missing(&failure.error.detail) }
 }
 
 /// It becomes part of the path of the next request.
