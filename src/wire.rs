@@ -8,6 +8,7 @@ pub mod connector;
 pub mod datagram;
 pub mod failure;
 pub mod http;
+pub mod icmp_error;
 pub mod kernel_time;
 pub mod resources;
 pub mod tcp_info;

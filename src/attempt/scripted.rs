@@ -59,6 +59,7 @@ impl Scripted {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: self.takes,
             result: QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },

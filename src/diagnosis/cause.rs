@@ -205,8 +205,8 @@ causes! {
         "Something rejects the egress probes",
         "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, accept_reject = true under [egress] accepts resets that the decoy gets too, and ICMP errors of private senders.";
     SendBlocked = "send_blocked",
-        "This host's own packet filter blocks the egress probes",
-        "Allow linkproof's probes out on {instance} (nft list ruleset, output; iptables -S OUTPUT). Only then does silence say something about the subnet.";
+        "This host's own packet filter blocks what linkproof sends",
+        "Allow it out on {instance} (nft list ruleset, output; iptables -S OUTPUT). The same rules block other programs too, unless they tell users apart (meta skuid).";
     RouteNotProbed = "route_not_probed",
         "Some packets of this host take a route that is not probed",
         "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";

@@ -20,6 +20,9 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
     if failure.reason == Reason::FamilyUnavailable {
         return vec![out_of_family(observation)];
     }
+    if failure.reason == Reason::SendBlocked {
+        return vec![blocked_here(observation, failure)];
+    }
     if let Some(findings) = aws_reachable(context, observation, failure) {
         return findings;
     }
@@ -119,6 +122,12 @@ fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) 
     });
     let finding = Finding::new(Cause::GatewayEndpointMissing, fact).about(host(observation));
     Some(finding.at_port(port(observation)).advising(advice))
+}
+
+fn blocked_here(observation: &Observation, failure: &Failure) -> Finding {
+    let (host, ips) = (host(observation), with_port(observation, &failure.ips));
+    let why = detail(observation).unwrap_or_else(|| failure.reason.words().to_owned());
+    Finding::new(Cause::SendBlocked, format!("{host}: TCP to {ips} did not leave this host ({why})"))
 }
 
 /// All addresses are of a family that the instance lacks, or it would have tried the others.

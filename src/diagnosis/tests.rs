@@ -208,6 +208,7 @@ fn dns_evidence() -> impl Strategy<Value = Evidence> {
                 retransmitted: false,
                 edns_refused: false,
                 alias_last: false,
+                blocked_here: false,
                 kernel: None,
                 took: Duration::from_millis(1),
                 result,

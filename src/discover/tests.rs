@@ -58,6 +58,7 @@ impl Looks for Scripted {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: self.takes,
             result: self.query.clone(),

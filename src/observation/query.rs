@@ -31,6 +31,7 @@ pub struct DnsEvidence {
 
 /// One question to one server, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the report")]
 pub struct Query {
     /// Where the search list made another name of the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,9 @@ pub struct Query {
     /// An alias stands behind the addresses that it leads to, which the GNU C library refuses.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alias_last: bool,
+    /// This host's own packet filter kept the question back (EPERM), or rejected it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blocked_here: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     /// From the question until the answer by the kernel's clock, where it knows.

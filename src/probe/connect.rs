@@ -2,6 +2,7 @@
 //! through reqwest. Any answer over HTTP proves the path, so its status is only noted.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::clock::skew;
 use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError, Reason, Signature, cut};
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
-use crate::wire::tcp_info::{explains, tcp_round_trip};
+use crate::wire::icmp_error::is_rejected_here;
+use crate::wire::tcp_info::{explains, is_any_kept_back, tcp_round_trip};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
@@ -55,15 +57,28 @@ pub async fn connect(
             }
         }
     };
+    let evidence = with_own_rejection(evidence, peer).await;
     let is_untrusted =
         evidence.error.as_ref().is_some_and(|error| error.reason == Reason::CertificateUntrusted);
     let trust_store = trust.problem().filter(|_| is_untrusted).map(str::to_owned);
     Connection { trust_store, ..evidence }
 }
 
+/// A refusal of the peer, or of this host's own packet filter.
+async fn with_own_rejection(mut evidence: Connection, peer: SocketAddr) -> Connection {
+    let rejections = [Reason::ConnectionRefused, Reason::NetworkUnreachable];
+    if let Some(error) = evidence.error.as_mut().filter(|error| rejections.contains(&error.reason))
+        && is_rejected_here(peer).await
+    {
+        error.reason = Reason::SendBlocked;
+    }
+    evidence
+}
+
 async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration) -> Connection {
     let marks = Marks::new();
-    let attempt = timeout(limit, request(trust, host, peer, &marks)).await;
+    let mut asking = pin!(request(trust, host, peer, &marks));
+    let attempt = timeout(limit, &mut asking).await;
     let mut evidence = Connection {
         ip: peer.ip(),
         peer: None,
@@ -93,7 +108,8 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         }
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
-            evidence.error = Some(ProbeError { reason: marks.stage().timeout(), detail });
+            // The request is still there, and with it its socket.
+            evidence.error = Some(marks.stage().silent(is_any_kept_back(peer), &detail));
         }
     }
     evidence

@@ -278,6 +278,7 @@ pub fn query(resolver: Resolver, query_type: QueryType, result: QueryResult) -> 
         retransmitted: false,
         edns_refused: false,
         alias_last: false,
+        blocked_here: false,
         took: ms(1.1),
         kernel: Some(ms(0.92)),
         result,

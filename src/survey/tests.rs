@@ -62,6 +62,7 @@ fn evidence(host: &str, lookup: LookupResult, vpc: QueryResult) -> DnsEvidence {
         retransmitted: false,
         edns_refused: false,
         alias_last: false,
+        blocked_here: false,
         kernel: None,
         took: Duration::from_millis(1),
         result,

@@ -232,6 +232,7 @@ pub(super) mod tests {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: Duration::from_millis(1),
             result,

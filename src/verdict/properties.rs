@@ -85,6 +85,7 @@ fn answer() -> impl Strategy<Value = Query> {
         retransmitted: false,
         edns_refused: false,
         alias_last: false,
+        blocked_here: false,
         kernel: None,
         took: Duration::ZERO,
         result,

@@ -7,6 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::http::TooLarge;
 use super::resources;
+use super::tcp_info::KEPT_BACK;
 use super::trust::HandshakeRecord;
 use crate::observation::{ProbeError, Reason, cut};
 
@@ -26,6 +27,16 @@ impl Stage {
             Self::Tcp => Reason::ConnectTimeout,
             Self::Tls => Reason::TlsTimeout,
             Self::Response | Self::Body => Reason::ResponseTimeout,
+        }
+    }
+
+    /// Of a SYN that this host kept back, the peer's silence says nothing.
+    pub fn silent(self, is_kept_back: bool, detail: &str) -> ProbeError {
+        match self {
+            Self::Tcp if is_kept_back => {
+                ProbeError { reason: Reason::SendBlocked, detail: KEPT_BACK.to_owned() }
+            }
+            _ => ProbeError { reason: self.timeout(), detail: detail.to_owned() },
         }
     }
 

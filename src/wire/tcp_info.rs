@@ -2,12 +2,12 @@
 //!
 //! Every function here may know nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
@@ -15,6 +15,7 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, Stat
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
+use nix::unistd::geteuid;
 use tokio::time::Instant;
 
 /// A SYN without an answer is sent again after a second. From then on the round trip of the answered one
@@ -33,6 +34,10 @@ const RETRANS: usize = 36;
 const TOTAL_RETRANS: usize = 100;
 const MIN_RTT: usize = 148;
 
+/// The kernel fills it with some thirty connections, many times if need be.
+const BUFFER: usize = 16 * 1024;
+const MOST_BUFFERS: usize = 256;
+
 /// The shortest round trip of an open TCP connection on which nothing was sent twice. Before any data
 /// it is that of the handshake.
 pub fn tcp_round_trip(local: SocketAddr, peer: SocketAddr) -> Option<Duration> {
@@ -44,9 +49,20 @@ pub fn tcp_round_trip(local: SocketAddr, peer: SocketAddr) -> Option<Duration> {
 /// Whether this host kept the SYN of a connection back when it was to be sent again: a packet filter
 /// drops it, and neither `connect` nor the socket's error tells. `None` before the first second is over.
 pub fn is_kept_back(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
-    let info = ask(local, peer)?;
+    kept_back(&ask(local, peer)?)
+}
+
+/// The same of any connection that this user is opening to the peer, where a library has the socket.
+pub fn is_any_kept_back(peer: SocketAddr) -> bool {
+    opening(peer).unwrap_or_default().iter().any(|info| kept_back(info) == Some(true))
+}
+
+/// What is said of a SYN that was kept back.
+pub const KEPT_BACK: &str = "the kernel could not send the SYN again";
+
+fn kept_back(info: &[u8]) -> Option<bool> {
     // Tried so often in all, against those of them that are on their way.
-    (number(&info, TOTAL_RETRANS)? > 0).then_some(number(&info, RETRANS)? == 0)
+    (number(info, TOTAL_RETRANS)? > 0).then_some(number(info, RETRANS)? == 0)
 }
 
 fn number(info: &[u8], at: usize) -> Option<u32> {
@@ -113,7 +129,7 @@ impl Refusals {
 /// The answer waits in the socket before `sendto` returns, so this does not sleep; only
 /// while the kernel loads the module, for the first question on the host, it waits.
 fn tcp_info(kernel: &OwnedFd, local: SocketAddr, peer: SocketAddr) -> Option<Option<Vec<u8>>> {
-    let question = question(local, peer);
+    let question = question(Some(local), peer, StateFlags::all(), NLM_F_REQUEST);
     sendto(kernel.as_raw_fd(), &question, &NetlinkAddr::new(0, 0), MsgFlags::empty()).ok()?;
     let mut answer = [0; 1024];
     let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT).ok()?;
@@ -121,13 +137,60 @@ fn tcp_info(kernel: &OwnedFd, local: SocketAddr, peer: SocketAddr) -> Option<Opt
     let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = message.payload else {
         return Some(None);
     };
-    Some(response.nlas.into_iter().find_map(|nla| match nla {
-        Nla::TcpInfo(info) => Some(info),
-        _ => None,
-    }))
+    Some(info_of(response.nlas))
 }
 
-fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
+fn info_of(attributes: impl IntoIterator<Item = Nla>) -> Option<Vec<u8>> {
+    attributes.into_iter().find_map(|attribute| match attribute {
+        Nla::TcpInfo(info) => Some(info),
+        _ => None,
+    })
+}
+
+/// `ss -t state syn-sent`, of this user to this peer.
+fn opening(peer: SocketAddr) -> Option<Vec<Vec<u8>>> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let kernel =
+        socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag).ok()?;
+    let question = question(None, peer, StateFlags::SYN_SENT, NLM_F_REQUEST | NLM_F_DUMP);
+    sendto(kernel.as_raw_fd(), &question, &NetlinkAddr::new(0, 0), MsgFlags::empty()).ok()?;
+    let mut found = Vec::new();
+    for _ in 0..MOST_BUFFERS {
+        for payload in listed(&kernel)? {
+            let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = payload else {
+                return Some(found);
+            };
+            let (id, uid) = (&response.header.socket_id, response.header.uid);
+            let is_ours = uid == geteuid().as_raw()
+                && (id.destination_address, id.destination_port) == (peer.ip(), peer.port());
+            if is_ours {
+                found.extend(info_of(response.nlas));
+            }
+        }
+    }
+    Some(found)
+}
+
+/// The messages of one buffer.
+fn listed(kernel: &OwnedFd) -> Option<Vec<NetlinkPayload<SockDiagMessage>>> {
+    let mut buffer = vec![0; BUFFER];
+    let length = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
+    let mut rest = &buffer[..length];
+    let mut payloads = Vec::new();
+    while !rest.is_empty() {
+        let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).ok()?;
+        let taken = usize::try_from(message.header.length).ok()?.next_multiple_of(4);
+        payloads.push(message.payload);
+        rest = rest.get(taken.max(1)..).unwrap_or_default();
+    }
+    Some(payloads)
+}
+
+/// About one connection, or without `local` about those to a port.
+fn question(local: Option<SocketAddr>, peer: SocketAddr, states: StateFlags, flags: u16) -> Vec<u8> {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let local = local.unwrap_or(SocketAddr::new(any, 0));
     let socket_id = SocketId {
         source_port: local.port(),
         destination_port: peer.port(),
@@ -141,11 +204,11 @@ fn question(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
         family: if peer.ip().is_ipv4() { AF_INET } else { AF_INET6 },
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::INFO,
-        states: StateFlags::all(),
+        states,
         socket_id,
     };
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST;
+    header.flags = flags;
     let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];

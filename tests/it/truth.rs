@@ -144,7 +144,9 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         F::EgressRejectedPrivately | F::SendRejected => &[IPV4, IPV6],
         F::Ipv6EgressOpen | F::Nat64Open | F::InstanceIpv6Lost => &[IPV6],
         F::EgressTcpReset | F::EgressRejectedOutside | F::SendBlocked => &[IPV4, IPV6],
-        F::EndpointSgSilent
+        F::HostDropsTcp
+        | F::HostRejectsTcp
+        | F::EndpointSgSilent
         | F::EndpointSgRefused
         | F::EndpointReturnBlocked
         | F::EndpointMuteAfterHandshake
@@ -165,7 +167,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::DnsSpecial
         | F::SystemResolverDiffers
         | F::SystemResolverElsewhere => &[DNS, CONNECT, CALL],
-        F::DnsSilent | F::DnsPortClosed => &[DNS, CONNECT, CALL],
+        F::DnsSilent | F::DnsPortClosed | F::HostDropsDns | F::HostRejectsDns => &[DNS, CONNECT, CALL],
         F::DnsMixed | F::DnsAaaaPublic | F::HostsFilePins => &[DNS, CONNECT],
         F::CertificateExpired
         | F::CertificateNotYetValid

@@ -3,9 +3,9 @@
 //! forbids stops at once, on open connections too.
 
 use super::address::{
-    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, INSTANCE, INTERNET, INTERNET_V6, LINK_LOCAL,
-    METADATA, METADATA_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, RESOLVER, RESOLVER_LINK_LOCAL, RESOLVER_V6,
-    SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
+    CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_B, INSTANCE, INTERNET, INTERNET_V6,
+    LINK_LOCAL, METADATA, METADATA_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, RESOLVER, RESOLVER_LINK_LOCAL,
+    RESOLVER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
 };
 use super::fault::{Fault, Faults};
 use super::host::tool;
@@ -273,11 +273,22 @@ pub fn instance(faults: &Faults, link_local_blocked: bool) -> String {
     const OUTSIDE: &str = "ip daddr != { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16 }";
     let outside_v6 = format!("ip6 daddr != {{ {VPC_CIDR_V6}, fd00:ec2::/32, fe80::/10, ff00::/8, ::1 }}");
     let both = |action: &str| vec![format!("{OUTSIDE} {action}"), format!("{outside_v6} {action}")];
+    let to_resolver = |action: &str| {
+        vec![
+            format!("ip daddr {{ {RESOLVER}, {RESOLVER_LINK_LOCAL} }} th dport 53 {action}"),
+            format!("ip6 daddr {RESOLVER_V6} th dport 53 {action}"),
+        ]
+    };
+    let endpoint = format!("ip daddr {{ {ENDPOINT_A}, {ENDPOINT_B} }} tcp dport 443");
     let mut rules = in_force(
         faults,
         [
             (Fault::SendBlocked, both("drop")),
             (Fault::SendRejected, both("reject with icmpx admin-prohibited")),
+            (Fault::HostDropsDns, to_resolver("drop")),
+            (Fault::HostRejectsDns, to_resolver("reject")),
+            (Fault::HostDropsTcp, vec![format!("{endpoint} drop")]),
+            (Fault::HostRejectsTcp, vec![format!("{endpoint} reject")]),
         ],
     );
     let redirects = in_force(

@@ -1,5 +1,6 @@
 //! Causes on this host: its files, its caches, the modules of its C library.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::answers::{Answer, ServerAnswers};
@@ -28,6 +29,7 @@ pub fn finding(
 ) -> Option<Finding> {
     let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
     unreadable(evidence)
+        .or_else(|| own_filter(evidence, failure))
         .or_else(|| diversion(evidence, failure))
         .or_else(|| endless_search(evidence, failure))
         .or_else(|| module(evidence, failure))
@@ -57,6 +59,22 @@ fn unreadable(evidence: &DnsEvidence) -> Option<Finding> {
         None => finding,
     };
     (!problems.is_empty()).then_some(finding)
+}
+
+/// The questions did not get out, or not past this host's packet filter.
+fn own_filter(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+    let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
+    let blocked: BTreeSet<IpAddr> =
+        listed().filter(|query| query.blocked_here).map(|query| query.server.ip()).collect();
+    let is_answered = listed().any(|query| query.result.is_conclusive());
+    let is_silence =
+        matches!(failure.reason, Reason::QueryTimeout | Reason::ResolverUnreachable | Reason::LookupFailed);
+    if blocked.is_empty() || is_answered || !is_silence {
+        return None;
+    }
+    let servers = wording::names(&blocked);
+    let fact = format!("{}: DNS questions to {servers} did not leave this host", evidence.host);
+    Some(Finding::new(Cause::SendBlocked, fact))
 }
 
 /// By an action of nsswitch.conf, where the name servers have the name.

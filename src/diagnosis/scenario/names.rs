@@ -18,6 +18,7 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
             result: query_result(said),
@@ -36,6 +37,7 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: Duration::from_micros(1100),
             result: query_result(said),
@@ -56,6 +58,8 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         .collect();
     let alias_last = words.text("alias_last").is_some();
     evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
+    let blocked_here = words.text("blocked_here").is_some();
+    evidence.queries.iter_mut().for_each(|query| query.blocked_here = blocked_here);
     let files = &evidence.files;
     if files.hosts_comes_first() {
         let addresses = files.hosts.iter().map(|entry| entry.address).collect();
@@ -86,6 +90,7 @@ fn own_names(words: &Words) -> Option<OwnNames> {
             retransmitted: false,
             edns_refused: false,
             alias_last: false,
+            blocked_here: false,
             kernel: None,
             took: Duration::from_secs(3),
             result: query_result(said),

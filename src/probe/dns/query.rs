@@ -77,6 +77,7 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         retransmitted: sent > 1,
         edns_refused,
         alias_last: answer.alias_last,
+        blocked_here: provider.is_blocked_here() && matches!(answer.result, QueryResult::Unreachable { .. }),
         took: started.elapsed(),
         kernel: provider.kernel_time().filter(|_| is_answered),
         result: answer.result,

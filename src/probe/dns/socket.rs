@@ -4,15 +4,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioRuntimeProvider, TokioTime};
+use nix::errno::Errno;
 use tokio::net::UdpSocket;
 
 use crate::wire::datagram;
+use crate::wire::icmp_error::{is_own, keep_errors, queued_error};
 use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const HEADER: usize = 12;
@@ -23,12 +25,18 @@ const QUESTIONS: std::ops::Range<usize> = 4..6;
 pub struct Sockets {
     tokio: TokioRuntimeProvider,
     opened: Arc<AtomicU32>,
+    is_blocked: Arc<AtomicBool>,
     kernel: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Sockets {
     pub fn opened(&self) -> u32 {
         self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Whether a datagram did not pass this host's own packet filter.
+    pub fn is_blocked_here(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
     }
 
     /// By the kernel's clock, from the question until the last datagram that came. `None` once the
@@ -66,12 +74,14 @@ impl RuntimeProvider for Sockets {
 
     fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let kernel = Arc::clone(&self.kernel);
+        let (kernel, is_blocked) = (Arc::clone(&self.kernel), Arc::clone(&self.is_blocked));
         Box::pin(async move {
             let udp = UdpSocket::bind(local).await?;
             udp.connect(server).await?;
             note_arrivals(&udp);
-            Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), kernel })
+            // As the C library does.
+            keep_errors(&udp, server.ip())?;
+            Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), kernel, is_blocked })
         })
     }
 }
@@ -83,6 +93,16 @@ pub struct Socket {
     asked: OnceLock<Vec<u8>>,
     sent: Mutex<Option<Sent>>,
     kernel: Arc<Mutex<Option<Duration>>>,
+    is_blocked: Arc<AtomicBool>,
+}
+
+impl Socket {
+    fn note(&self, error: &io::Error) {
+        let is_dropped = error.raw_os_error() == Some(Errno::EPERM as i32);
+        if is_dropped || queued_error(&self.udp).and_then(|error| error.by).is_some_and(is_own) {
+            self.is_blocked.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl DnsUdpSocket for Socket {
@@ -105,7 +125,11 @@ impl DnsUdpSocket for Socket {
         self.asked.get_or_init(|| buffer.to_vec());
         // Each time: the first one only learns that a fresh socket can send.
         *lock(&self.sent) = Some(Sent::now());
-        DnsUdpSocket::poll_send_to(&self.udp, context, buffer, target)
+        let sent = DnsUdpSocket::poll_send_to(&self.udp, context, buffer, target);
+        if let Poll::Ready(Err(error)) = &sent {
+            self.note(error);
+        }
+        sent
     }
 
     fn recv_from<'socket, 'buffer, 'both>(
@@ -117,7 +141,8 @@ impl DnsUdpSocket for Socket {
         'buffer: 'both,
     {
         Box::pin(async move {
-            let received = datagram::receive(&self.udp, buffer).await?;
+            let received =
+                datagram::receive(&self.udp, buffer).await.inspect_err(|error| self.note(error))?;
             *lock(&self.kernel) = lock(&self.sent).and_then(|sent| sent.until(received.came));
             let asked = self.asked.get().map_or(&[][..], Vec::as_slice);
             Ok((with_question(buffer, received.length, asked), self.server))

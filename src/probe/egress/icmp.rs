@@ -19,11 +19,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::loopback;
-use super::sockets::{QueuedError, after_sending, not_sent, open, queued_error};
+use super::sockets::{after_sending, not_sent, open};
 use crate::check::Family;
 use crate::observation::{Control, ControlKind, IcmpSocket, ProbeResult, SendError};
 use crate::threads;
 use crate::wire::datagram;
+use crate::wire::icmp_error::{QueuedError, queued_error};
 use crate::wire::kernel_time::{Sent, note_arrivals};
 use packet::{Echo, Nonce};
 

@@ -1,19 +1,15 @@
-//! What all probes share: sockets bound to one source, who sent an ICMP error, and what an error
-//! says about whether a packet left.
+//! What all probes share: sockets bound to one source, and what an error says about whether a packet
+//! left.
 
-use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg, setsockopt, sockopt,
-};
-use nix::sys::time::TimeSpec;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::observation::{ProbeResult, SendError};
 use crate::wire::failure::words;
+use crate::wire::icmp_error::keep_errors;
 use crate::wire::resources;
 
 /// Without blocking, with ICMP errors kept, and bound: so the kernel routes by this source.
@@ -32,60 +28,6 @@ pub fn random<const N: usize>() -> [u8; N] {
         bytes.fill_with(|| fastrand::u8(..));
     }
     bytes
-}
-
-/// Keeps an ICMP error with its sender: whether a router of the VPC sent it, or one outside,
-/// decides everything.
-pub fn keep_errors(socket: &impl AsFd, ip: IpAddr) -> io::Result<()> {
-    match ip {
-        IpAddr::V4(_) => setsockopt(socket, sockopt::Ipv4RecvErr, &true)?,
-        IpAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvErr, &true)?,
-    }
-    Ok(())
-}
-
-/// One entry of a socket's error queue (`IP_RECVERR`, ip(7)).
-#[derive(Debug)]
-pub struct QueuedError {
-    /// The router or host that sent the ICMP error.
-    pub by: Option<IpAddr>,
-    /// Where the packet was going.
-    pub target: Option<IpAddr>,
-    pub error: io::Error,
-    /// The beginning of the packet, as the error quotes it.
-    pub quoted: Vec<u8>,
-}
-
-/// More than any probe's packet.
-const QUOTED: usize = 128;
-
-pub fn queued_error(socket: &impl AsRawFd) -> Option<QueuedError> {
-    let mut payload = [0; QUOTED];
-    let mut slices = [IoSliceMut::new(&mut payload)];
-    // The time at which the error came stands before it: see `kernel_time`.
-    let mut space = nix::cmsg_space!([TimeSpec; 3], nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
-    let (by, errno) = message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4RecvErr(error, offender) => {
-            let by = offender.map(|by| IpAddr::V4(Ipv4Addr::from_bits(u32::from_be(by.sin_addr.s_addr))));
-            Some((by, error.ee_errno))
-        }
-        ControlMessageOwned::Ipv6RecvErr(error, offender) => {
-            Some((offender.map(|by| IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))), error.ee_errno))
-        }
-        _ => None,
-    })?;
-    let (target, length) = (message.address.as_ref().and_then(ip_of), message.bytes);
-    let error = io::Error::from_raw_os_error(errno.cast_signed());
-    Some(QueuedError { by, target, error, quoted: payload[..length.min(QUOTED)].to_vec() })
-}
-
-pub fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    address.family()?;
-    let ipv4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    ipv4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }
 
 /// Of two looks at one target, what says most: a reply, then a rejection, then that nothing was sent.
@@ -130,6 +72,8 @@ pub fn after_sending(error: &io::Error, by: Option<IpAddr>) -> ProbeResult {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn errno(errno: Errno) -> io::Error {

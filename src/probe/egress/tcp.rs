@@ -13,9 +13,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::sockets::{after_sending, not_sent, open, queued_error, stronger};
+use super::sockets::{after_sending, not_sent, open, stronger};
 use crate::observation::{ProbeResult, SendError};
-use crate::wire::tcp_info::{SYN_RETRANSMISSION, explains, is_kept_back, tcp_round_trip};
+use crate::wire::icmp_error::queued_error;
+use crate::wire::tcp_info::{KEPT_BACK, SYN_RETRANSMISSION, explains, is_kept_back, tcp_round_trip};
 
 /// A SYN is sent again by then, however busy the machine.
 const WATCHED: Duration = SYN_RETRANSMISSION.saturating_add(Duration::from_millis(200));
@@ -72,8 +73,7 @@ pub async fn connect(source: IpAddr, peer: SocketAddr, deadline: Instant) -> Pro
 fn silence(stream: &TcpStream, peer: SocketAddr) -> ProbeResult {
     let is_kept_back = stream.local_addr().ok().and_then(|local| is_kept_back(local, peer));
     if is_kept_back == Some(true) {
-        let errno = "the kernel could not send the SYN again".to_owned();
-        return ProbeResult::NotSent(SendError::Blocked { errno });
+        return ProbeResult::NotSent(SendError::Blocked { errno: KEPT_BACK.to_owned() });
     }
     ProbeResult::NoReply
 }

@@ -8,9 +8,10 @@ use socket2::Type;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::sockets::{after_sending, not_sent, open, queued_error, random};
+use super::sockets::{after_sending, not_sent, open, random};
 use crate::observation::ProbeResult;
 use crate::wire::datagram::receive;
+use crate::wire::icmp_error::queued_error;
 use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const DNS: u16 = 53;

@@ -2,10 +2,10 @@
 
 use crate::lab::Fault::{
     self, DnsAaaa, DnsAaaaPublic, DnsAlias, DnsMixed, DnsOneZone, DnsOutsideVpc, DnsPortClosed, DnsRefused,
-    DnsServfail, DnsSilent, DnsSlow, DnsSpecial, DnsStale, DnsTruncated, DnsTruncatedNoTcp, HostsFilePins,
-    InstanceIpv4Absent, InstanceIpv6Absent, NameNoAddress, NameNotFound, NatOpen, PrivateDnsOff,
-    SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial, SystemResolverSilent,
-    SystemResolverStale,
+    DnsServfail, DnsSilent, DnsSlow, DnsSpecial, DnsStale, DnsTruncated, DnsTruncatedNoTcp, HostDropsDns,
+    HostRejectsDns, HostsFilePins, InstanceIpv4Absent, InstanceIpv6Absent, NameNoAddress, NameNotFound,
+    NatOpen, PrivateDnsOff, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial,
+    SystemResolverSilent, SystemResolverStale,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State};
 
@@ -54,6 +54,14 @@ states! {
         .inconclusive(IPV4, "control_failed")
         .inconclusive(IPV6, "control_failed")
         .because("vpc_dns_support_off", &[DNS, CONNECT, CALL, IPV4, IPV6]);
+    host_drops_dns: unresolved(HostDropsDns, "resolver_unreachable")
+        .inconclusive(IPV4, "control_failed")
+        .inconclusive(IPV6, "control_failed")
+        .because("send_blocked", &[DNS, CONNECT, CALL, IPV4, IPV6]);
+    host_rejects_dns: unresolved(HostRejectsDns, "resolver_unreachable")
+        .inconclusive(IPV4, "control_failed")
+        .inconclusive(IPV6, "control_failed")
+        .because("send_blocked", &[DNS, CONNECT, CALL, IPV4, IPV6]);
     dns_truncated: state([DnsTruncated])
         .address(CONNECT, "100.64.1.57", "pass")
         .address(CALL, "100.64.1.57", "pass");

@@ -3,8 +3,9 @@
 use crate::lab::Fault::{
     CertificateExpired, CertificateNotYetValid, CertificatePrivateCa, CertificateUntrusted,
     CertificateWrongName, ClientCertificateRequired, EndpointARefused, EndpointASilent, EndpointBSilent,
-    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow,
-    InstanceEgressBlocked, MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset, TlsSilent,
+    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, HostDropsTcp,
+    HostRejectsTcp, InstanceEgressBlocked, MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset,
+    TlsSilent,
 };
 use crate::state::{CALL, CONNECT, State, state};
 
@@ -21,6 +22,8 @@ states! {
     // From here a packet that is lost on its way back looks like one lost on its way there.
     endpoint_return_blocked:
         unreached(EndpointReturnBlocked, "connect_timeout", "endpoint_security_group").takes(3.0);
+    host_drops_tcp: unreached(HostDropsTcp, "send_blocked", "send_blocked").takes(3.0);
+    host_rejects_tcp: unreached(HostRejectsTcp, "send_blocked", "send_blocked");
     endpoint_sg_refused: unreached(EndpointSgRefused, "connection_refused", "endpoint_refuses");
     endpoint_a_silent: state([EndpointASilent])
         .fails(CONNECT, "connect_timeout")
