@@ -187,11 +187,11 @@ fn with_access<T>(config: &Config, trusting: Result<T, StartError>) -> Result<(T
     }
 }
 
-/// A report in the place of a file that is read at the next start.
-fn overwritten(args: &Args, config: &Config) -> Option<PathBuf> {
+/// What would be written in the place of a file that is read at the next start.
+fn overwritten(output: Option<&Path>, config_file: Option<&Path>, config: &Config) -> Option<PathBuf> {
     let file = |path: &Path| fs::metadata(path).ok().map(|file| file_id(&file));
-    let output = file(args.output.as_deref()?)?;
-    let config_file = args.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    let output = file(output?)?;
+    let config_file = config_file.unwrap_or(Path::new(DEFAULT_CONFIG)).to_owned();
     let inputs = [Some(config_file), config.web.config_file.clone(), config.ca_file.clone()];
     inputs.into_iter().flatten().find(|input| file(input) == Some(output))
 }
@@ -202,7 +202,7 @@ fn file_id(file: &Metadata) -> (u64, u64) {
 }
 
 async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
-    if let Some(input) = overwritten(args, config) {
+    if let Some(input) = overwritten(args.output.as_deref(), args.config.as_deref(), config) {
         return Err(StartError::Overwrites(input));
     }
     let (sink, observations) = mpsc::channel(OBSERVATIONS);

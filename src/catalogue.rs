@@ -84,6 +84,17 @@ fn lines() -> impl Iterator<Item = &'static str> {
     DATA.lines().filter(|line| !line.starts_with('#'))
 }
 
+/// Another service, where the host is one of its names and none of this one's.
+pub fn other_owner(entry: &Entry, host: &str) -> Option<&'static str> {
+    let region = host.split('.').find(|label| is_region(label))?;
+    let is_name_of =
+        |entry: &Entry| entry.names(region).iter().any(|name| !name.is_wildcard && name.host == host);
+    if is_name_of(entry) {
+        return None;
+    }
+    entries().find(is_name_of).map(|owner| owner.service())
+}
+
 /// The name of a service that has a single one to check: private, or behind a gateway endpoint.
 pub fn host_of(service: &str, region: &str) -> Option<String> {
     let entry = lookup(service)?;

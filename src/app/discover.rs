@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{StartError, output, raise_file_limit, read_config, style};
+use super::{StartError, output, overwritten, raise_file_limit, read_config, style};
 use crate::check::Family;
 use crate::cli::{DiscoverArgs, SurveyFormat};
 use crate::config::Config;
@@ -33,6 +33,9 @@ pub fn run(args: &DiscoverArgs) -> Result<u8, StartError> {
         return Err(StartError::Region(region.clone()));
     }
     let config = read_config(args.config.as_deref()).map_err(StartError::Config)?;
+    if let Some(input) = overwritten(args.output.as_deref(), args.config.as_deref(), &config) {
+        return Err(StartError::Overwrites(input));
+    }
     let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;
     raise_file_limit();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;

@@ -170,6 +170,13 @@ fn subject(table: &Table<'_>, lines: &mut Lines, problems: &mut Problems<'_>) ->
         check_unique(other, &given("hosts")?, lines, problems);
     }
     let of_service = given("service").unwrap_or(named_by);
+    if let Some(entry) = service.as_deref().and_then(catalogue::lookup)
+        && let Some(value) = given("host").or_else(|| given("hosts"))
+    {
+        for host in first.iter().chain(&others) {
+            check_owner(&entry, host, &value, problems);
+        }
+    }
     let host = match (first, &service) {
         (Some(host), _) => HostConfig::Given(host),
         (None, Some(service)) => {
@@ -182,6 +189,14 @@ fn subject(table: &Table<'_>, lines: &mut Lines, problems: &mut Problems<'_>) ->
         (None, None) => return None,
     };
     Some(Subject { name, host, others, service })
+}
+
+/// A report of one service would speak of another.
+fn check_owner(entry: &catalogue::Entry, host: &str, value: &Value<'_>, problems: &mut Problems<'_>) {
+    if let Some(owner) = catalogue::other_owner(entry, host) {
+        let service = entry.service();
+        problems.add(&value.span, format!("{host} is a name of {owner:?}, not of {service:?}"));
+    }
 }
 
 /// `host` or `hosts`, in the order given.

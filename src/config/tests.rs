@@ -415,3 +415,18 @@ fn an_own_name_may_be_the_host() {
     let config = parse(&format!("[[endpoint]]\nhost = '{own}'\nvpce_hosts = ['{own}', '{zonal}']"));
     assert_eq!(config.endpoints[0].vpce_hosts, [own, zonal]);
 }
+
+#[test]
+fn a_host_of_another_service_is_refused() {
+    let file = |service: &str, host: &str| format!("[[endpoint]]\nservice = '{service}'\nhost = '{host}'");
+    let expected = "x.toml:3:8: monitoring.us-east-1.amazonaws.com is a name of \"monitoring\", not of \"kms\"\n  host = 'monitoring.us-east-1.amazonaws.com'";
+    assert_eq!(refusal(&file("kms", "monitoring.us-east-1.amazonaws.com")), expected);
+    for (service, host) in [
+        ("kms", "kms-fips.us-east-1.amazonaws.com"),
+        ("kms", "kms.corp.example"),
+        ("ecr.api", "api.ecr.eu-west-1.amazonaws.com"),
+        ("partner", "monitoring.us-east-1.amazonaws.com"),
+    ] {
+        assert_eq!(parse(&file(service, host)).endpoints.len(), 1, "{host}");
+    }
+}

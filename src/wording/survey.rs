@@ -43,10 +43,11 @@ pub const PARTLY_LOOKED_AT: (&str, &str) =
 
 /// How many names were looked up, and how.
 pub fn counts(names: usize, looked_up: usize, services: usize, took: Duration) -> String {
-    let of =
-        if names == looked_up { format!("{names} names") } else { format!("{looked_up} of {names} names") };
+    let all = if names == 1 { "1 name".to_owned() } else { format!("{names} names") };
+    let of = if names == looked_up { all } else { format!("{looked_up} of {all}") };
     format!(
-        "Looked up {of} of {services} services in {}, as applications do and at the VPC resolver.",
+        "Looked up {of} of {} in {}, as applications do and at the VPC resolver.",
+        self::services(services),
         duration(took)
     )
 }

@@ -52,10 +52,12 @@ fn the_configuration_in_use_is_not_overwritten() {
     let (config, link) = (scratch.0.join("c.toml"), scratch.0.join("link"));
     fs::write(&config, "egress.enabled = false\n").unwrap();
     symlink("c.toml", &link).unwrap();
-    let run = Run::new(BINARY).arg("--config").arg(&config).args(["--once", "--output"]).arg(&link);
-    let output = lab.run(&run);
-    assert_eq!(output.status.code(), Some(64), "{output:?}");
-    assert!(output.stderr.contains("would overwrite"), "{}", output.stderr);
+    for before in [&["--once"][..], &["discover", "--format", "toml"]] {
+        let run = Run::new(BINARY).args(before).arg("--config").arg(&config).arg("--output").arg(&link);
+        let output = lab.run(&run);
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert!(output.stderr.contains("would overwrite"), "{}", output.stderr);
+    }
     assert_eq!(fs::read_to_string(&config).unwrap(), "egress.enabled = false\n");
 }
 
