@@ -164,17 +164,21 @@ impl Table {
     }
 
     /// Of those that wait and may be cut: of the client with the most places, the oldest. One that
-    /// has authenticated goes after those of the same address that have not.
+    /// has authenticated goes after those of the same address that have not. Of clients with as many
+    /// places, the one that has waited longest: who has just come is about to ask.
     fn cut_one(&mut self, may_cut: impl Fn(&Connection) -> bool) -> Option<()> {
         let held = self.held();
-        let waiting = self.connections.iter().filter(|(_, connection)| {
-            matches!(connection.state, State::Waiting { .. }) && may_cut(connection)
-        });
-        let order = |connection: &Connection| {
-            (held.get(&connection.client).copied(), !connection.is_authenticated, !connection.since)
+        let waiting = || {
+            self.connections.iter().filter(|(_, connection)| {
+                matches!(connection.state, State::Waiting { .. }) && may_cut(connection)
+            })
         };
-        let first = waiting.max_by_key(|(_, connection)| order(connection)).map(|(id, _)| *id);
-        self.connections.remove(&first?).map(drop)
+        let most = |connection: &Connection| (held.get(&connection.client).copied(), !connection.since);
+        let client = waiting().map(|(_, connection)| connection).max_by_key(|c| most(c))?.client;
+        let of_client = waiting().filter(|(_, connection)| connection.client == client);
+        let first = of_client.max_by_key(|(_, connection)| (!connection.is_authenticated, !connection.since));
+        let first = first.map(|(id, _)| *id)?;
+        self.connections.remove(&first).map(drop)
     }
 }
 
@@ -259,6 +263,19 @@ mod tests {
         let places = places();
         (1..=6).for_each(|n| places.clients.authenticated(client(n)));
         let mut held: Vec<_> = (1..=6).map(|n| places.enter(client(n)).unwrap()).collect();
+        let _new = places.enter(client(7)).unwrap();
+        assert_eq!(which_are_cut(&mut held), [true, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn who_has_just_come_is_not_cut_off_for_one_that_is_idle() {
+        let places = places();
+        (1..=7).for_each(|n| places.clients.authenticated(client(n)));
+        let mut held: Vec<_> = (1..=5).map(|n| places.enter(client(n)).unwrap()).collect();
+        for (place, _) in &held {
+            place.answered(1, true);
+        }
+        held.push(places.enter(client(6)).unwrap());
         let _new = places.enter(client(7)).unwrap();
         assert_eq!(which_are_cut(&mut held), [true, false, false, false, false, false]);
     }

@@ -23,7 +23,12 @@ const OWN_ANSWER: Duration = Duration::from_millis(100);
 pub async fn is_rejected_here(peer: SocketAddr) -> bool {
     let Ok(stream) = begin(peer) else { return false };
     let _ = timeout(OWN_ANSWER, stream.writable()).await;
-    queued_error(&stream).and_then(|error| error.by).is_some_and(is_own)
+    is_rejected_by_host(&stream, peer.ip())
+}
+
+/// Whether this host sent the error that came for this peer, and is not the peer itself.
+pub fn is_rejected_by_host(socket: &impl AsRawFd, peer: IpAddr) -> bool {
+    queued_error(socket).and_then(|error| error.by).is_some_and(|by| by != peer && is_own(by))
 }
 
 fn begin(peer: SocketAddr) -> io::Result<TcpStream> {
@@ -35,7 +40,7 @@ fn begin(peer: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Whether this host has the address.
-pub fn is_own(ip: IpAddr) -> bool {
+fn is_own(ip: IpAddr) -> bool {
     let has = |addresses: nix::ifaddrs::InterfaceAddressIterator| {
         addresses.filter_map(|interface| ip_of(&interface.address?)).any(|own| own == ip)
     };

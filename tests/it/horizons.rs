@@ -133,7 +133,9 @@ fn nat64_leads_to_the_endpoint_and_out_only_where_the_nat_gateway_does() {
     lab.nat64(true);
     lab.set([Fault::InstanceIpv4Absent]);
     let all = |lab: &Lab| {
-        let output = lab.run(&Agent::default().once("json"));
+        // As on any instance without IPv4, AWS clients are told to ask metadata over IPv6.
+        let agent = Agent::default().env("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6");
+        let output = lab.run(&agent.once("json"));
         Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output:?}"))
     };
     let closed = all(&lab);

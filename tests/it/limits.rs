@@ -85,9 +85,10 @@ fn dead_endpoint_delays_no_other() {
     assert!(requests.iter().all(|request| within(request.at)), "{requests:#?}");
 }
 
+/// Of them ten are the program's own file, which the kernel shares and can drop.
 #[test]
-fn the_daemon_stays_below_12_mib_while_it_checks_every_second() {
-    const LIMIT_KIB: u64 = 12 * 1024;
+fn the_daemon_stays_below_13_mib_while_it_checks_every_second() {
+    const LIMIT_KIB: u64 = 13 * 1024;
     const MINUTE: Duration = Duration::from_secs(60);
     let often = &every_second("500ms", "interval = '1s'\nwindow = '500ms'");
     // Of its own, since it takes a minute: nobody who measures time shall wait for it.

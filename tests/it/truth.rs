@@ -199,7 +199,8 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::MetadataSlow
         | F::MetadataHopLimit
         | F::MetadataGarbage => &[INSTANCE, CREDENTIALS, CALL],
-        F::MetadataIpv4Silent => &[CREDENTIALS, CALL],
+        // AWS clients ask metadata over IPv4, unless they are told otherwise.
+        F::MetadataIpv4Silent | F::InstanceIpv4Absent => &[CREDENTIALS, CALL],
         F::InstanceLinkDown => &[INSTANCE, CREDENTIALS, DNS, CONNECT, CALL],
         F::MetadataWithoutCidrs => &[DNS, CONNECT, CALL],
         F::EgressRejectedInside
@@ -217,7 +218,6 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::GatewayMissing
         | F::NoDefaultRoute
         // An endpoint of the other family makes up for it; the states say which.
-        | F::InstanceIpv4Absent
         | F::InstanceIpv6Absent
         | F::MetadataOverLinkLocal
         | F::MetadataWithoutIpv6Cidrs

@@ -29,7 +29,6 @@ pub fn finding(
 ) -> Option<Finding> {
     let is_inside = |ip: IpAddr| scope(context, observation, ip).is_inside();
     unreadable(evidence)
-        .or_else(|| own_filter(evidence, failure))
         .or_else(|| diversion(evidence, failure))
         .or_else(|| endless_search(evidence, failure))
         .or_else(|| module(evidence, failure))
@@ -41,6 +40,7 @@ pub fn finding(
         .or_else(|| search_list(evidence))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
         .or_else(|| firewall(evidence, failure))
+        .or_else(|| own_filter(evidence, failure))
         .or_else(|| truncated(evidence, failure))
         .or_else(|| unexplained(evidence, failure))
 }

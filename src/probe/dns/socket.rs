@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use tokio::net::UdpSocket;
 
 use crate::wire::datagram;
-use crate::wire::icmp_error::{is_own, keep_errors, queued_error};
+use crate::wire::icmp_error::{is_rejected_by_host, keep_errors};
 use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const HEADER: usize = 12;
@@ -99,7 +99,7 @@ pub struct Socket {
 impl Socket {
     fn note(&self, error: &io::Error) {
         let is_dropped = error.raw_os_error() == Some(Errno::EPERM as i32);
-        if is_dropped || queued_error(&self.udp).and_then(|error| error.by).is_some_and(is_own) {
+        if is_dropped || is_rejected_by_host(&self.udp, self.server.ip()) {
             self.is_blocked.store(true, Ordering::Relaxed);
         }
     }

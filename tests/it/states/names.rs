@@ -13,6 +13,14 @@ fn state(faults: impl IntoIterator<Item = Fault>) -> State {
     crate::state::state(faults).as_applications_are_told()
 }
 
+/// A subnet whose AWS clients are told to ask metadata over IPv6.
+fn without_ipv4(state: State) -> State {
+    state
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "IPv6")
+        .as_configured()
+        .skips(IPV4, "family_unavailable")
+}
+
 /// No address, so there is nothing to connect to.
 fn unresolved(fault: Fault, reason: &str) -> State {
     state([fault]).fails(DNS, reason).waits(&[CONNECT, CALL])
@@ -92,11 +100,15 @@ states! {
         .address(CONNECT, "2001:db8:1234:1::57", "skipped family_unavailable")
         .address(CALL, "2001:db8:1234:1::57", "skipped family_unavailable")
         .skips(IPV6, "family_unavailable");
-    dns_aaaa_without_ipv4: state([DnsAaaa, InstanceIpv4Absent]).skips(IPV4, "family_unavailable");
-    dns_without_aaaa_without_ipv4: state([InstanceIpv4Absent])
-        .fails(CONNECT, "family_unavailable")
+    dns_aaaa_without_ipv4: without_ipv4(state([DnsAaaa, InstanceIpv4Absent]));
+    dns_aaaa_without_ipv4_and_clients_that_ask_over_it: state([DnsAaaa, InstanceIpv4Absent])
+        .fails(CREDENTIALS, "no_credentials")
         .waits(&[CALL])
         .skips(IPV4, "family_unavailable")
+        .because("metadata_unavailable", &[CREDENTIALS, CALL]);
+    dns_without_aaaa_without_ipv4: without_ipv4(state([InstanceIpv4Absent]))
+        .fails(CONNECT, "family_unavailable")
+        .waits(&[CALL])
         .because("endpoint_family_missing", &[CONNECT, CALL]);
     dns_aaaa_public: state([DnsAaaaPublic])
         .fails(DNS, "mixed_addresses")
