@@ -215,7 +215,7 @@ causes! {
         "Correct the route of this host that leads there (ip route), or bring that router up. The router of a VPC is at the first address after the subnet's own (10.0.1.1 in 10.0.1.0/24).";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",
-        "Too many open files: raise LimitNOFILE of the unit (1024 or more). No buffer space available: the queue of the interface is full, or a filter of tc drops the packets (tc qdisc; tc filter show dev eth0). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
+        "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
     Ipv6Disabled = "ipv6_disabled",
         "IPv6 is disabled on this host, although the instance has an IPv6 address",
         "Enable it (sysctl net.ipv6.conf.all.disable_ipv6=0, also in /etc/sysctl.d), remove the IPv6 address from the network interface of {instance}, or set families = [\"ipv4\"] under [egress].";

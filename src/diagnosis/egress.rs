@@ -276,6 +276,7 @@ fn unproven(evidence: &EgressEvidence, reason: Reason) -> String {
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
         | EgressGap::RoutedElsewhere { .. }
+        | EgressGap::SourcesNotProbed { .. }
         | EgressGap::RouterSilent { .. } => reason == Reason::RouteNotProbed,
         EgressGap::TargetNotProbed { .. } => false,
     };

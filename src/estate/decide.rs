@@ -231,7 +231,11 @@ impl<'a> Interface<'a> {
     }
 
     fn into_table(mut self, hosts: Vec<String>, vpce_hosts: Vec<String>, is_private: bool) -> Decision {
-        let is_writable = !self.service.is_partner && is_service(&self.service.service);
+        // A configuration may not give one service names of another.
+        let entry = catalogue::lookup(&self.service.service);
+        let is_anothers = |host: &String| entry.is_some_and(|e| catalogue::other_owner(&e, host).is_some());
+        let is_writable =
+            !self.service.is_partner && is_service(&self.service.service) && !hosts.iter().any(is_anothers);
         let service = is_writable.then(|| self.service.service.clone());
         let zones::Found { zones, left_out } =
             zones::of_endpoint(self.endpoint, self.context.subnets, self.context.interfaces);

@@ -58,6 +58,9 @@ pub enum EgressGap {
         router: Option<IpAddr>,
         interface: String,
     },
+    /// This host has every address of the range (a local route), and no interface has them: nothing was
+    /// sent from there.
+    SourcesNotProbed { range: Cidr },
     /// Whether there are such routes is not known: the kernel could not be asked.
     RoutesUnknown { why: String },
     /// A configured target without a public address.

@@ -190,6 +190,7 @@ fn routed<'a>(sources: &[EgressSource], targets: &[Target], request: &'a EgressR
         targets: literals.map(|target| target.ip).collect(),
         kinds: kinds(targets),
         inside: &request.inside,
+        only: &request.settings.sources,
     }
 }
 

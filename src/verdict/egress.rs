@@ -73,6 +73,7 @@ fn route_not_probed(evidence: &EgressEvidence) -> Option<Outcome> {
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
         | EgressGap::RouterSilent { .. }
+        | EgressGap::SourcesNotProbed { .. }
         | EgressGap::RoutedElsewhere { .. } => true,
         EgressGap::TargetNotProbed { .. } => false,
     };

@@ -251,6 +251,7 @@ fn makes(gap: &EgressGap, reason: Reason) -> bool {
         EgressGap::OtherRoute { .. }
         | EgressGap::RoutesUnknown { .. }
         | EgressGap::RoutedElsewhere { .. }
+        | EgressGap::SourcesNotProbed { .. }
         | EgressGap::RouterSilent { .. } => reason == Reason::RouteNotProbed,
     }
 }
@@ -262,6 +263,11 @@ pub fn gap(gap: &EgressGap) -> String {
         }
         EgressGap::OtherRoute { range, rule, router, interface } => {
             other_route(*range, *rule, *router, interface)
+        }
+        EgressGap::SourcesNotProbed { range } => {
+            format!(
+                "this host can send from every address of {range} (ip route show table local), and no probe did"
+            )
         }
         EgressGap::RoutesUnknown { why } => {
             format!("whether other packets take other routes is not known: {}", clean(why))

@@ -281,6 +281,7 @@ for s in sockets: s.setblocking(False); s.connect_ex((\"203.0.113.10\", 81))
 time.sleep(9)' >/dev/null 2>&1 &";
     const SILENT_ROUTER: &str = "nft 'add table arp own; add chain arp own out { type filter hook output priority 0; }; \
         add rule arp own out arp daddr ip 10.0.1.99 drop'; ip route replace default via 10.0.1.99 dev eth0";
+    const ANY_IP: &str = "ip route add local 10.0.1.128/25 dev lo";
     const SILENT_LINK: &str = "nft 'add table arp own; add chain arp own out { type filter hook output priority 0; }; \
         add rule arp own out arp daddr ip 1.1.1.1 drop'; ip route replace default dev eth0";
     const BESIDE_PRIVATE: &str = "for ip in 10.0.1.201 10.0.1.202 1.1.1.1; do \
@@ -299,6 +300,8 @@ time.sleep(9)' >/dev/null 2>&1 &";
         (SILENT_ROUTER, None, "", "inconclusive route_not_probed"),
         (SILENT_ROUTER, None, "[egress]\nwindow = '5s'\n", "inconclusive route_not_probed"),
         (SILENT_ROUTER, None, "[egress]\nprotocols = ['udp']\n", "inconclusive route_not_probed"),
+        (ANY_IP, None, "", "inconclusive route_not_probed"),
+        (ANY_IP, None, "[egress]\nsources = ['10.0.1.23']\n", "pass"),
         (SILENT_LINK, None, "", "inconclusive route_not_probed"),
         ("true", None, unknown, "inconclusive too_few_targets"),
         (BESIDE_PRIVATE, Some(NatOpenOddPorts), own_name, "fail tcp_connected"),

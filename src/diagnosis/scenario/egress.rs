@@ -20,6 +20,11 @@ pub fn egress(check: &CheckId, words: &Words) -> EgressEvidence {
             .map(other_route)
             .chain(words.all("not_probed").map(not_probed))
             .chain(words.all("router_silent").map(router_silent))
+            .chain(
+                words
+                    .all("any_ip")
+                    .map(|range| EgressGap::SourcesNotProbed { range: range.parse().unwrap() }),
+            )
             .collect(),
         left_out: vec![],
     }

@@ -33,6 +33,9 @@ pub const USUAL_PORT: u16 = 40_000;
 /// The kernel fills it with as many rules as fit, many times if need be.
 const BUFFER: usize = 8 * 1024;
 
+/// RT_TABLE_LOCAL of rtnetlink.h.
+const TABLE_LOCAL: u8 = 255;
+
 /// A hundred rules each.
 const MOST_BUFFERS: usize = 256;
 
@@ -208,20 +211,40 @@ pub struct Route {
 
 /// `ip route show table all`, once for each destination and type of service.
 pub fn routes(family: Family) -> nix::Result<BTreeSet<Route>> {
+    dumped(family, |route| {
+        let is_unicast = route.header.kind == RouteType::Unicast;
+        Some(Route { range: range(&route, family)?, tos: route.header.tos }).filter(|_| is_unicast)
+    })
+}
+
+/// `ip route show table local type local`: ranges that this host has as a whole (AnyIP), beside loopback
+/// and the addresses of its interfaces.
+pub fn own_ranges(family: Family) -> nix::Result<BTreeSet<Cidr>> {
+    dumped(family, |route| {
+        let (kind, table) = (route.header.kind, route.header.table);
+        let range = range(&route, family)?;
+        let is_own = kind == RouteType::Local && table == TABLE_LOCAL;
+        Some(range).filter(|range| is_own && range.first() != range.last() && !range.first().is_loopback())
+    })
+}
+
+fn dumped<T: Ord>(family: Family, wanted: impl Fn(RouteMessage) -> Option<T>) -> nix::Result<BTreeSet<T>> {
     let mut message = RouteMessage::default();
     message.header.address_family = address_family(family);
+    let listed = list(Message::Route(message), |message| match message {
+        Message::Route(route) => wanted(route),
+        Message::Rule(_) | Message::Neighbor(_) | Message::Other => None,
+    });
+    Ok(listed?.into_iter().collect())
+}
+
+fn range(route: &RouteMessage, family: Family) -> Option<Cidr> {
     let any = match family {
         Family::Ipv4 => IpAddr::from([0; 4]),
         Family::Ipv6 => IpAddr::from([0; 16]),
     };
-    let listed = list(Message::Route(message), |message| match message {
-        Message::Route(route) if route.header.kind == RouteType::Unicast => {
-            let (ip, length) = (destination(&route).unwrap_or(any), route.header.destination_prefix_length);
-            Some(Route { range: format!("{ip}/{length}").parse().ok()?, tos: route.header.tos })
-        }
-        Message::Route(_) | Message::Rule(_) | Message::Neighbor(_) | Message::Other => None,
-    });
-    Ok(listed?.into_iter().collect())
+    let ip = destination(route).unwrap_or(any);
+    format!("{ip}/{}", route.header.destination_prefix_length).parse().ok()
 }
 
 fn destination(route: &RouteMessage) -> Option<IpAddr> {

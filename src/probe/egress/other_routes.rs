@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 
-use super::netlink::{Hop, Packet, Route, Rule, hop, hops, routes, rules};
+use super::netlink::{Hop, Packet, Route, Rule, hop, hops, own_ranges, routes, rules};
 use crate::check::Family;
 use crate::network::{Cidr, Network, Scope};
 use crate::observation::{EgressGap, Protocol};
@@ -27,6 +27,8 @@ pub struct Probes<'a> {
     pub kinds: Kinds,
     /// Where no route leads to the internet.
     pub inside: &'a [Cidr],
+    /// The sources that are to be probed alone, where the configuration names some.
+    pub only: &'a [Cidr],
 }
 
 /// What decides that a packet takes a route.
@@ -55,7 +57,13 @@ fn asked(probes: &Probes<'_>, target: IpAddr) -> io::Result<Vec<EgressGap>> {
         let taken = taken(probes, &probes.targets)?;
         found.retain(|(_, hop)| !taken.contains(hop));
     }
-    Ok(found.into_iter().map(gap).collect())
+    let ranges = own_ranges(Family::of(target))?.into_iter().filter(|range| is_wanted(probes, *range));
+    let ranges = ranges.map(|range| EgressGap::SourcesNotProbed { range });
+    Ok(found.into_iter().map(gap).chain(ranges).collect())
+}
+
+fn is_wanted(probes: &Probes<'_>, range: Cidr) -> bool {
+    probes.only.is_empty() || probes.only.iter().any(|only| only.overlaps(range))
 }
 
 fn by_rules(
@@ -167,7 +175,7 @@ mod tests {
         let inside = ["52.0.0.0/16", "2600:1f18::/56"].map(|range| range.parse().unwrap());
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let sources = vec![ip("10.0.1.23"), ip("203.0.114.9"), ip("2600:1f18::23")];
-        let probes = Probes { sources, targets: vec![], kinds: Kinds::new(), inside: &inside };
+        let probes = Probes { sources, targets: vec![], kinds: Kinds::new(), inside: &inside, only: &[] };
         for (range, target, expected) in [
             ("0.0.0.0/0", "1.1.1.1", Some("1.1.1.1")),
             ("44.192.0.0/11", "1.1.1.1", Some("44.192.0.0")),

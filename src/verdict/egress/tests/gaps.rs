@@ -15,7 +15,8 @@ fn routes_that_refuse_the_targets_alone_are_no_closed_subnet() {
 fn silence_passes_only_where_every_route_was_probed() {
     let other = EgressGap::OtherRoute { range: None, rule: Some(77), router: None, interface: "tun0".into() };
     let silent = EgressGap::RouterSilent { router: SOURCE.parse().unwrap(), interface: "eth0".into() };
-    for gap in [other, silent, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
+    let range = EgressGap::SourcesNotProbed { range: "10.0.1.128/25".parse().unwrap() };
+    for gap in [other, silent, range, EgressGap::RoutesUnknown { why: "EPERM".into() }] {
         for mut evidence in [silence(), without_routes()] {
             assert_eq!(outcome(&evidence), Outcome::Pass);
             evidence.gaps = vec![gap.clone()];
