@@ -23,7 +23,7 @@ pub fn dns(evidence: &DnsEvidence, missing_families: &[Family], endpoint: &Endpo
     let own = evidence.own.as_ref();
     let judge = |ips: &[IpAddr]| judge(ips, missing_families, endpoint, own);
     let looked_up = evidence.lookup.addresses();
-    let addresses: Vec<Address> = judge(looked_up)
+    let addresses: Vec<Address> = judge(&rotation::addresses(evidence))
         .into_iter()
         .map(|(ip, outcome)| Address {
             ip,

@@ -23,8 +23,7 @@ pub fn outcome(
     }
     let files = &evidence.files;
     let in_hosts: Vec<IpAddr> = files.hosts.iter().map(|entry| entry.address).collect();
-    let servers = files.servers.iter().filter(|_| files.rotates());
-    let told: Vec<Told> = servers.filter_map(|server| told_by(evidence, *server)).collect();
+    let told = told(evidence);
     let next = told.iter().cycle().skip(1);
     let of_server = |(told, next): (&Told, &Told)| {
         let is_repaired = files.searches_root() && !next.addresses.is_empty();
@@ -50,6 +49,21 @@ pub fn outcome(
         Outcome::Fail(reason) if passes && is_of_addresses(reason) => Outcome::Fail(Reason::MixedAddresses),
         worst => worst,
     })
+}
+
+/// Every address that some lookup gets: an application connects to those of its own.
+pub fn addresses(evidence: &DnsEvidence) -> Vec<IpAddr> {
+    let mut addresses = evidence.lookup.addresses().to_vec();
+    if !addresses.is_empty() {
+        addresses.extend(evidence.other_lookups.iter().flat_map(Lookup::addresses));
+        addresses.extend(told(evidence).iter().flat_map(|told| &told.addresses));
+    }
+    addresses
+}
+
+fn told(evidence: &DnsEvidence) -> Vec<Told> {
+    let servers = evidence.files.servers.iter().filter(|_| evidence.files.rotates());
+    servers.filter_map(|server| told_by(evidence, *server)).collect()
 }
 
 fn is_of_addresses(reason: Reason) -> bool {
@@ -183,6 +197,27 @@ mod tests {
             evidence.other_lookups = vec![Lookup { result, took: Duration::from_millis(1) }];
             assert_eq!(judged(&evidence), outcome, "{:?}", evidence.other_lookups);
         }
+    }
+
+    #[test]
+    fn what_any_lookup_gets_is_an_address_of_the_name() {
+        let inside = |last: u8| IpAddr::from([10, 0, 1, last]);
+        let mut evidence = two_servers(told(&["10.0.1.58"]), told(&[]));
+        let result = LookupResult::Addresses { addresses: vec![inside(59)] };
+        let seen = |evidence: &DnsEvidence| -> Vec<IpAddr> {
+            let judged = dns(evidence, &[], &crate::verdict::tests::endpoint());
+            judged
+                .addresses
+                .iter()
+                .map(|address| address.ip)
+                .filter(|ip| [58, 59].map(inside).contains(ip))
+                .collect()
+        };
+        assert!(seen(&evidence).is_empty(), "the second server is not asked");
+        evidence.files.rotate = true;
+        assert_eq!(seen(&evidence), [inside(58)]);
+        evidence.other_lookups = vec![Lookup { result, took: Duration::from_millis(1) }];
+        assert_eq!(seen(&evidence), [inside(58), inside(59)]);
     }
 
     #[test]

@@ -30,6 +30,10 @@ fn public() -> NameBehavior {
     NameBehavior::addresses(&["203.0.113.20".parse().unwrap()])
 }
 
+fn stale() -> NameBehavior {
+    NameBehavior::addresses(&["10.0.1.54".parse().unwrap()])
+}
+
 fn good() -> NameBehavior {
     NameBehavior::addresses(&inside())
 }
@@ -85,6 +89,14 @@ states! {
     rotate_with_a_public_second_server: state(second(public(), "options rotate\n"))
         .fails(DNS, "mixed_addresses")
         .varies(&[CONNECT, CALL]);
+    // Half of the lookups lead to an address of the VPC where nothing is.
+    rotate_with_a_stale_second_server: state(second(stale(), "options rotate\n"))
+        .fails(CONNECT, "connect_timeout")
+        .address(CONNECT, "10.0.1.54", "fail connect_timeout")
+        .address(CALL, "10.0.1.54", "skipped prerequisite_failed")
+        .because("resolver_bypasses_vpc", &[CONNECT])
+        .varies(&[DNS])
+        .takes(3.0);
     public_second_server: state(second(public(), "")).warns("resolver_bypasses_vpc");
     hosts_file_not_utf8: astray(
         names().hosts([b"127.0.0.1 localhost # M\xfcller\n203.0.113.20 ", HOST.as_bytes(), b"\n"].concat()),
