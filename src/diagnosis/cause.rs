@@ -101,13 +101,13 @@ causes! {
         "Make the endpoint for {subjects} dual-stack: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets and the service must support both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";
     EndpointSecurityGroup = "endpoint_security_group",
         "The endpoint's security group blocks the instance",
-        "In the security group of the endpoint for {subjects}, allow inbound TCP {port} from {instance} (its security group or the CIDR of {subnet}). Then check the instance's outbound rules and the network ACLs of both subnets ({port} out, 1024-65535 back).";
+        "In the security group of the endpoint for {subjects}, allow inbound TCP {port} from {instance} (its security group or the CIDR of {subnet}). Then check the instance's outbound rules, the network ACLs of both subnets ({port} out, 1024-65535 back), and what this host drops on its way in (nft list ruleset).";
     GatewayEndpointMissing = "gateway_endpoint_missing",
         "The subnet has no route to the gateway endpoint",
         "Associate the gateway endpoint for {subjects} with the route table of {subnet} (same region), and allow outbound TCP {port} to its prefix list (pl-) in the security group and the network ACL.";
     EndpointInterfaceDown = "endpoint_interface_down",
         "One network interface of the endpoint does not respond",
-        "Find it: aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values={subject}. Compare its security groups and its subnet's network ACL with the others. If they match, remove that subnet from the endpoint and add it again.";
+        "Rule this host out: ip route get {subject}, and input rules (nft list ruleset). Then find it: aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values={subject}. Compare its security groups and its subnet's network ACL with the others. If they match, remove that subnet from the endpoint and add it again.";
     OwnNamesUnresolved = "own_names_unresolved",
         "The endpoint's own DNS names do not resolve",
         "Without them linkproof cannot verify that the addresses are this endpoint's. If the endpoint was replaced, run linkproof import again. Else let the resolver answer {subjects} (DNS Firewall, forwarding rules): these are public names.";
@@ -206,13 +206,13 @@ causes! {
         "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, accept_reject = true under [egress] accepts resets that the decoy gets too, and ICMP errors of private senders.";
     SendBlocked = "send_blocked",
         "This host's own packet filter blocks what linkproof sends",
-        "Allow it out on {instance} (nft list ruleset, output; iptables -S OUTPUT). The same rules block other programs too, unless they tell users apart (meta skuid).";
+        "Allow it out on {instance} (nft list ruleset, output; iptables -S OUTPUT; for a queue that is full: tc -s qdisc). The same rules block other programs too, unless they tell users apart (meta skuid).";
     RouteNotProbed = "route_not_probed",
         "Some packets of this host take a route that is not probed",
         "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";
     RouterSilent = "router_silent",
         "A router of this host does not respond",
-        "Correct the route of this host that leads there (ip route), or bring that router up. The router of a VPC is at the first address after the subnet's own (10.0.1.1 in 10.0.1.0/24).";
+        "See whether input rules of this host drop the answers (ICMPv6 neighbor discovery: nft list ruleset). Otherwise correct the route that leads there (ip route, ip -6 route), or bring that router up. The IPv4 router of a VPC is at the first address after the subnet's own (10.0.1.1 in 10.0.1.0/24).";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",
         "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";

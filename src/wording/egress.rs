@@ -13,7 +13,7 @@ use crate::observation::{
 };
 
 /// What a pass does not say.
-pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, and this host's filters for incoming packets, packet marks or other users are not looked at.";
+pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, IPsec, and this host's address translation and its filters for incoming packets, packet marks or other users are not looked at.";
 
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
     match (outcome, length) {
