@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use crate::agent::Agent;
-use crate::harness::lab;
-use crate::lab::{Fault, Lab, Names};
+use crate::harness::{lab, own_lab};
+use crate::lab::{Fault, Lab, Names, Run};
 use crate::lookups;
 use crate::report::Report;
 
@@ -165,4 +165,19 @@ fn dns64_does_not_make_a_public_address_private() {
     let report = once(&lab, &endpoint(host, ""));
     assert_eq!(outcomes(&report), steps("pass", "fail connect_timeout"));
     assert_eq!(report.check("it/dns")["addresses"][0]["scope"], "vpc");
+}
+
+/// The kernel says "host unreachable" of it in the name of this host, as a packet filter may.
+#[test]
+fn a_resolver_that_is_not_on_the_link_is_no_packet_filter() {
+    const GONE: &str = "nft 'add table arp own; add chain arp own out { type filter hook output priority 0; }; \
+        add rule arp own out arp daddr ip 10.0.1.77 drop'; sysctl -qw net.ipv4.neigh.eth0.retrans_time_ms=100; echo nameserver 10.0.1.77 > /etc/resolv.conf";
+    let lab = own_lab();
+    let changed = lab.run(&Run::new("sh").args(["-c", GONE]));
+    assert!(changed.status.success(), "{changed:?}");
+    let output = lab.run(&Agent::default().once("json"));
+    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}\n{output:?}"));
+    assert_eq!(report.check("monitoring/dns")["outcome"], "fail", "{:?}", report.checks());
+    let causes = report.causes();
+    assert!(causes.iter().all(|(cause, _)| cause != "send_blocked"), "{causes:?}");
 }
