@@ -10,6 +10,7 @@ pub mod failure;
 pub mod http;
 pub mod icmp_error;
 pub mod kernel_time;
+pub mod netlink;
 pub mod resources;
 pub mod tcp_info;
 pub mod trust;

@@ -3,20 +3,20 @@
 //! Every function here may know nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
-};
+use nix::sys::socket::SockProtocol;
 use nix::unistd::geteuid;
 use tokio::time::Instant;
+
+use super::netlink::{self, MOST_BUFFERS};
 
 /// A SYN without an answer is sent again after a second. From then on the round trip of the answered one
 /// does not explain the wait.
@@ -33,10 +33,6 @@ static KERNEL: Mutex<Kernel> =
 const RETRANS: usize = 36;
 const TOTAL_RETRANS: usize = 100;
 const MIN_RTT: usize = 148;
-
-/// The kernel fills it with some thirty connections, many times if need be.
-const BUFFER: usize = 16 * 1024;
-const MOST_BUFFERS: usize = 256;
 
 /// The shortest round trip of an open TCP connection on which nothing was sent twice. Before any data
 /// it is that of the handshake.
@@ -95,11 +91,9 @@ struct Kernel {
 impl Kernel {
     /// `None` where the kernel could not be asked, `Some(None)` where it refused.
     fn tcp_info(&mut self, local: SocketAddr, peer: SocketAddr) -> Option<Option<Vec<u8>>> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let open =
-            || socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag);
+        let open = || netlink::open(SockProtocol::NetlinkSockDiag).ok();
         // Put back only after an answer, so that no question gets the answer to another.
-        let socket = self.socket.take().or_else(|| open().ok())?;
+        let socket = self.socket.take().or_else(open)?;
         let answer = tcp_info(&socket, local, peer)?;
         self.socket = Some(socket);
         Some(answer)
@@ -126,18 +120,14 @@ impl Refusals {
     }
 }
 
-/// The answer waits in the socket before `sendto` returns, so this does not sleep; only
-/// while the kernel loads the module, for the first question on the host, it waits.
+/// This does not sleep; only while the kernel loads the module, for the first question on the host, it
+/// waits.
 fn tcp_info(kernel: &OwnedFd, local: SocketAddr, peer: SocketAddr) -> Option<Option<Vec<u8>>> {
-    let question = question(Some(local), peer, StateFlags::all(), NLM_F_REQUEST);
-    sendto(kernel.as_raw_fd(), &question, &NetlinkAddr::new(0, 0), MsgFlags::empty()).ok()?;
-    let mut answer = [0; 1024];
-    let length = recv(kernel.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT).ok()?;
-    let message = NetlinkMessage::<SockDiagMessage>::deserialize(&answer[..length]).ok()?;
-    let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = message.payload else {
-        return Some(None);
-    };
-    Some(info_of(response.nlas))
+    netlink::ask(kernel, question(Some(local), peer, StateFlags::all()), 0).ok()?;
+    Some(netlink::answers(kernel).ok()?.into_iter().find_map(|payload| match payload {
+        NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => info_of(response.nlas),
+        _ => None,
+    }))
 }
 
 fn info_of(attributes: impl IntoIterator<Item = Nla>) -> Option<Vec<u8>> {
@@ -149,14 +139,11 @@ fn info_of(attributes: impl IntoIterator<Item = Nla>) -> Option<Vec<u8>> {
 
 /// `ss -t state syn-sent`, of this user to this peer.
 fn opening(peer: SocketAddr) -> Option<Vec<Vec<u8>>> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let kernel =
-        socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag).ok()?;
-    let question = question(None, peer, StateFlags::SYN_SENT, NLM_F_REQUEST | NLM_F_DUMP);
-    sendto(kernel.as_raw_fd(), &question, &NetlinkAddr::new(0, 0), MsgFlags::empty()).ok()?;
+    let kernel = netlink::open(SockProtocol::NetlinkSockDiag).ok()?;
+    netlink::ask(&kernel, question(None, peer, StateFlags::SYN_SENT), NLM_F_DUMP).ok()?;
     let mut found = Vec::new();
     for _ in 0..MOST_BUFFERS {
-        for payload in listed(&kernel)? {
+        for payload in netlink::answers(&kernel).ok()? {
             let NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) = payload else {
                 return Some(found);
             };
@@ -171,23 +158,8 @@ fn opening(peer: SocketAddr) -> Option<Vec<Vec<u8>>> {
     Some(found)
 }
 
-/// The messages of one buffer.
-fn listed(kernel: &OwnedFd) -> Option<Vec<NetlinkPayload<SockDiagMessage>>> {
-    let mut buffer = vec![0; BUFFER];
-    let length = recv(kernel.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).ok()?;
-    let mut rest = &buffer[..length];
-    let mut payloads = Vec::new();
-    while !rest.is_empty() {
-        let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest).ok()?;
-        let taken = usize::try_from(message.header.length).ok()?.next_multiple_of(4);
-        payloads.push(message.payload);
-        rest = rest.get(taken.max(1)..).unwrap_or_default();
-    }
-    Some(payloads)
-}
-
 /// About one connection, or without `local` about those to a port.
-fn question(local: Option<SocketAddr>, peer: SocketAddr, states: StateFlags, flags: u16) -> Vec<u8> {
+fn question(local: Option<SocketAddr>, peer: SocketAddr, states: StateFlags) -> SockDiagMessage {
     let any: IpAddr =
         if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let local = local.unwrap_or(SocketAddr::new(any, 0));
@@ -200,20 +172,13 @@ fn question(local: Option<SocketAddr>, peer: SocketAddr, states: StateFlags, fla
         // INET_DIAG_NOCOOKIE: whichever socket has these addresses.
         cookie: [0xff; 8],
     };
-    let request = InetRequest {
+    SockDiagMessage::InetRequest(InetRequest {
         family: if peer.ip().is_ipv4() { AF_INET } else { AF_INET6 },
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::INFO,
         states,
         socket_id,
-    };
-    let mut header = NetlinkHeader::default();
-    header.flags = flags;
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
+    })
 }
 
 #[cfg(test)]

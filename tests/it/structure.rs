@@ -107,7 +107,7 @@ const CLIENTS: &[(&str, &[&str])] = &[
     ("aws_config", &["probe/instance"]),
     ("aws_smithy_runtime_api", &["wire/connector", "probe/call"]),
     ("aws_sdk_sts", &["probe/instance"]),
-    ("netlink_packet_core", &["wire/tcp_info", "probe/egress/netlink"]),
+    ("netlink_packet_core", &["wire/netlink", "wire/tcp_info", "probe/egress/netlink"]),
     ("netlink_packet_route", &["probe/egress/netlink"]),
     ("netlink_packet_sock_diag", &["wire/tcp_info"]),
     ("minicbor", &["wire/aws_error", "probe/call"]),

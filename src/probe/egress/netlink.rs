@@ -5,11 +5,9 @@ mod rule;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use netlink_packet_core::{
-    ErrorMessage, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{ErrorMessage, NLM_F_DUMP, NetlinkPayload};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -19,25 +17,20 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::rule::RuleMessage;
 use nix::errno::Errno;
-use nix::sys::socket::{self, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
+use nix::sys::socket::SockProtocol;
 
 use crate::check::Family;
 use crate::network::Cidr;
 use crate::observation::Protocol;
+use crate::wire::netlink::{self, MOST_BUFFERS, answers};
 use message::Message;
 pub use rule::Rule;
 
 /// A source port as the kernel gives it to a socket that asks for none.
 pub const USUAL_PORT: u16 = 40_000;
 
-/// The kernel fills it with as many rules as fit, many times if need be.
-const BUFFER: usize = 8 * 1024;
-
 /// RT_TABLE_LOCAL of rtnetlink.h.
 const TABLE_LOCAL: u8 = 255;
-
-/// A hundred rules each.
-const MOST_BUFFERS: usize = 256;
 
 /// What a route may depend on.
 #[derive(Clone, Debug)]
@@ -300,33 +293,10 @@ fn list<T>(question: Message, wanted: impl Fn(Message) -> Option<T>) -> nix::Res
     Err(Errno::EOVERFLOW)
 }
 
-/// The answer waits in the socket before this returns.
 fn ask(message: Message, flags: u16) -> nix::Result<OwnedFd> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | flags;
-    let mut message = NetlinkMessage::new(header, message.into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    let family = socket::AddressFamily::Netlink;
-    let netlink = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::NetlinkRoute))?;
-    sendto(netlink.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    Ok(netlink)
-}
-
-/// The messages of one buffer.
-fn answers(socket: &OwnedFd) -> nix::Result<Vec<NetlinkPayload<Message>>> {
-    let mut buffer = vec![0; BUFFER];
-    let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
-    let mut rest = &buffer[..length];
-    let mut payloads = Vec::new();
-    while !rest.is_empty() {
-        let message = NetlinkMessage::<Message>::deserialize(rest).map_err(|_| Errno::EPROTO)?;
-        let taken = usize::try_from(message.header.length).unwrap_or(rest.len()).next_multiple_of(4);
-        payloads.push(message.payload);
-        rest = rest.get(taken.max(1)..).unwrap_or_default();
-    }
-    Ok(payloads)
+    let kernel = netlink::open(SockProtocol::NetlinkRoute)?;
+    netlink::ask(&kernel, message, flags)?;
+    Ok(kernel)
 }
 
 fn address_family(family: Family) -> AddressFamily {

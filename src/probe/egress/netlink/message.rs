@@ -1,5 +1,5 @@
-//! The messages about routes, rules and neighbors alone: those of the whole protocol bring the parsers of links
-//! and traffic control with them, half a megabyte.
+//! The messages about routes, rules and neighbors alone: those of the whole protocol bring the parsers
+//! of links and traffic control with them, half a megabyte.
 
 use netlink_packet_core::{
     DecodeError, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkPayload, NetlinkSerializable,
