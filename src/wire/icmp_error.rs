@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
-use nix::libc::sock_extended_err;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrLike, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
@@ -24,22 +23,7 @@ const OWN_ANSWER: Duration = Duration::from_millis(100);
 pub async fn is_rejected_here(peer: SocketAddr) -> bool {
     let Ok(stream) = begin(peer) else { return false };
     let _ = timeout(OWN_ANSWER, stream.writable()).await;
-    is_rejected_by_host(&stream, peer.ip())
-}
-
-/// Whether this host sent the error that came for this peer, and is not the peer itself.
-pub fn is_rejected_by_host(socket: &impl AsRawFd, peer: IpAddr) -> bool {
-    let rejected = queued_error(socket).filter(|error| !error.is_link_failure).and_then(|error| error.by);
-    rejected.is_some_and(|by| by != peer && is_own(by))
-}
-
-/// What this host says to itself of a neighbor that does not tell its address on the link: host
-/// unreachable (RFC 792), or address unreachable (RFC 4443).
-fn is_link_failure(error: &sock_extended_err) -> bool {
-    const ICMP_HOST_UNREACHABLE: (u8, u8, u8) = (2, 3, 1);
-    const ICMPV6_ADDRESS_UNREACHABLE: (u8, u8, u8) = (3, 1, 3);
-    let kind = (error.ee_origin, error.ee_type, error.ee_code);
-    [ICMP_HOST_UNREACHABLE, ICMPV6_ADDRESS_UNREACHABLE].contains(&kind)
+    queued_error(&stream).and_then(|error| error.by).is_some_and(|by| by != peer.ip() && is_own(by))
 }
 
 fn begin(peer: SocketAddr) -> io::Result<TcpStream> {
@@ -75,8 +59,6 @@ pub struct QueuedError {
     /// Where the packet was going.
     pub target: Option<IpAddr>,
     pub error: io::Error,
-    /// As of a neighbor that does not answer.
-    is_link_failure: bool,
     /// The beginning of the packet, as the error quotes it.
     pub quoted: Vec<u8>,
 }
@@ -88,24 +70,24 @@ pub fn queued_error(socket: &impl AsRawFd) -> Option<QueuedError> {
     let mut payload = [0; QUOTED];
     let mut slices = [IoSliceMut::new(&mut payload)];
     // The time at which the error came stands before it: see `kernel_time`.
-    let mut space = nix::cmsg_space!([TimeSpec; 3], sock_extended_err, nix::libc::sockaddr_in6);
+    let mut space = nix::cmsg_space!([TimeSpec; 3], nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let message =
         recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags).ok()?;
-    let (by, errno, is_link_failure) = message.cmsgs().ok()?.find_map(|control| match control {
+    let (by, errno) = message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::Ipv4RecvErr(error, offender) => {
             let by = offender.map(|by| IpAddr::V4(Ipv4Addr::from_bits(u32::from_be(by.sin_addr.s_addr))));
-            Some((by, error.ee_errno, is_link_failure(&error)))
+            Some((by, error.ee_errno))
         }
         ControlMessageOwned::Ipv6RecvErr(error, offender) => {
             let by = offender.map(|by| IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr)));
-            Some((by, error.ee_errno, is_link_failure(&error)))
+            Some((by, error.ee_errno))
         }
         _ => None,
     })?;
     let (target, length) = (message.address.as_ref().and_then(ip_of), message.bytes);
     let error = io::Error::from_raw_os_error(errno.cast_signed());
-    Some(QueuedError { by, target, error, is_link_failure, quoted: payload[..length.min(QUOTED)].to_vec() })
+    Some(QueuedError { by, target, error, quoted: payload[..length.min(QUOTED)].to_vec() })
 }
 
 pub fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {

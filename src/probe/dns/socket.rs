@@ -14,7 +14,6 @@ use nix::errno::Errno;
 use tokio::net::UdpSocket;
 
 use crate::wire::datagram;
-use crate::wire::icmp_error::{is_rejected_by_host, keep_errors};
 use crate::wire::kernel_time::{Sent, note_arrivals};
 
 const HEADER: usize = 12;
@@ -79,8 +78,6 @@ impl RuntimeProvider for Sockets {
             let udp = UdpSocket::bind(local).await?;
             udp.connect(server).await?;
             note_arrivals(&udp);
-            // As the C library does.
-            keep_errors(&udp, server.ip())?;
             Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), kernel, is_blocked })
         })
     }
@@ -94,15 +91,6 @@ pub struct Socket {
     sent: Mutex<Option<Sent>>,
     kernel: Arc<Mutex<Option<Duration>>>,
     is_blocked: Arc<AtomicBool>,
-}
-
-impl Socket {
-    fn note(&self, error: &io::Error) {
-        let is_dropped = error.raw_os_error() == Some(Errno::EPERM as i32);
-        if is_dropped || is_rejected_by_host(&self.udp, self.server.ip()) {
-            self.is_blocked.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl DnsUdpSocket for Socket {
@@ -126,8 +114,10 @@ impl DnsUdpSocket for Socket {
         // Each time: the first one only learns that a fresh socket can send.
         *lock(&self.sent) = Some(Sent::now());
         let sent = DnsUdpSocket::poll_send_to(&self.udp, context, buffer, target);
-        if let Poll::Ready(Err(error)) = &sent {
-            self.note(error);
+        // What the kernel says of a datagram that its packet filter drops or rejects.
+        let is_blocked = |error: &io::Error| error.raw_os_error() == Some(Errno::EPERM as i32);
+        if matches!(&sent, Poll::Ready(Err(error)) if is_blocked(error)) {
+            self.is_blocked.store(true, Ordering::Relaxed);
         }
         sent
     }
@@ -141,8 +131,7 @@ impl DnsUdpSocket for Socket {
         'buffer: 'both,
     {
         Box::pin(async move {
-            let received =
-                datagram::receive(&self.udp, buffer).await.inspect_err(|error| self.note(error))?;
+            let received = datagram::receive(&self.udp, buffer).await?;
             *lock(&self.kernel) = lock(&self.sent).and_then(|sent| sent.until(received.came));
             let asked = self.asked.get().map_or(&[][..], Vec::as_slice);
             Ok((with_question(buffer, received.length, asked), self.server))
