@@ -465,3 +465,16 @@ fn a_name_of_another_endpoint_is_not_this_one_s() {
         "# - b.example of vpce-0002, com.amazonaws.us-west-2.svc2: a name of vpce-0001 already.\n"
     ));
 }
+
+/// A configuration would refuse it.
+#[test]
+fn a_service_is_left_out_where_its_names_are_those_of_another() {
+    let monitoring = ("ServiceName", json!("com.amazonaws.us-west-2.monitoring"));
+    for (host, expected) in [
+        ("monitoring.us-west-2.amazonaws.com", "monitoring"),
+        ("logs.us-west-2.amazonaws.com", "logs.us-west-2.amazonaws.com"),
+    ] {
+        let imported = import_one(&list(&[with(&named(1, &[host]), std::slice::from_ref(&monitoring))]));
+        assert_eq!(endpoints(&imported)[0].name, expected, "{}", imported.text);
+    }
+}
