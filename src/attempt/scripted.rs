@@ -14,7 +14,7 @@ use crate::check::Family;
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence, EgressProbe,
     EgressRequest, EndpointProtocol, IcmpSocket, Instance, InstanceEvidence, Phase, ProbeError, Query,
-    QueryResult, QueryType, Reason, Resolver, Transport,
+    QueryResult, QueryType, Reason, Resolver,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -51,18 +51,13 @@ pub struct Asked {
 impl Scripted {
     fn answer(&self, resolver: Resolver, query_type: QueryType, addresses: Vec<IpAddr>) -> Query {
         Query {
-            name: None,
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver,
-            query_type,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
             took: self.takes,
-            result: QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },
+            ..Query::of(
+                "10.0.0.2:53".parse().unwrap(),
+                resolver,
+                query_type,
+                QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },
+            )
         }
     }
 }

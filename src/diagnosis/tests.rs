@@ -199,20 +199,7 @@ fn dns_evidence() -> impl Strategy<Value = Evidence> {
     let hosts = select(&["monitoring.us-east-1.amazonaws.com", "ecr.api.eu-west-1.amazonaws.com", "a.b"][..]);
     let answer =
         (select(&[Resolver::System, Resolver::Vpc][..]), query_result()).prop_map(|(resolver, result)| {
-            Query {
-                name: None,
-                server: "10.0.0.2:53".parse().unwrap(),
-                resolver,
-                query_type: QueryType::A,
-                transport: Transport::Udp,
-                retransmitted: false,
-                edns_refused: false,
-                alias_last: false,
-                blocked_here: false,
-                kernel: None,
-                took: Duration::from_millis(1),
-                result,
-            }
+            Query::of("10.0.0.2:53".parse().unwrap(), resolver, QueryType::A, result)
         });
     (hosts, vec(answer, 0..4), vec(ip(), 0..2), lookup_result(), any::<[bool; 4]>()).prop_map(
         |(host, queries, pins, result, [by_servers, nscd, asks_dns, hosts_first])| {

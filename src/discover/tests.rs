@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::network::Network;
-use crate::observation::{EaiCode, HostFiles, LookupError, Query, QueryType, Resolver, Transport};
+use crate::observation::{EaiCode, HostFiles, LookupError, Query, QueryType, Resolver};
 
 const REGION: &str = "us-east-1";
 
@@ -50,18 +50,8 @@ impl Looks for Scripted {
         self.asked.borrow_mut().push((self.started.elapsed(), host.to_owned()));
         self.takes().await;
         let query = |query_type| Query {
-            name: None,
-            server: "169.254.169.253:53".parse().unwrap(),
-            resolver: Resolver::Vpc,
-            query_type,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
             took: self.takes,
-            result: self.query.clone(),
+            ..Query::of("169.254.169.253:53".parse().unwrap(), Resolver::Vpc, query_type, self.query.clone())
         };
         let is_control = host.starts_with("no-such-");
         let lookup = if is_control { no_name() } else { self.lookup.clone() };

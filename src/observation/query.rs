@@ -48,7 +48,7 @@ pub struct Query {
     /// An alias stands behind the addresses that it leads to, which the GNU C library refuses.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub alias_last: bool,
-    /// This host's own packet filter kept the question back (EPERM), or rejected it.
+    /// This host's own packet filter dropped or rejected the question (EPERM).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked_here: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
@@ -143,6 +143,27 @@ impl QueryResult {
     /// The library is content with it, and asks no other server.
     pub fn is_conclusive(&self) -> bool {
         matches!(self, Self::Addresses { .. } | Self::Nxdomain)
+    }
+}
+
+#[cfg(test)]
+impl Query {
+    /// Over UDP, as most are answered.
+    pub fn of(server: SocketAddr, resolver: Resolver, query_type: QueryType, result: QueryResult) -> Self {
+        Self {
+            name: None,
+            server,
+            resolver,
+            query_type,
+            transport: Transport::Udp,
+            retransmitted: false,
+            edns_refused: false,
+            alias_last: false,
+            blocked_here: false,
+            took: Duration::from_millis(1),
+            kernel: None,
+            result,
+        }
     }
 }
 

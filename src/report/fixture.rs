@@ -1,5 +1,7 @@
 //! Reports of a small private subnet, healthy and broken, for the tests of every renderer.
 
+mod observations;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +17,10 @@ use crate::observation::{
     DnsEvidence, EgressEvidence, EgressProbe, EgressSource, EndpointProtocol, Environment, Evidence,
     IcmpSocket, Instance, InstanceEvidence, Lateness, NotAttempted, Observation, Outcome, OwnName, OwnNames,
     Phase, Phases, ProbeError, ProbeJudgment, ProbeResult, Protocol, Provider, Query, QueryResult, QueryType,
-    Reason, Resolver, SendError, SourceJudgment, Transport,
+    Reason, Resolver, SendError, SourceJudgment,
 };
+
+pub use observations::*;
 
 pub const HOST: &str = "monitoring.us-east-1.amazonaws.com";
 
@@ -264,176 +268,6 @@ pub fn healthy() -> Report {
     report(healthy_observations())
 }
 
-pub fn query(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
-    let server = match resolver {
-        Resolver::System => "127.0.0.53:53",
-        Resolver::Vpc => "169.254.169.253:53",
-    };
-    Query {
-        name: None,
-        server: server.parse().unwrap(),
-        resolver,
-        query_type,
-        transport: Transport::Udp,
-        retransmitted: false,
-        edns_refused: false,
-        alias_last: false,
-        blocked_here: false,
-        took: ms(1.1),
-        kernel: Some(ms(0.92)),
-        result,
-    }
-}
-
-pub fn addresses(ips: &[&str]) -> QueryResult {
-    QueryResult::Addresses {
-        addresses: ips.iter().map(|text| ip(text)).collect(),
-        ttl: Some(60),
-        aliases: vec![],
-    }
-}
-
-pub fn dns(outcome: Outcome, resolved: &[(&str, Scope)]) -> Observation {
-    let ips: Vec<&str> = resolved.iter().map(|(text, _)| *text).collect();
-    let queries = [Resolver::System, Resolver::Vpc].map(|resolver| {
-        [query(resolver, QueryType::A, addresses(&ips)), query(resolver, QueryType::Aaaa, addresses(&[]))]
-    });
-    let evidence = DnsEvidence::of(HOST, queries.concat());
-    let mut observation = observed(step(Step::Dns), outcome, Evidence::Dns(evidence));
-    observation.took = ms(1.2);
-    observation.phases = vec![(Phase::Lookup, ms(1.5)), (Phase::Query, ms(1.1))];
-    observation.addresses = resolved
-        .iter()
-        .map(|(text, scope)| {
-            let outcome = if scope.is_inside() { Outcome::Pass } else { outcome };
-            address(text, *scope, outcome, vec![])
-        })
-        .collect();
-    observation
-}
-
-pub fn unresolved(reason: Reason, result: &QueryResult) -> Observation {
-    let mut observation = dns(Outcome::Fail(reason), &[]);
-    let queries = [Resolver::System, Resolver::Vpc]
-        .map(|resolver| QueryType::BOTH.map(|kind| query(resolver, kind, result.clone())));
-    observation.evidence = Evidence::Dns(DnsEvidence::of(HOST, queries.concat()));
-    observation
-}
-
-pub fn answered(ip_text: &str) -> (Address, Connection) {
-    let phases = vec![(Phase::Tcp, ms(0.4)), (Phase::Tls, ms(2.1)), (Phase::Response, ms(0.9))];
-    let connection = Connection {
-        ip: ip(ip_text),
-        peer: Some((ip(ip_text), 443).into()),
-        protocol: EndpointProtocol::Https,
-        phases: phases.clone(),
-        kernel_tcp: Some(ms(0.28)),
-        certificate: Some(certificate("CN=Amazon RSA 2048 M02, O=Amazon, C=US")),
-        http_status: Some(404),
-        clock_skew: Some(0),
-        signature: None,
-        trust_store: None,
-        error: None,
-    };
-    (address(ip_text, Scope::Vpc, Outcome::Pass, phases), connection)
-}
-
-pub fn broken(ip_text: &str, reason: Reason, phases: Phases, detail: &str) -> (Address, Connection) {
-    let (mut address, mut connection) = answered(ip_text);
-    address.outcome = Outcome::Fail(reason);
-    address.phases.clone_from(&phases);
-    connection.kernel_tcp = None;
-    connection.phases = phases;
-    connection.http_status = None;
-    connection.clock_skew = None;
-    connection.peer = None;
-    connection.certificate = None;
-    connection.error = Some(ProbeError { reason, detail: detail.into() });
-    (address, connection)
-}
-
-pub fn certificate(issuer: &str) -> Certificate {
-    Certificate {
-        issuer: issuer.into(),
-        subject: format!("CN={HOST}"),
-        not_before: Some(at(0) - Duration::from_hours(24)),
-        not_after: Some(at(0) + Duration::from_hours(2160)),
-        names: vec![HOST.into()],
-    }
-}
-
-pub fn connect(evidence: Vec<(Address, Connection)>) -> Observation {
-    let (addresses, connections): (Vec<Address>, Vec<Connection>) = evidence.into_iter().unzip();
-    let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
-    let evidence = Evidence::Connect { host: HOST.into(), port: 443, connections, control: None };
-    let mut observation = observed(step(Step::Connect), outcome, evidence);
-    let longest = addresses.iter().map(|address| address.phases.iter().map(|(_, took)| *took).sum()).max();
-    observation.took = longest.unwrap_or_default();
-    observation.phases.clone_from(&addresses[0].phases);
-    observation.addresses = addresses;
-    observation
-}
-
-pub fn listed(ip_text: &str) -> (Address, CallEvidence) {
-    let (address, connection) = answered(ip_text);
-    let call = CallEvidence {
-        ip: connection.ip,
-        peer: connection.peer,
-        phases: connection.phases,
-        kernel_tcp: connection.kernel_tcp,
-        http_status: Some(200),
-        request_id: Some("1b2c3d4e-0000-4000-8000-000000000001".into()),
-        aws_error: None,
-        metrics: Some(0),
-        clock_skew: Some(0),
-        error: None,
-    };
-    (address, call)
-}
-
-pub fn refused(
-    ip_text: &str,
-    outcome: Outcome,
-    status: u16,
-    code: &str,
-    message: &str,
-) -> (Address, CallEvidence) {
-    let (mut address, mut call) = listed(ip_text);
-    address.outcome = outcome;
-    call.http_status = Some(status);
-    call.metrics = None;
-    call.aws_error = Some(AwsError { code: code.into(), message: message.into() });
-    (address, call)
-}
-
-pub fn call(evidence: Vec<(Address, CallEvidence)>) -> Observation {
-    let (addresses, calls): (Vec<Address>, Vec<CallEvidence>) = evidence.into_iter().unzip();
-    let outcome = Outcome::worst(addresses.iter().map(|address| address.outcome)).unwrap();
-    let mut observation =
-        observed(step(Step::Call), outcome, Evidence::Call { host: HOST.into(), calls, proof: None });
-    observation.took = ms(14.2);
-    observation.phases.clone_from(&addresses[0].phases);
-    observation.addresses = addresses;
-    observation
-}
-
-pub fn probe(protocol: Protocol, ip_text: &str, sent: u32, result: ProbeResult) -> EgressProbe {
-    let port = match protocol {
-        Protocol::Icmp => None,
-        Protocol::Tcp => Some(443),
-        Protocol::Udp => Some(53),
-    };
-    let judged = Some(match &result {
-        ProbeResult::Reply { .. } => ProbeJudgment::Leak,
-        ProbeResult::NoReply => ProbeJudgment::Silent,
-        ProbeResult::Rejected { .. } => ProbeJudgment::Rejected,
-        ProbeResult::NotSent(SendError::NoRoute) => ProbeJudgment::NoRoute,
-        ProbeResult::NotSent(_) => ProbeJudgment::NotSent,
-    });
-    let source = ip("10.0.1.10");
-    EgressProbe { host: None, source, ip: ip(ip_text), protocol, port, decoy: false, sent, result, judged }
-}
-
 /// An endpoint without a call.
 pub fn three_addresses() -> Report {
     let ips = ["10.0.1.57", "10.0.2.113", "10.0.3.9"];
@@ -443,71 +277,6 @@ pub fn three_addresses() -> Report {
     ]);
     report.checks.retain(|check| check.id != step(Step::Call));
     report
-}
-
-pub fn silent_probes() -> Vec<EgressProbe> {
-    let targets = ["1.1.1.1", "8.8.8.8", "9.9.9.9"];
-    let probes = [(Protocol::Icmp, 5), (Protocol::Tcp, 1), (Protocol::Udp, 1)];
-    let probes = targets
-        .map(|target| probes.map(|(protocol, sent)| probe(protocol, target, sent, ProbeResult::NoReply)));
-    let mut probes = probes.concat();
-    let by_name = probe(Protocol::Tcp, "203.0.113.80", 1, ProbeResult::NoReply);
-    probes.push(EgressProbe { host: Some("www.amazon.com".into()), ..by_name });
-    probes
-}
-
-pub fn control(control: ControlKind, target: &str, passed: bool, detail: &str) -> Control {
-    let source = (control != ControlKind::Loopback).then(|| ip("10.0.1.10"));
-    Control { control, source, target: Some(target.parse().unwrap()), passed, detail: detail.into() }
-}
-
-pub fn egress(outcome: Outcome, probes: Vec<EgressProbe>) -> Observation {
-    let evidence = EgressEvidence {
-        family: Family::Ipv4,
-        window: Duration::from_secs(3),
-        sources: vec![EgressSource {
-            ip: ip("10.0.1.10"),
-            interface: "eth0".into(),
-            reduced: false,
-            judged: Some(SourceJudgment::Claimed),
-        }],
-        family_disabled: None,
-        icmp_socket: IcmpSocket::Dgram,
-        probes,
-        controls: vec![
-            control(ControlKind::Loopback, "127.0.0.1:0", true, ""),
-            control(ControlKind::Endpoint, "10.0.1.57:443", true, ""),
-            control(ControlKind::Resolver, "169.254.169.253:53", true, ""),
-        ],
-        controls_passed: Some(true),
-        unresolved: vec![],
-        gaps: vec![],
-        left_out: vec![],
-    };
-    let mut observation = observed(CheckId::Egress(Family::Ipv4), outcome, Evidence::Egress(evidence));
-    observation.took = Duration::from_millis(3010);
-    observation
-}
-
-/// Lets a test bend the evidence of an egress observation.
-pub fn bent(mut observation: Observation, bend: impl FnOnce(&mut EgressEvidence)) -> Observation {
-    if let Evidence::Egress(evidence) = &mut observation.evidence {
-        bend(evidence);
-    }
-    observation
-}
-
-pub fn no_ipv6() -> Observation {
-    let mut observation = bent(egress(Outcome::Skipped(Reason::FamilyUnavailable), vec![]), |evidence| {
-        evidence.family = Family::Ipv6;
-        evidence.sources.clear();
-        evidence.controls.clear();
-        evidence.controls_passed = None;
-        evidence.icmp_socket = IcmpSocket::None;
-    });
-    observation.check = CheckId::Egress(Family::Ipv6);
-    observation.took = Duration::ZERO;
-    observation
 }
 
 fn private_dns_off() -> Report {

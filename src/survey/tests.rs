@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::observation::{
     EaiCode, EndpointProtocol, HostsEntry, LookupError, LookupResult, Phase, ProbeError, Query, QueryResult,
-    QueryType, Reason, Resolver, Transport,
+    QueryType, Reason, Resolver,
 };
 use crate::report::fixture;
 use crate::report::text::Style;
@@ -53,19 +53,8 @@ fn answered(texts: &[&str]) -> QueryResult {
 }
 
 fn evidence(host: &str, lookup: LookupResult, vpc: QueryResult) -> DnsEvidence {
-    let query = |query_type, result| Query {
-        name: None,
-        server: "169.254.169.253:53".parse().unwrap(),
-        resolver: Resolver::Vpc,
-        query_type,
-        transport: Transport::Udp,
-        retransmitted: false,
-        edns_refused: false,
-        alias_last: false,
-        blocked_here: false,
-        kernel: None,
-        took: Duration::from_millis(1),
-        result,
+    let query = |query_type, result| {
+        Query::of("169.254.169.253:53".parse().unwrap(), Resolver::Vpc, query_type, result)
     };
     let of_aaaa = match &vpc {
         QueryResult::Addresses { .. } => answered(&[]),

@@ -219,24 +219,11 @@ fn of_agreement(evidence: &DnsEvidence, required: bool) -> Option<Outcome> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::observation::{FileProblem, Lookup, NotRun, OwnName, ProcessEnd, Transport};
+    use crate::observation::{FileProblem, Lookup, NotRun, OwnName, ProcessEnd};
     use crate::verdict::tests::endpoint;
 
     pub fn answer(resolver: Resolver, query_type: QueryType, result: QueryResult) -> Query {
-        Query {
-            name: None,
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver,
-            query_type,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
-            took: Duration::from_millis(1),
-            result,
-        }
+        Query::of("10.0.0.2:53".parse().unwrap(), resolver, query_type, result)
     }
 
     pub fn told(ips: &[&str]) -> QueryResult {

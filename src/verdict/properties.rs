@@ -18,7 +18,7 @@ use crate::observation::{
     Address, AwsError, CallEvidence, Connection, Control, ControlKind, DnsEvidence, EgressEvidence,
     EgressProbe, EgressSettings, EgressSource, EndpointProtocol, IcmpSocket, LookupResult, Outcome,
     ProbeError, ProbeResult, Protocol, Query, QueryResult, QueryType, Reason, Resolver, SendError,
-    SourceJudgment, Transport,
+    SourceJudgment,
 };
 use crate::plan::{Egress, Endpoint};
 
@@ -77,18 +77,8 @@ fn query_result() -> impl Strategy<Value = QueryResult> {
 fn answer() -> impl Strategy<Value = Query> {
     let who = (select(vec![Resolver::System, Resolver::Vpc]), select(QueryType::BOTH.to_vec()));
     (who, query_result()).prop_map(|((resolver, query_type), result)| Query {
-        name: None,
-        server: "10.0.0.2:53".parse().unwrap(),
-        resolver,
-        query_type,
-        transport: Transport::Udp,
-        retransmitted: false,
-        edns_refused: false,
-        alias_last: false,
-        blocked_here: false,
-        kernel: None,
         took: Duration::ZERO,
-        result,
+        ..Query::of("10.0.0.2:53".parse().unwrap(), resolver, query_type, result)
     })
 }
 

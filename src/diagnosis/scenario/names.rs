@@ -10,18 +10,8 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         let servers = format!("{key}_server");
         let servers = words.all(&servers).chain(std::iter::repeat(server));
         queries.extend(words.all(key).zip(servers).map(|(said, server)| Query {
-            name: None,
-            server: server.parse().unwrap(),
-            resolver,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
             took: if said == "timeout" { took } else { Duration::from_micros(1100) },
-            result: query_result(said),
+            ..Query::of(server.parse().unwrap(), resolver, QueryType::A, query_result(said))
         }));
     }
     let mut evidence = DnsEvidence::of(host, queries);
@@ -30,17 +20,8 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
         let (name, said) = word.split_once(':').unwrap();
         Query {
             name: Some(name.to_owned()),
-            server: "10.0.0.2:53".parse().unwrap(),
-            resolver: Resolver::System,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
             took: Duration::from_micros(1100),
-            result: query_result(said),
+            ..Query::of("10.0.0.2:53".parse().unwrap(), Resolver::System, QueryType::A, query_result(said))
         }
     }));
     evidence.own = own_names(words);
@@ -82,18 +63,13 @@ fn own_names(words: &Words) -> Option<OwnNames> {
         let zone = Some(zone.to_owned()).filter(|zone| zone != "regional");
         let suffix = zone.as_ref().map(|zone| format!("-{zone}")).unwrap_or_default();
         let query = Query {
-            name: None,
-            server: "169.254.169.253:53".parse().unwrap(),
-            resolver: Resolver::Vpc,
-            query_type: QueryType::A,
-            transport: Transport::Udp,
-            retransmitted: false,
-            edns_refused: false,
-            alias_last: false,
-            blocked_here: false,
-            kernel: None,
             took: Duration::from_secs(3),
-            result: query_result(said),
+            ..Query::of(
+                "169.254.169.253:53".parse().unwrap(),
+                Resolver::Vpc,
+                QueryType::A,
+                query_result(said),
+            )
         };
         let name = format!("vpce-0a1b-c2d3{suffix}.monitoring.us-east-1.vpce.amazonaws.com");
         OwnName { name, zone, queries: vec![query] }
