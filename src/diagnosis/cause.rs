@@ -101,13 +101,13 @@ causes! {
         "Make the endpoint for {subjects} dual-stack: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets and the service must support both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";
     EndpointSecurityGroup = "endpoint_security_group",
         "The endpoint's security group blocks the instance",
-        "In the security group of the endpoint for {subjects}, allow inbound TCP {port} from {instance} (its security group or the CIDR of {subnet}). Then check the instance's outbound rules, the network ACLs of both subnets ({port} out, 1024-65535 back), and what this host drops on its way in (nft list ruleset).";
+        "In the security group of the endpoint for {subjects}, allow inbound TCP {port} from {instance} (its security group or the CIDR of {subnet}). Then check the instance's outbound rules, the network ACLs of both subnets ({port} out, 1024-65535 back), and the input rules of this host (nft list ruleset).";
     GatewayEndpointMissing = "gateway_endpoint_missing",
         "The subnet has no route to the gateway endpoint",
         "Associate the gateway endpoint for {subjects} with the route table of {subnet} (same region), and allow outbound TCP {port} to its prefix list (pl-) in the security group and the network ACL.";
     EndpointInterfaceDown = "endpoint_interface_down",
         "One network interface of the endpoint does not respond",
-        "Rule this host out: ip route get {subject}, and input rules (nft list ruleset). Then find it: aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values={subject}. Compare its security groups and its subnet's network ACL with the others. If they match, remove that subnet from the endpoint and add it again.";
+        "Check this host first: ip route get {subject}, and input rules (nft list ruleset). Then find it: aws ec2 describe-network-interfaces --filters Name=addresses.private-ip-address,Values={subject}. Compare its security groups and its subnet's network ACL with the others. If they match, remove that subnet from the endpoint and add it again.";
     OwnNamesUnresolved = "own_names_unresolved",
         "The endpoint's own DNS names do not resolve",
         "Without them linkproof cannot verify that the addresses are this endpoint's. If the endpoint was replaced, run linkproof import again. Else let the resolver answer {subjects} (DNS Firewall, forwarding rules): these are public names.";

@@ -65,8 +65,8 @@ pub enum EgressGap {
     RoutesUnknown { why: String },
     /// A configured target without a public address.
     TargetNotProbed { host: String, why: String },
-    /// A router of the probes, or a target on the link, did not tell its address there: what was sent by
-    /// it never left.
+    /// A router of the probes, or a target on the link, did not answer ARP or neighbor discovery: packets
+    /// through it never left.
     RouterSilent { router: IpAddr, interface: String },
 }
 

@@ -279,7 +279,7 @@ pub fn gap(gap: &EgressGap) -> String {
             let asked = if router.is_ipv4() { "ARP" } else { "neighbor discovery" };
             let interface = clean(interface);
             format!(
-                "{router} on {interface} did not answer {asked}, so what was sent by it never left this host"
+                "{router} on {interface} did not answer {asked}, so nothing that was sent through it left this host"
             )
         }
     }

@@ -304,7 +304,7 @@ fn the_binary_for_graviton_runs() {
     // This kernel cannot execute the arm64 binary itself, which is how linkproof starts the process
     // that looks names up. That process is started in the emulator below.
     assert_eq!(seen.status.code(), Some(1), "{seen:?}");
-    // The emulator does not pass on what is asked about neighbors, and what is not known is no pass.
+    // The emulator does not support questions about neighbors, so the check is inconclusive there.
     for shown in [
         "valid until",
         "egress/ipv4         inconclusive",

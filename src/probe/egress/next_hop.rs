@@ -1,5 +1,5 @@
-//! Next hops that do not tell their address on the link (ARP, neighbor discovery). The kernel keeps what
-//! is sent by one of them and drops it after some seconds, when the window may be over.
+//! Next hops that do not answer ARP or neighbor discovery. The kernel holds packets for them and drops
+//! them after some seconds, when the window may be over.
 
 use std::collections::BTreeSet;
 
