@@ -20,6 +20,7 @@ use crate::observation::{
 use crate::probe::call::Destination;
 use crate::probe::egress::{Controls, Pinger};
 use crate::probe::instance::CredentialsWorker;
+use crate::probe::interfaces::LocalAddresses;
 use crate::probe::lookup::Lookups;
 use crate::probe::{call, connect, dns, egress, instance, interfaces};
 use crate::wire::resources;
@@ -29,6 +30,7 @@ use crate::wording;
 #[derive(Debug)]
 pub struct LiveProbes {
     trust: TrustFollower,
+    local_addresses: LocalAddresses,
     lookups: Lookups,
     pinger: Pinger,
     worker: CredentialsWorker,
@@ -51,6 +53,7 @@ impl LiveProbes {
         trust.start().map_err(StartError::Thread)?;
         Ok(Self {
             trust,
+            local_addresses: LocalAddresses::default(),
             lookups: Lookups::new(),
             pinger: Pinger::start().map_err(StartError::Thread)?,
             worker: CredentialsWorker::start().map_err(StartError::Thread)?,
@@ -74,7 +77,7 @@ impl Probes for LiveProbes {
     }
 
     fn local_addresses(&self) -> Option<Vec<IpAddr>> {
-        interfaces::addresses().ok()
+        self.local_addresses.list().ok()
     }
 
     async fn instance(&self, limit: Duration) -> InstanceEvidence {

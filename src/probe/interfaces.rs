@@ -4,17 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
+use tokio::time::Instant;
 
 use crate::check::Family;
 use crate::observation::EgressSource;
 
+/// Listing the addresses costs as much as a DNS query, and an estate has hundreds of checks: those that
+/// begin within this time share one list.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
 /// All that reach beyond the link, on interfaces that are up.
 pub fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(of(listed()?).into_iter().map(|source| source.ip).collect())
+}
+
+/// The same for checks, which may share a list.
+#[derive(Debug, Default)]
+pub struct LocalAddresses(Mutex<Option<(Instant, Vec<IpAddr>)>>);
+
+impl LocalAddresses {
+    pub fn list(&self) -> io::Result<Vec<IpAddr>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((listed_at, addresses)) = &*last
+            && listed_at.elapsed() < SHARED_FOR
+        {
+            return Ok(addresses.clone());
+        }
+        let addresses = addresses()?;
+        *last = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
+    }
 }
 
 /// The same with their interfaces, each address once. Linux sends from an address of an interface
@@ -86,8 +111,11 @@ fn is_global(ip: IpAddr) -> bool {
     }
 }
 
-/// An address whose uniqueness is still being checked (RFC 4862) cannot be bound.
+/// An IPv6 address whose uniqueness is still being checked (RFC 4862) cannot be bound.
 fn is_usable(ip: IpAddr) -> bool {
+    if ip.is_ipv4() {
+        return true;
+    }
     let bound = UdpSocket::bind((ip, 0));
     !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }

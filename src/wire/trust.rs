@@ -3,6 +3,7 @@
 
 mod follow;
 mod store;
+mod verified;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +17,14 @@ use rustls::client::{
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
+use rustls::{
+    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme,
+};
 use tokio::time::Instant;
 
 use super::certificate;
 use crate::observation::Certificate;
+use verified::{Id, Verified};
 
 pub use follow::TrustFollower;
 pub use store::TrustError;
@@ -30,6 +34,7 @@ pub use store::TrustError;
 pub struct Trust {
     /// `None` where there is no root at all: then no certificate is accepted.
     verifier: Option<Arc<WebPkiServerVerifier>>,
+    verified: Arc<Verified>,
     provider: Arc<CryptoProvider>,
     roots: usize,
     problem: Option<Arc<str>>,
@@ -46,13 +51,13 @@ impl Trust {
     }
 
     fn of(store: store::Store) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let provider = Arc::new(provider());
         let (roots, problem) = (store.roots.len(), store.problem().map(Arc::from));
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(store.roots), Arc::clone(&provider))
                 .build()
                 .ok();
-        Self { verifier, provider, roots, problem }
+        Self { verifier, verified: Arc::default(), provider, roots, problem }
     }
 
     /// What is wrong with the store: a variable that leads nowhere, or no certificate at all.
@@ -65,12 +70,19 @@ impl Trust {
         let watching = RecordingVerifier { inner: self.clone(), record: Arc::clone(record) };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
-            .dangerous() // The verifier below only notes what it sees; the verdict is webpki's.
+            .dangerous() // The verifier below notes what it sees; the verdict is webpki's.
             .with_custom_certificate_verifier(Arc::new(watching))
             .with_client_cert_resolver(Arc::clone(record) as Arc<dyn ResolvesClientCert>);
         config.resumption = Resumption::store(Arc::clone(record) as Arc<dyn ClientSessionStore>);
         Ok(config)
     }
+}
+
+/// Prefers the suite whose hash is SHA-256, as Go does: processors are quicker at it than at SHA-384.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    provider
 }
 
 /// What one handshake showed, whether or not it came to an end.
@@ -138,7 +150,7 @@ impl ClientSessionStore for HandshakeRecord {
     }
 }
 
-/// The system's verifier, with its first argument noted on the way in.
+/// webpki's verifier, which is asked once about the same chain and name. What the leaf says is noted.
 #[derive(Debug)]
 struct RecordingVerifier {
     inner: Trust,
@@ -160,10 +172,21 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(certificate) = certificate::read(leaf) {
+        let id = Id::of(leaf, intermediates, name);
+        if let Some(certificate) = self.inner.verified.find(id, now) {
             self.record.certificate.get_or_init(|| certificate);
+            return Ok(ServerCertVerified::assertion());
         }
-        self.verifier()?.verify_server_cert(leaf, intermediates, name, ocsp, now)
+        let certificate = certificate::read(leaf);
+        if let Some(certificate) = &certificate {
+            self.record.certificate.get_or_init(|| certificate.clone());
+        }
+        let accepted = self.verifier()?.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
+        if let Some(certificate) = certificate {
+            let chain: Vec<&CertificateDer<'_>> = [leaf].into_iter().chain(intermediates).collect();
+            self.inner.verified.note(id, certificate, &chain);
+        }
+        Ok(accepted)
     }
 
     fn verify_tls12_signature(
