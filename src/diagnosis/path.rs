@@ -127,7 +127,12 @@ fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) 
 fn blocked_here(observation: &Observation, failure: &Failure) -> Finding {
     let (host, ips) = (host(observation), with_port(observation, &failure.ips));
     let why = detail(observation).unwrap_or_else(|| failure.reason.words().to_owned());
-    Finding::new(Cause::SendBlocked, format!("{host}: TCP to {ips} did not leave this host ({why})"))
+    let fact = if certificate::shown(observation, &failure.ips).is_some() {
+        format!("{host}: TLS with {ips} completed, then large packets did not leave this host ({why})")
+    } else {
+        format!("{host}: TCP to {ips} did not leave this host ({why})")
+    };
+    Finding::new(Cause::SendBlocked, fact)
 }
 
 /// All addresses are of a family that the instance lacks, or it would have tried the others.
@@ -259,6 +264,7 @@ fn after_first_bytes(reason: Reason) -> bool {
             | Reason::CertificateNotYetValid
             | Reason::CertificateNameMismatch
             | Reason::CertificateUntrusted
+            | Reason::RequestUnacknowledged
             | Reason::ResponseTimeout
             | Reason::ResponseInvalid
     )
@@ -273,14 +279,14 @@ fn stalled(
     let name = host(observation);
     let certificate = certificate::shown(observation, &failure.ips);
     let intercepted = certificate.is_some() && certificate::is_intercepted(observation);
-    let cause =
-        if default_cause == Cause::MtuBlackHole && (certificate.is_some() || large_packets_pass(context)) {
-            Cause::EndpointSilent
-        } else if default_cause == Cause::NotAws && intercepted {
-            Cause::TlsIntercepted
-        } else {
-            default_cause
-        };
+    let timed_out = failure.reason == Reason::TlsTimeout;
+    let cause = if timed_out && (certificate.is_some() || large_packets_pass(context)) {
+        Cause::EndpointSilent
+    } else if default_cause == Cause::NotAws && intercepted {
+        Cause::TlsIntercepted
+    } else {
+        default_cause
+    };
     let mut fact =
         format!("{name} at {}: {}", with_port(observation, &failure.ips), words(observation, failure));
     let words = failure.reason.words();
@@ -309,6 +315,8 @@ fn words(observation: &Observation, failure: &Failure) -> String {
     let took = wording::duration(observation.took);
     if failure.reason == Reason::TlsTimeout {
         format!("{opened}no TLS answer within {took}")
+    } else if failure.reason == Reason::RequestUnacknowledged {
+        format!("{opened}TLS, then no packet of the request was acknowledged within {took}")
     } else if failure.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {
@@ -371,6 +379,7 @@ mod tests {
             CertificateNotYetValid,
             CertificateNameMismatch,
             CertificateUntrusted,
+            RequestUnacknowledged,
             ResponseTimeout,
             ResponseInvalid,
         ];
@@ -384,6 +393,6 @@ mod tests {
         };
         assert_eq!(nothing.map(far), [(false, false); 4]);
         assert_eq!(an_answer.map(far), [(true, false); 3]);
-        assert_eq!(bytes.map(far), [(true, true); 7]);
+        assert_eq!(bytes.map(far), [(true, true); 8]);
     }
 }

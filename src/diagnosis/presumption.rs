@@ -18,7 +18,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::ConnectTimeout => Cause::EndpointSecurityGroup,
         R::NetworkUnreachable => Cause::InstanceEgressBlocked,
         R::ConnectionRefused | R::ConnectionReset => Cause::EndpointRefuses,
-        R::TlsTimeout => Cause::MtuBlackHole,
+        R::TlsTimeout | R::RequestUnacknowledged => Cause::MtuBlackHole,
         R::ResponseTimeout | R::ResponseCut => Cause::EndpointSilent,
         R::CertificateExpired
         | R::CertificateNotYetValid

@@ -55,6 +55,7 @@ reasons! {
     CertificateNotYetValid = "certificate_not_yet_valid", "the certificate is not valid yet";
     CertificateNameMismatch = "certificate_name_mismatch", "the certificate is for another name";
     CertificateUntrusted = "certificate_untrusted", "the certificate is not trusted";
+    RequestUnacknowledged = "request_unacknowledged", "no packet of the request was acknowledged";
     ResponseTimeout = "response_timeout", "HTTP response timed out";
     ResponseInvalid = "response_invalid", "the response is not HTTP";
     AddressOutsideVpc = "address_outside_vpc", "outside the VPC";
@@ -140,6 +141,7 @@ impl Reason {
             Self::CertificateNotYetValid => "The certificate is not valid yet, by this host's clock.",
             Self::CertificateNameMismatch => "The certificate does not contain the endpoint's name.",
             Self::CertificateUntrusted => "No CA that this host trusts issued the certificate.",
+            Self::RequestUnacknowledged => "TLS completed, but no packet of the request was acknowledged.",
             Self::ResponseTimeout => "TLS completed, but no HTTP response arrived within the timeout.",
             Self::ResponseInvalid => "The peer's response is not HTTP.",
             Self::AddressOutsideVpc => {

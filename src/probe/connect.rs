@@ -18,13 +18,18 @@ use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
 use crate::wire::icmp_error::is_rejected_here;
-use crate::wire::tcp_info::{explains, is_any_kept_back, tcp_round_trip};
+use crate::wire::tcp_info::{Unarrived, any_unopened, explains, tcp_round_trip, unarrived};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
 
 /// Of AWS's protocols, and of S3.
 const REQUEST_IDS: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
+
+/// Makes the request longer than a packet of 1,500 bytes, the usual limit, so that a path which loses
+/// such packets does not pass. Servers read 8 KiB of headers, so there is room.
+const FILLER: &str = "linkproof-filler";
+const FILLER_BYTES: usize = 3 * 1024;
 
 /// A request id has 36 characters at most.
 const LONGEST_HEADER: usize = 80;
@@ -109,7 +114,7 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
             // The request is still there, and with it its socket.
-            evidence.error = Some(marks.stage().silent(is_any_kept_back(peer), &detail));
+            evidence.error = Some(marks.stage().silent(marks.unarrived(peer), &detail));
         }
     }
     evidence
@@ -146,8 +151,9 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
         .build()
         .map_err(Unmade::Request)?;
     marks.begun.get_or_init(Instant::now);
-    let response =
-        client.get(format!("https://{host}:{}/", peer.port())).send().await.map_err(Unmade::Request)?;
+    let request = client.get(format!("https://{host}:{}/", peer.port()));
+    let request = request.header(FILLER, "0".repeat(FILLER_BYTES));
+    let response = request.send().await.map_err(Unmade::Request)?;
     marks.answered.get_or_init(Instant::now);
     Ok(response)
 }
@@ -167,13 +173,14 @@ where
         connection.connected().get_extras(&mut extensions);
         let local = extensions.get::<HttpInfo>().map(HttpInfo::local_addr);
         let round_trip = local.and_then(|local| tcp_round_trip(local, peer));
-        mark.get_or_init(|| Opened { connected, round_trip, sending: Instant::now() });
+        mark.get_or_init(|| Opened { local, connected, round_trip, sending: Instant::now() });
         connection
     }
 }
 
 /// A connection with TLS on it, before anything is asked over it.
 struct Opened {
+    local: Option<SocketAddr>,
     connected: Instant,
     round_trip: Option<Duration>,
     sending: Instant,
@@ -203,6 +210,14 @@ impl Marks {
             (None, _) => Stage::Tcp,
             (Some(_), None) => Stage::Tls,
             (Some(_), Some(_)) => Stage::Response,
+        }
+    }
+
+    /// Why the peer's silence says nothing of the peer.
+    fn unarrived(&self, peer: SocketAddr) -> Option<Unarrived> {
+        match self.opened.get() {
+            Some(opened) => unarrived(opened.local?, peer),
+            None => any_unopened(peer),
         }
     }
 

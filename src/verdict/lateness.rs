@@ -51,6 +51,7 @@ fn decided_by_time(reason: Reason) -> bool {
             | Reason::LookupTimeout
             | Reason::ConnectTimeout
             | Reason::TlsTimeout
+            | Reason::RequestUnacknowledged
             | Reason::ResponseTimeout
             | Reason::MetadataTimeout
             | Reason::CredentialsTimeout
@@ -138,7 +139,8 @@ mod tests {
     #[test]
     fn only_timeouts_and_silence_are_spoiled() {
         for reason in Reason::ALL.iter().copied() {
-            let by_time = reason.code().ends_with("timeout") || reason == Reason::ControlFailed;
+            let others = [Reason::ControlFailed, Reason::RequestUnacknowledged];
+            let by_time = reason.code().ends_with("timeout") || others.contains(&reason);
             let expected = if by_time { OVERLOADED } else { Outcome::Fail(reason) };
             assert_eq!(late(Outcome::Fail(reason), &[]).outcome, expected, "{reason}");
         }

@@ -1,6 +1,7 @@
 //! What a certificate says of itself, whether or not anybody believes it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate as X509;
@@ -31,6 +32,13 @@ pub fn read(leaf: &CertificateDer<'_>) -> Option<Certificate> {
         not_after: Some(certificate.validity().not_after.to_system_time()),
         names,
     })
+}
+
+/// The first and the last second in which it is valid, since the Unix epoch.
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<(Duration, Duration)> {
+    let certificate = X509::from_der(certificate).ok()?;
+    let dates = certificate.tbs_certificate().validity();
+    Some((dates.not_before.to_unix_duration(), dates.not_after.to_unix_duration()))
 }
 
 /// DNS names, addresses, mail addresses and URIs, as text.

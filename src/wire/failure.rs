@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::http::TooLarge;
 use super::resources;
-use super::tcp_info::KEPT_BACK;
+use super::tcp_info::{KEPT_BACK, Unarrived};
 use super::trust::HandshakeRecord;
 use crate::observation::{ProbeError, Reason, cut};
 
@@ -30,11 +30,14 @@ impl Stage {
         }
     }
 
-    /// Of a SYN that this host kept back, the peer's silence says nothing.
-    pub fn silent(self, is_kept_back: bool, detail: &str) -> ProbeError {
-        match self {
-            Self::Tcp if is_kept_back => {
+    /// Where what was sent did not arrive, the peer's silence says nothing of the peer.
+    pub fn silent(self, unarrived: Option<Unarrived>, detail: &str) -> ProbeError {
+        match (self, unarrived) {
+            (Self::Tcp | Self::Response, Some(Unarrived::KeptBack)) => {
                 ProbeError { reason: Reason::SendBlocked, detail: KEPT_BACK.to_owned() }
+            }
+            (Self::Response, Some(Unarrived::Unacknowledged)) => {
+                ProbeError { reason: Reason::RequestUnacknowledged, detail: String::new() }
             }
             _ => ProbeError { reason: self.timeout(), detail: detail.to_owned() },
         }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
-use super::tcp_info::{explains, is_any_kept_back, tcp_round_trip};
+use super::tcp_info::{any_unopened, explains, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
 use crate::threads;
@@ -117,12 +117,12 @@ pub async fn open(trust: &Trust, host: &str, peer: SocketAddr, with_tls: bool, l
     let mut opened = Box::pin(opened);
     let waited = timeout(limit, &mut opened).await;
     // While the socket is there: the kernel is asked about it.
-    let is_kept_back = waited.is_err() && is_any_kept_back(peer);
+    let unarrived = waited.is_err().then(|| any_unopened(peer)).flatten();
     drop(opened);
     let error = match waited {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(trouble(stage, error.as_ref(), &record)),
-        Err(_) => Some(stage.silent(is_kept_back, stage.silence())),
+        Err(_) => Some(stage.silent(unarrived, stage.silence())),
     };
     trace.certificate = record.certificate();
     trace.error = error;

@@ -146,6 +146,8 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         F::EgressTcpReset | F::EgressRejectedOutside | F::SendBlocked => &[IPV4, IPV6],
         F::HostDropsTcp
         | F::HostRejectsTcp
+        | F::HostDropsLarge
+        | F::MtuBlackHoleOutwards
         | F::EndpointSgSilent
         | F::EndpointSgRefused
         | F::EndpointReturnBlocked

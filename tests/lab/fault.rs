@@ -85,6 +85,8 @@ faults! {
     InstanceEgressBlocked "instance-egress-blocked" "The instance's own security group lets nothing out; DNS and metadata still work",
     GatewayMissing "gateway-missing" "The route table has no gateway endpoint: S3 is the internet's",
     MtuBlackHole "mtu-black-hole" "Packets above 600 bytes from the endpoint vanish",
+    MtuBlackHoleOutwards "mtu-black-hole-outwards" "Packets of 1500 bytes to the endpoint vanish",
+    HostDropsLarge "host-drops-large" "A firewall on the instance drops packets of 1500 bytes to the endpoint",
 
     PrivateDnsOff "private-dns-off" "Private DNS is off: the CloudWatch name resolves to its public address",
     NameNotFound "name-not-found" "The CloudWatch name does not exist (NXDOMAIN)",

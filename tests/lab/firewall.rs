@@ -116,6 +116,7 @@ fn broken_endpoint(faults: &Faults) -> Vec<String> {
             ],
         ),
         (Fault::MtuBlackHole, vec![format!("{FROM_ENDPOINT} meta length > 600 drop")]),
+        (Fault::MtuBlackHoleOutwards, vec![format!("{TO_ENDPOINT} meta length >= 1500 drop")]),
     ];
     in_force(faults, rules)
 }
@@ -289,6 +290,7 @@ pub fn instance(faults: &Faults, link_local_blocked: bool) -> String {
             (Fault::HostRejectsDns, to_resolver("reject")),
             (Fault::HostDropsTcp, vec![format!("{endpoint} drop")]),
             (Fault::HostRejectsTcp, vec![format!("{endpoint} reject")]),
+            (Fault::HostDropsLarge, vec![format!("{endpoint} meta length >= 1500 drop")]),
         ],
     );
     let redirects = in_force(

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use x509_cert::Certificate as X509;
-use x509_cert::der::Decode;
 
 use crate::observation::Certificate;
+use crate::wire::certificate;
 
 /// An endpoint shows one chain, and an estate has hundreds of endpoints.
 const MOST: usize = 512;
@@ -76,10 +75,8 @@ impl Verified {
 fn validity(certificates: &[&CertificateDer<'_>]) -> Option<(Duration, Duration)> {
     let mut valid = (Duration::ZERO, Duration::MAX);
     for certificate in certificates {
-        let certificate = X509::from_der(certificate).ok()?;
-        let dates = certificate.tbs_certificate().validity();
-        valid.0 = valid.0.max(dates.not_before.to_unix_duration());
-        valid.1 = valid.1.min(dates.not_after.to_unix_duration());
+        let (not_before, not_after) = certificate::validity(certificate)?;
+        valid = (valid.0.max(not_before), valid.1.min(not_after));
     }
     Some(valid)
 }
@@ -111,7 +108,7 @@ mod tests {
     fn chain_is_remembered_while_each_of_its_certificates_is_valid() {
         let (leaf, intermediate) = (certificate(2024, 2030), certificate(2026, 2028));
         let id = Id::of(&leaf, from_ref(&intermediate), &name("a.example.com"));
-        let read = super::super::certificate::read(&leaf).unwrap();
+        let read = certificate::read(&leaf).unwrap();
         let verified = Verified::default();
         assert_eq!(verified.find(id, in_year(2027)), None, "not noted yet");
         verified.note(id, read.clone(), &[&leaf, &intermediate]);
@@ -150,7 +147,7 @@ mod tests {
     #[test]
     fn chains_are_bounded() {
         let leaf = certificate(2024, 2030);
-        let read = super::super::certificate::read(&leaf).unwrap();
+        let read = certificate::read(&leaf).unwrap();
         let verified = Verified::default();
         let id = |number: usize| Id::of(&leaf, &[], &name(&format!("{number}.example.com")));
         for number in 0..=MOST {

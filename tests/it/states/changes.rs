@@ -19,10 +19,11 @@ states! {
         .address(CONNECT, B, "pass")
         .because("endpoint_security_group", &[CALL])
         .takes(3.0);
+    // Lost acknowledgments look like lost requests, and the remedy says what to rule out.
     endpoint_mute_after_handshake: state([EndpointMuteAfterHandshake])
-        .fails(CONNECT, "response_timeout")
+        .fails(CONNECT, "request_unacknowledged")
         .waits(&[CALL])
-        .because("endpoint_silent", &[CONNECT, CALL])
+        .because("mtu_black_hole", &[CONNECT, CALL])
         .takes(3.0);
     // Late, and it says how late.
     syn_lost: state([SynLost])

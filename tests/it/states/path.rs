@@ -3,9 +3,9 @@
 use crate::lab::Fault::{
     CertificateExpired, CertificateNotYetValid, CertificatePrivateCa, CertificateUntrusted,
     CertificateWrongName, ClientCertificateRequired, EndpointARefused, EndpointASilent, EndpointBSilent,
-    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, HostDropsTcp,
-    HostRejectsTcp, InstanceEgressBlocked, MtuBlackHole, ResponseGarbage, ResponseSilent, TlsReset,
-    TlsSilent,
+    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, HostDropsLarge,
+    HostDropsTcp, HostRejectsTcp, InstanceEgressBlocked, MtuBlackHole, MtuBlackHoleOutwards, ResponseGarbage,
+    ResponseSilent, TlsReset, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, State, state};
 
@@ -23,6 +23,7 @@ states! {
     endpoint_return_blocked:
         unreached(EndpointReturnBlocked, "connect_timeout", "endpoint_security_group").takes(3.0);
     host_drops_tcp: unreached(HostDropsTcp, "send_blocked", "send_blocked").takes(3.0);
+    host_drops_large: unreached(HostDropsLarge, "send_blocked", "send_blocked").takes(3.0);
     host_rejects_tcp: unreached(HostRejectsTcp, "send_blocked", "send_blocked");
     endpoint_sg_refused: unreached(EndpointSgRefused, "connection_refused", "endpoint_refuses");
     endpoint_a_silent: state([EndpointASilent])
@@ -50,6 +51,8 @@ states! {
     instance_egress_blocked: unreached(InstanceEgressBlocked, "connect_timeout", "endpoint_security_group")
         .takes(3.0);
     mtu_black_hole: unreached(MtuBlackHole, "tls_timeout", "mtu_black_hole").takes(3.0);
+    mtu_black_hole_outwards:
+        unreached(MtuBlackHoleOutwards, "request_unacknowledged", "mtu_black_hole").takes(3.0);
 
     // AWS serves no such certificate: it is this clock.
     certificate_expired: unreached(CertificateExpired, "certificate_expired", "clock_wrong");
