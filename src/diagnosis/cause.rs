@@ -96,6 +96,9 @@ causes! {
     InstanceEgressBlocked = "instance_egress_blocked",
         "The instance cannot connect to any endpoint",
         "Allow outbound TCP {port} in the security groups of {instance}. In the network ACL of {subnet}, allow {port} out and 1024-65535 in. If both are right, check the security group that these endpoints share.";
+    HostRoute = "host_route",
+        "This host has no usable route to the endpoint",
+        "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If there is no route, restore the default route (DHCP, cloud-init).";
     EndpointFamilyMissing = "endpoint_family_missing",
         "The endpoint has no address of the instance's IP version",
         "Make the endpoint for {subjects} dual-stack: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets and the service must support both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";
@@ -252,8 +255,8 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_fit_a_label() {
         let codes: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.code()).collect();
-        assert_eq!(codes.len(), 65);
-        assert_eq!(Cause::ALL.len(), 65);
+        assert_eq!(codes.len(), 66);
+        assert_eq!(Cause::ALL.len(), 66);
         assert!(
             codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'6'))
         );

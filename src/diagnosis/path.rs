@@ -295,10 +295,9 @@ fn stalled(
     if let Some(detail) = detail_of(observation, &failure.ips).filter(news) {
         fact = format!("{fact} ({})", wording::clip(&detail, 120));
     }
-    let unrouted = failure.reason == Reason::NetworkUnreachable;
-    let advice = unrouted
-        .then(|| format!("Ask this host first: ip route get {}.", wording::names(failure.ips.first())));
-    Finding::new(cause, fact).about(name).at_port(port(observation)).advising(advice)
+    let unrouted = failure.ips.first().filter(|_| cause == Cause::HostRoute);
+    let about = unrouted.map_or_else(|| name.to_owned(), ToString::to_string);
+    Finding::new(cause, fact).about(about).at_port(port(observation))
 }
 
 /// A handshake that completes anywhere carried the certificates, the first packets of full size.

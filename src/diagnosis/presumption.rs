@@ -16,7 +16,7 @@ pub fn default_cause(reason: Reason) -> Option<Cause> {
         R::ResolversDisagree => Cause::ResolverBypassesVpc,
         R::FamilyUnavailable => Cause::EndpointFamilyMissing,
         R::ConnectTimeout => Cause::EndpointSecurityGroup,
-        R::NetworkUnreachable => Cause::InstanceEgressBlocked,
+        R::NetworkUnreachable => Cause::HostRoute,
         R::ConnectionRefused | R::ConnectionReset => Cause::EndpointRefuses,
         R::TlsTimeout | R::RequestUnacknowledged => Cause::MtuBlackHole,
         R::ResponseTimeout | R::ResponseCut => Cause::EndpointSilent,

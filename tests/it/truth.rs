@@ -155,7 +155,7 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::InstanceEgressBlocked
         | F::DnsStale
         | F::SystemResolverStale => &[CONNECT, CALL],
-        F::EndpointASilent | F::EndpointBSilent | F::EndpointARefused => &[CONNECT],
+        F::EndpointASilent | F::EndpointBSilent | F::EndpointARefused | F::EndpointBUnrouted => &[CONNECT],
         F::ClientCertificateRequired | F::MtuBlackHole | F::TlsSilent | F::TlsReset | F::ResponseSilent | F::ResponseGarbage => {
             &[CONNECT, CALL]
         }

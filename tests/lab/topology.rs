@@ -88,6 +88,9 @@ fn addresses(faults: &Faults) -> String {
         for cidr in VPC_CIDRS {
             batch += &format!("route add {cidr} via {ROUTER_A}\n");
         }
+        if faults.has(Fault::EndpointBUnrouted) {
+            batch += &format!("route add blackhole {ENDPOINT_B}/32\n");
+        }
         // Resolver and metadata are on the link, as on EC2.
         batch += "route add 169.254.169.252/30 dev eth0\n";
         batch += &default_route.as_ref().map(DefaultRoute::ipv4).unwrap_or_default();
@@ -202,6 +205,7 @@ pub fn apply_instance(network: &InstanceNetwork) -> Result<(), String> {
             let _ = tool("ip", &[family, "route", "del", kind, "default"], "");
         }
     }
+    let _ = tool("ip", &["route", "del", "blackhole", &ENDPOINT_B.to_string()], "");
     let _ = tool("ip", &["rule", "del", "from", &SECOND_INTERFACE.to_string()], "");
     let _ = tool("ip", &["link", "del", "docker0"], "");
     tool("ip", &["addr", "flush", "dev", "eth1"], "")?;

@@ -33,7 +33,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The right address by /etc/hosts, which hides that DNS has another.
+/// The right address by /etc/hosts, which hides that DNS has another, or more of them.
 fn pinned(
     context: &Context<'_>,
     observation: &Observation,
@@ -46,6 +46,13 @@ fn pinned(
         query.result == QueryResult::Nxdomain || query.result.addresses().iter().any(is_outside)
     };
     let dns_is_wrong = evidence.queries.iter().any(is_wrong);
+    let of_vpc = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
+    let told = evidence.lookup.addresses();
+    let is_hidden = |ip: &IpAddr| {
+        let has_family = told.iter().any(|told| told.is_ipv4() == ip.is_ipv4());
+        has_family && !told.contains(ip)
+    };
+    let hides_some = of_vpc.flat_map(|query| query.result.addresses()).any(is_hidden);
     let fact = format!(
         "{} passes by line {} of /etc/hosts ({}); without it: {}",
         evidence.host,
@@ -53,7 +60,7 @@ fn pinned(
         entry.address,
         answers.vpc.words().unwrap_or_else(|| "nothing".to_owned())
     );
-    dns_is_wrong.then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
+    (dns_is_wrong || hides_some).then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
 }
 
 fn slow(evidence: &DnsEvidence) -> Option<Finding> {

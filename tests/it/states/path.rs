@@ -3,9 +3,9 @@
 use crate::lab::Fault::{
     CertificateExpired, CertificateNotYetValid, CertificatePrivateCa, CertificateUntrusted,
     CertificateWrongName, ClientCertificateRequired, EndpointARefused, EndpointASilent, EndpointBSilent,
-    EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent, EndpointSlow, HostDropsLarge,
-    HostDropsTcp, HostRejectsTcp, InstanceEgressBlocked, MtuBlackHole, MtuBlackHoleOutwards, ResponseGarbage,
-    ResponseSilent, TlsReset, TlsSilent,
+    EndpointBUnrouted, EndpointLossy, EndpointReturnBlocked, EndpointSgRefused, EndpointSgSilent,
+    EndpointSlow, HostDropsLarge, HostDropsTcp, HostRejectsTcp, InstanceEgressBlocked, MtuBlackHole,
+    MtuBlackHoleOutwards, ResponseGarbage, ResponseSilent, TlsReset, TlsSilent,
 };
 use crate::state::{CALL, CONNECT, State, state};
 
@@ -40,6 +40,11 @@ states! {
         .address(CONNECT, B, "fail connect_timeout")
         .because("endpoint_interface_down", &[CONNECT])
         .takes(3.0);
+    endpoint_b_unrouted: state([EndpointBUnrouted])
+        .fails(CONNECT, "network_unreachable")
+        .address(CONNECT, A, "pass")
+        .address(CONNECT, B, "fail network_unreachable")
+        .because("host_route", &[CONNECT]);
     endpoint_a_refused: state([EndpointARefused])
         .fails(CONNECT, "connection_refused")
         .address(CONNECT, A, "fail connection_refused")
