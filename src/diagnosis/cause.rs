@@ -49,8 +49,8 @@ causes! {
         "The clock is wrong",
         "Sync chrony with the Amazon Time Sync Service (server 169.254.169.123 prefer iburst in chrony.conf), then run chronyc makestep. AWS rejects signatures that are more than 5 minutes off.";
     NameFilesUnreadable = "name_files_unreadable",
-        "linkproof may not read a file by which applications look names up",
-        "Make it readable to every user (chmod 644), or add the service to its group: the lookup of a service without that right does not show what applications of root are told.";
+        "A file by which names are looked up is not readable to every user",
+        "Make it readable to every user (chmod 644). Until then, applications of users who may not read it are told something else than those who may.";
     NsswitchWithoutDns = "nsswitch_without_dns",
         "nsswitch.conf does not let applications ask DNS",
         "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";

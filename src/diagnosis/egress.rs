@@ -231,8 +231,14 @@ fn loopback_failed(evidence: &EgressEvidence) -> Option<Finding> {
     let detail = wording::clip(&loopback.detail, 120);
     let why = if detail.is_empty() { detail } else { format!(" ({detail})") };
     let fact = format!("ping did not hear its own loopback{why}");
-    let advice = "If the socket opens, a host firewall drops ICMP on lo: let it through.";
-    Some(Finding::new(Cause::PingNotPermitted, fact).advising(advice.to_owned()))
+    let settings = match evidence.family {
+        Family::Ipv4 => "net.ipv4.icmp_echo_ignore_all=0",
+        Family::Ipv6 => "net.ipv6.icmp.echo_ignore_all=0 net.ipv6.conf.lo.disable_ipv6=0",
+    };
+    let remedy = format!(
+        "This host must answer its own pings: ip link set lo up; sysctl -w {settings}; let ICMP on lo through the host firewall (nft list ruleset). If ping has no socket at all, see the runbook."
+    );
+    Some(Finding::new(Cause::PingNotPermitted, fact).healed_by(remedy))
 }
 
 fn family_missing(evidence: &EgressEvidence) -> Finding {

@@ -19,6 +19,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (_, observation) in context.step(Step::Dns).filter(|(_, o)| context.passed(&o.check)) {
         let Evidence::Dns(evidence) = &observation.evidence else { continue };
+        findings.extend(shut(evidence));
         let answers = ServerAnswers::of(context, observation, evidence);
         if let Some(pinned) = pinned(context, observation, evidence, &answers) {
             findings.push(pinned);
@@ -61,6 +62,12 @@ fn pinned(
         answers.vpc.words().unwrap_or_else(|| "nothing".to_owned())
     );
     (dns_is_wrong || hides_some).then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
+}
+
+fn shut(evidence: &DnsEvidence) -> Option<Finding> {
+    let problems: Vec<String> = evidence.files.shut().map(ToString::to_string).collect();
+    let fact = format!("{}, and {} passes for this one", wording::names(&problems), evidence.host);
+    (!problems.is_empty()).then(|| Finding::new(Cause::NameFilesUnreadable, fact).about(&evidence.host))
 }
 
 fn slow(evidence: &DnsEvidence) -> Option<Finding> {

@@ -6,7 +6,7 @@ mod nsswitch;
 mod resolv_conf;
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
@@ -26,6 +26,9 @@ const NSSWITCH: &str = "/etc/nsswitch.conf";
 const HOSTS: &str = "/etc/hosts";
 const HOST_CONF: &str = "/etc/host.conf";
 
+/// Read permission in a file's mode.
+const FOR_OTHERS: u32 = 0o004;
+
 /// Who waits for the lookup waits as long as an application does, within reason.
 const LOOKUP_AT_LEAST: Duration = Duration::from_secs(6);
 const LOOKUP_AT_MOST: Duration = Duration::from_secs(16);
@@ -35,12 +38,17 @@ const LOOKUP_SPARE: Duration = Duration::from_secs(1);
 
 /// Read anew each time, since they change under a running daemon.
 pub fn read(host: &str) -> HostFiles {
-    let mut problems = Vec::new();
-    let mut content = |path| {
-        read_file(path).unwrap_or_else(|problem| {
+    let (mut problems, mut shut) = (Vec::new(), Vec::new());
+    let mut content = |path| match read_file(path) {
+        Ok(file) => {
+            let (text, mode) = file?;
+            shut.extend((mode & FOR_OTHERS == 0).then_some(FileProblem::Shut { path, mode }));
+            Some(text)
+        }
+        Err(problem) => {
             problems.extend(problem);
             None
-        })
+        }
     };
     let (resolv_conf, nsswitch) = (content(RESOLV_CONF), content(NSSWITCH));
     let (hosts, _) = (content(HOSTS), content(HOST_CONF));
@@ -56,6 +64,7 @@ pub fn read(host: &str) -> HostFiles {
         problems.extend((!is_told).then(without_server));
     }
     problems.extend(conf.ignored);
+    problems.extend(shut);
     let nsswitch = nsswitch.map(|text| nsswitch::hosts(&text)).unwrap_or_default();
     let mut files = HostFiles {
         servers,
@@ -98,16 +107,18 @@ pub fn lookup_limit(files: &HostFiles) -> Duration {
     (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
 }
 
-/// `None` where there is no such file, and an error where it is kept from this process alone.
-fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>> {
+/// The content and the mode. `None` where there is no such file, and an error where it is kept from this
+/// process alone.
+fn read_file(path: &'static str) -> Result<Option<(Vec<u8>, u32)>, Option<FileProblem>> {
     let kept = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => None,
         _ => {
-            let mode = fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o7777);
+            let mode = fs::metadata(path).ok().map(|file| mode(&file));
             Some(FileProblem::Unreadable { path, error: error.kind().to_string(), mode })
         }
     };
-    let file_type = fs::metadata(path).map_err(kept)?.file_type();
+    let metadata = fs::metadata(path).map_err(kept)?;
+    let file_type = metadata.file_type();
     // Opening it could hold this thread for ever, as it does the library.
     if file_type.is_fifo() {
         return Err(Some(FileProblem::NotAFile { path, kind: "a FIFO" }));
@@ -117,7 +128,11 @@ fn read_file(path: &'static str) -> Result<Option<Vec<u8>>, Option<FileProblem>>
     }
     let mut content = Vec::new();
     File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut content).map_err(kept)?;
-    Ok(Some(content))
+    Ok(Some((content, mode(&metadata))))
+}
+
+fn mode(file: &Metadata) -> u32 {
+    file.permissions().mode() & 0o7777
 }
 
 /// Why resolv.conf names no server.
@@ -156,8 +171,8 @@ fn own_domain() -> Vec<String> {
 
 /// Whom systemd-resolved or dnsmasq asks, where they say so.
 fn stub_upstreams() -> Vec<IpAddr> {
-    let content = read_file("/run/systemd/resolve/resolv.conf").ok().flatten();
-    let servers = ResolvConf::parse(&content.unwrap_or_default()).servers;
+    let file = read_file("/run/systemd/resolve/resolv.conf").ok().flatten();
+    let servers = ResolvConf::parse(&file.unwrap_or_default().0).servers;
     servers.into_iter().map(|server| server.ip()).collect()
 }
 

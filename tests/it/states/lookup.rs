@@ -179,6 +179,8 @@ states! {
         .inconclusive(DNS, "lookup_failed")
         .waits(&[CONNECT, CALL])
         .because("name_files_unreadable", ALL);
+    // As root: what applications of other users are told is not seen.
+    resolv_conf_shut_to_others: state(names().private(RESOLV_CONF)).warns("name_files_unreadable");
     hosts_file_unreadable: unreadable(HOSTS);
     nsswitch_unreadable: unreadable(NSSWITCH);
     search_list_catches: crate::state::state([SearchListCatches])
