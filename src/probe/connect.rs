@@ -18,7 +18,7 @@ use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
 use crate::wire::icmp_error::is_rejected_here;
-use crate::wire::tcp_info::{Unarrived, any_unopened, explains, tcp_round_trip, unarrived};
+use crate::wire::tcp_info::{Unarrived, any_syn_kept_back, explains, tcp_round_trip, unarrived};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
@@ -217,7 +217,7 @@ impl Marks {
     fn unarrived(&self, peer: SocketAddr) -> Option<Unarrived> {
         match self.opened.get() {
             Some(opened) => unarrived(opened.local?, peer),
-            None => any_unopened(peer),
+            None => any_syn_kept_back(peer),
         }
     }
 

@@ -111,11 +111,8 @@ fn is_global(ip: IpAddr) -> bool {
     }
 }
 
-/// An IPv6 address whose uniqueness is still being checked (RFC 4862) cannot be bound.
+/// An address whose uniqueness is still being checked (RFC 4862) cannot be bound.
 fn is_usable(ip: IpAddr) -> bool {
-    if ip.is_ipv4() {
-        return true;
-    }
     let bound = UdpSocket::bind((ip, 0));
     !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
 }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
-use super::tcp_info::{any_unopened, explains, tcp_round_trip};
+use super::tcp_info::{any_syn_kept_back, explains, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
 use crate::threads;
@@ -117,7 +117,7 @@ pub async fn open(trust: &Trust, host: &str, peer: SocketAddr, with_tls: bool, l
     let mut opened = Box::pin(opened);
     let waited = timeout(limit, &mut opened).await;
     // While the socket is there: the kernel is asked about it.
-    let unarrived = waited.is_err().then(|| any_unopened(peer)).flatten();
+    let unarrived = waited.is_err().then(|| any_syn_kept_back(peer)).flatten();
     drop(opened);
     let error = match waited {
         Ok(Ok(())) => None,

@@ -53,7 +53,7 @@ pub fn is_kept_back(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
 }
 
 /// The same of any connection that this user is opening to the peer, where a library has the socket.
-pub fn any_unopened(peer: SocketAddr) -> Option<Unarrived> {
+pub fn any_syn_kept_back(peer: SocketAddr) -> Option<Unarrived> {
     let is_any = opening(peer)?.iter().any(|info| kept_back(info) == Some(true));
     is_any.then_some(Unarrived::KeptBack)
 }

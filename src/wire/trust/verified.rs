@@ -80,6 +80,7 @@ fn validity(certificates: &[&CertificateDer<'_>]) -> Option<(Duration, Duration)
     }
     Some(valid)
 }
+
 #[cfg(test)]
 mod tests {
     use std::slice::from_ref;
