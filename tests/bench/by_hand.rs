@@ -32,6 +32,9 @@ pub fn measure(lab: &Lab, binary: &Path, scratch: &Path, length: &Length) -> Vec
     let mut figures = Vec::new();
     figures.extend(compare("dig, ping and the AWS CLI", &theirs, "--once", &ours));
     figures.extend(compare("fping", &theirs_icmp, "--once with ICMP alone for egress", &ours_icmp));
+    let program = binary.to_str().unwrap();
+    let starts = (0..rounds).map(|_| run(lab, scratch, &[program, "--version"]).cpu * 1e3).collect();
+    figures.push(Figure::new("CPU, a start of linkproof alone (--version)", "ms", starts));
     let mut first = |what: &str, measure: &dyn Fn() -> f64| {
         let values = (0..rounds).map(|_| measure()).collect();
         figures.push(Figure::new(format!("Start to the first packet, {what}"), "ms", values));
