@@ -97,7 +97,7 @@ causes! {
         "The instance cannot connect to any endpoint",
         "Allow outbound TCP {port} in the security groups of {instance}. In the network ACL of {subnet}, allow {port} out and 1024-65535 in. If both are right, check the security group that these endpoints share.";
     HostRoute = "host_route",
-        "This host has no usable route to the endpoint",
+        "This host has no usable route to an address of the VPC",
         "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If there is no route, restore the default route (DHCP, cloud-init).";
     EndpointFamilyMissing = "endpoint_family_missing",
         "The endpoint has no address of the instance's IP version",

@@ -120,7 +120,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         ),
         (&[R::TooFewTargets], &[C::RouteNotProbed]),
         (&[R::RouteNotProbed], &[C::RouterSilent]),
-        (&[R::ResolverUnreachable], &[C::SendBlocked]),
+        (&[R::ResolverUnreachable], &[C::SendBlocked, C::HostRoute]),
         (&[R::CredentialsInvalidSource], &[C::EnvironmentCredentials, C::MetadataUnavailable]),
         (
             &[R::IcmpReply, R::TcpConnected, R::UdpReply, R::ErrorFromOutside],

@@ -51,6 +51,9 @@ pub struct Query {
     /// This host's own packet filter dropped or rejected the question (EPERM).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked_here: bool,
+    /// This host has no usable route to the server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unrouted_here: bool,
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     /// From the question until the answer by the kernel's clock, where it knows.
@@ -160,6 +163,7 @@ impl Query {
             edns_refused: false,
             alias_last: false,
             blocked_here: false,
+            unrouted_here: false,
             took: Duration::from_millis(1),
             kernel: None,
             result,

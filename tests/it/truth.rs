@@ -169,7 +169,9 @@ pub fn touched(fault: Fault) -> &'static [&'static str] {
         | F::DnsSpecial
         | F::SystemResolverDiffers
         | F::SystemResolverElsewhere => &[DNS, CONNECT, CALL],
-        F::DnsSilent | F::DnsPortClosed | F::HostDropsDns | F::HostRejectsDns => &[DNS, CONNECT, CALL],
+        F::DnsSilent | F::DnsPortClosed | F::HostDropsDns | F::HostRejectsDns | F::ResolverUnrouted => {
+            &[DNS, CONNECT, CALL]
+        }
         F::DnsMixed | F::DnsAaaaPublic | F::HostsFilePins => &[DNS, CONNECT],
         F::CertificateExpired
         | F::CertificateNotYetValid

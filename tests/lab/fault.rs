@@ -59,6 +59,7 @@ faults! {
     RouteUnreachable "route-unreachable" "The instance's default routes say unreachable",
     RouteBlackhole "route-blackhole" "The instance's default routes are blackholes",
     EndpointBUnrouted "endpoint-b-unrouted" "A route of the instance to the endpoint's zone b is a blackhole",
+    ResolverUnrouted "resolver-unrouted" "A route of the instance to its name server is a blackhole",
     RouteProhibit "route-prohibit" "The instance's default routes say prohibit",
     SendRejected "send-rejected" "A firewall on the instance rejects what it sends to the internet, with an ICMP error",
     InstanceIpv6Off "instance-ipv6-off" "IPv6 is switched off on the instance, which metadata does not know",

@@ -2,6 +2,8 @@
 //! router, which answers ARP for all others, so that every packet crosses the
 //! router's firewall, as in a VPC.
 
+use std::net::Ipv4Addr;
+
 use super::address::{
     CORPORATE_DNS, CORPORATE_DNS_B, CORPORATE_DNS_C, ENDPOINT_A, ENDPOINT_A_V6, ENDPOINT_B, ENDPOINT_B_V6,
     ENDPOINT_ELSEWHERE, ENDPOINT_SECOND_CIDR, ESTATE_BLOCKS, FIREWALL, FIREWALL_V6, INSTANCE, INSTANCE_V6,
@@ -88,8 +90,10 @@ fn addresses(faults: &Faults) -> String {
         for cidr in VPC_CIDRS {
             batch += &format!("route add {cidr} via {ROUTER_A}\n");
         }
-        if faults.has(Fault::EndpointBUnrouted) {
-            batch += &format!("route add blackhole {ENDPOINT_B}/32\n");
+        for (fault, address) in UNROUTED {
+            if faults.has(fault) {
+                batch += &format!("route add blackhole {address}/32\n");
+            }
         }
         // Resolver and metadata are on the link, as on EC2.
         batch += "route add 169.254.169.252/30 dev eth0\n";
@@ -142,6 +146,9 @@ fn default_route(faults: &Faults) -> Option<DefaultRoute> {
     ]);
     Some(refusing.map_or(DefaultRoute::ToRouter, DefaultRoute::Refusing))
 }
+
+const UNROUTED: [(Fault, Ipv4Addr); 2] =
+    [(Fault::EndpointBUnrouted, ENDPOINT_B), (Fault::ResolverUnrouted, RESOLVER)];
 
 const REFUSING: [&str; 3] = ["unreachable", "blackhole", "prohibit"];
 
@@ -205,7 +212,9 @@ pub fn apply_instance(network: &InstanceNetwork) -> Result<(), String> {
             let _ = tool("ip", &[family, "route", "del", kind, "default"], "");
         }
     }
-    let _ = tool("ip", &["route", "del", "blackhole", &ENDPOINT_B.to_string()], "");
+    for (_, address) in UNROUTED {
+        let _ = tool("ip", &["route", "del", "blackhole", &address.to_string()], "");
+    }
     let _ = tool("ip", &["rule", "del", "from", &SECOND_INTERFACE.to_string()], "");
     let _ = tool("ip", &["link", "del", "docker0"], "");
     tool("ip", &["addr", "flush", "dev", "eth1"], "")?;

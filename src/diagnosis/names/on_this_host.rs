@@ -40,7 +40,7 @@ pub fn finding(
         .or_else(|| search_list(evidence))
         .or_else(|| stale_cache(context, evidence, answers, is_inside))
         .or_else(|| firewall(evidence, failure))
-        .or_else(|| own_filter(evidence, failure))
+        .or_else(|| unsent(evidence, failure))
         .or_else(|| truncated(evidence, failure))
         .or_else(|| unexplained(evidence, failure))
 }
@@ -61,20 +61,26 @@ fn unreadable(evidence: &DnsEvidence) -> Option<Finding> {
     (!problems.is_empty()).then_some(finding)
 }
 
-/// The questions did not get out, or not past this host's packet filter.
-fn own_filter(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
+/// The questions did not get past this host's packet filter, or had no route.
+fn unsent(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let listed = || evidence.queries.iter().filter(|q| q.resolver == Resolver::System && q.name.is_none());
-    let blocked: BTreeSet<IpAddr> =
-        listed().filter(|query| query.blocked_here).map(|query| query.server.ip()).collect();
+    let servers = |is_unsent: fn(&Query) -> bool| -> BTreeSet<IpAddr> {
+        listed().filter(|query| is_unsent(query)).map(|query| query.server.ip()).collect()
+    };
     let is_answered = listed().any(|query| query.result.is_conclusive());
     let is_silence =
         matches!(failure.reason, Reason::QueryTimeout | Reason::ResolverUnreachable | Reason::LookupFailed);
-    if blocked.is_empty() || is_answered || !is_silence {
+    if is_answered || !is_silence {
         return None;
     }
-    let servers = wording::names(&blocked);
-    let fact = format!("{}: DNS questions to {servers} did not leave this host", evidence.host);
-    Some(Finding::new(Cause::SendBlocked, fact))
+    let (blocked, unrouted) = (servers(|query| query.blocked_here), servers(|query| query.unrouted_here));
+    if let Some(server) = unrouted.first() {
+        let fact = format!("{}: no usable route to name server {}", evidence.host, wording::names(&unrouted));
+        return Some(Finding::new(Cause::HostRoute, fact).about(server.to_string()));
+    }
+    let fact =
+        format!("{}: DNS questions to {} did not leave this host", evidence.host, wording::names(&blocked));
+    (!blocked.is_empty()).then(|| Finding::new(Cause::SendBlocked, fact))
 }
 
 /// By an action of nsswitch.conf, where the name servers have the name.

@@ -40,7 +40,10 @@ pub fn dns(host: &str, took: Duration, words: &Words) -> DnsEvidence {
     let alias_last = words.text("alias_last").is_some();
     evidence.queries.iter_mut().for_each(|query| query.alias_last = alias_last);
     let blocked_here = words.text("blocked_here").is_some();
-    evidence.queries.iter_mut().for_each(|query| query.blocked_here = blocked_here);
+    let unrouted_here = words.text("unrouted_here").is_some();
+    for query in &mut evidence.queries {
+        (query.blocked_here, query.unrouted_here) = (blocked_here, unrouted_here);
+    }
     let files = &evidence.files;
     if files.hosts_comes_first() {
         let addresses = files.hosts.iter().map(|entry| entry.address).collect();

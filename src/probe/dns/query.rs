@@ -68,6 +68,7 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         answer.result = QueryResult::Invalid { detail };
     }
     let is_answered = answer.transport == Transport::Udp && answer.result != QueryResult::Timeout;
+    let is_unsent = matches!(answer.result, QueryResult::Unreachable { .. });
     Query {
         name: question.is_searched.then(|| question.host.to_owned()),
         server: question.server,
@@ -77,7 +78,8 @@ pub async fn ask(question: Question<'_>, limit: Duration) -> Query {
         retransmitted: sent > 1,
         edns_refused,
         alias_last: answer.alias_last,
-        blocked_here: provider.is_blocked_here() && matches!(answer.result, QueryResult::Unreachable { .. }),
+        blocked_here: is_unsent && provider.is_blocked_here(),
+        unrouted_here: is_unsent && provider.is_unrouted_here(),
         took: started.elapsed(),
         kernel: provider.kernel_time().filter(|_| is_answered),
         result: answer.result,

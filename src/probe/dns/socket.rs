@@ -23,27 +23,45 @@ const QUESTIONS: std::ops::Range<usize> = 4..6;
 #[derive(Clone, Default)]
 pub struct Sockets {
     tokio: TokioRuntimeProvider,
-    opened: Arc<AtomicU32>,
-    is_blocked: Arc<AtomicBool>,
-    kernel: Arc<Mutex<Option<Duration>>>,
+    seen: Arc<Seen>,
+}
+
+/// By all sockets of one question.
+#[derive(Default)]
+struct Seen {
+    opened: AtomicU32,
+    is_blocked: AtomicBool,
+    is_unrouted: AtomicBool,
+    kernel: Mutex<Option<Duration>>,
 }
 
 impl Sockets {
     pub fn opened(&self) -> u32 {
-        self.opened.load(Ordering::Relaxed)
+        self.seen.opened.load(Ordering::Relaxed)
     }
 
     /// Whether a datagram did not pass this host's own packet filter.
     pub fn is_blocked_here(&self) -> bool {
-        self.is_blocked.load(Ordering::Relaxed)
+        self.seen.is_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether this host's own routes lead nowhere.
+    pub fn is_unrouted_here(&self) -> bool {
+        self.seen.is_unrouted.load(Ordering::Relaxed)
     }
 
     /// By the kernel's clock, from the question until the last datagram that came. `None` once the
     /// question was sent again: then it is open which of them was answered.
     pub fn kernel_time(&self) -> Option<Duration> {
-        let kernel = *lock(&self.kernel);
+        let kernel = *lock(&self.seen.kernel);
         kernel.filter(|_| self.opened() == 1)
     }
+}
+
+/// What connect(2) says without a route, and with one of the types unreachable, prohibit and blackhole.
+fn is_unrouted(error: &io::Error) -> bool {
+    let routes = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES, Errno::EINVAL];
+    routes.iter().any(|errno| error.raw_os_error() == Some(*errno as i32))
 }
 
 fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -72,13 +90,16 @@ impl RuntimeProvider for Sockets {
     }
 
     fn bind_udp(&self, local: SocketAddr, server: SocketAddr) -> Opening<Self::Udp> {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        let (kernel, is_blocked) = (Arc::clone(&self.kernel), Arc::clone(&self.is_blocked));
+        let seen = Arc::clone(&self.seen);
+        seen.opened.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             let udp = UdpSocket::bind(local).await?;
-            udp.connect(server).await?;
+            if let Err(error) = udp.connect(server).await {
+                seen.is_unrouted.fetch_or(is_unrouted(&error), Ordering::Relaxed);
+                return Err(error);
+            }
             note_arrivals(&udp);
-            Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), kernel, is_blocked })
+            Ok(Socket { udp, server, asked: OnceLock::new(), sent: Mutex::default(), seen })
         })
     }
 }
@@ -89,8 +110,7 @@ pub struct Socket {
     server: SocketAddr,
     asked: OnceLock<Vec<u8>>,
     sent: Mutex<Option<Sent>>,
-    kernel: Arc<Mutex<Option<Duration>>>,
-    is_blocked: Arc<AtomicBool>,
+    seen: Arc<Seen>,
 }
 
 impl DnsUdpSocket for Socket {
@@ -117,7 +137,7 @@ impl DnsUdpSocket for Socket {
         // What the kernel says of a datagram that its packet filter drops or rejects.
         let is_blocked = |error: &io::Error| error.raw_os_error() == Some(Errno::EPERM as i32);
         if matches!(&sent, Poll::Ready(Err(error)) if is_blocked(error)) {
-            self.is_blocked.store(true, Ordering::Relaxed);
+            self.seen.is_blocked.store(true, Ordering::Relaxed);
         }
         sent
     }
@@ -132,7 +152,7 @@ impl DnsUdpSocket for Socket {
     {
         Box::pin(async move {
             let received = datagram::receive(&self.udp, buffer).await?;
-            *lock(&self.kernel) = lock(&self.sent).and_then(|sent| sent.until(received.came));
+            *lock(&self.seen.kernel) = lock(&self.sent).and_then(|sent| sent.until(received.came));
             let asked = self.asked.get().map_or(&[][..], Vec::as_slice);
             Ok((with_question(buffer, received.length, asked), self.server))
         })

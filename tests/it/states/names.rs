@@ -4,8 +4,8 @@ use crate::lab::Fault::{
     self, DnsAaaa, DnsAaaaPublic, DnsAlias, DnsMixed, DnsOneZone, DnsOutsideVpc, DnsPortClosed, DnsRefused,
     DnsServfail, DnsSilent, DnsSlow, DnsSpecial, DnsStale, DnsTruncated, DnsTruncatedNoTcp, HostDropsDns,
     HostRejectsDns, HostsFilePins, InstanceIpv4Absent, InstanceIpv6Absent, NameNoAddress, NameNotFound,
-    NatOpen, PrivateDnsOff, SystemResolverDiffers, SystemResolverElsewhere, SystemResolverPartial,
-    SystemResolverSilent, SystemResolverStale,
+    NatOpen, PrivateDnsOff, ResolverUnrouted, SystemResolverDiffers, SystemResolverElsewhere,
+    SystemResolverPartial, SystemResolverSilent, SystemResolverStale,
 };
 use crate::state::{CALL, CONNECT, CREDENTIALS, DNS, INSTANCE, IPV4, IPV6, State};
 
@@ -62,6 +62,8 @@ states! {
         .inconclusive(IPV4, "control_failed")
         .inconclusive(IPV6, "control_failed")
         .because("vpc_dns_support_off", &[DNS, CONNECT, CALL, IPV4, IPV6]);
+    resolver_unrouted: unresolved(ResolverUnrouted, "resolver_unreachable")
+        .because("host_route", &[DNS, CONNECT, CALL]);
     host_drops_dns: unresolved(HostDropsDns, "resolver_unreachable")
         .inconclusive(IPV4, "control_failed")
         .inconclusive(IPV6, "control_failed")
