@@ -126,9 +126,9 @@ fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) 
 
 fn blocked_here(observation: &Observation, failure: &Failure) -> Finding {
     let (host, ips) = (host(observation), with_port(observation, &failure.ips));
-    let why = detail(observation).unwrap_or_else(|| failure.reason.words().to_owned());
+    let why = detail_of(observation, &failure.ips).unwrap_or_else(|| failure.reason.words().to_owned());
     let fact = if certificate::shown(observation, &failure.ips).is_some() {
-        format!("{host}: TLS with {ips} completed, then large packets did not leave this host ({why})")
+        format!("{host}: TLS with {ips} completed, then the request did not leave this host ({why})")
     } else {
         format!("{host}: TCP to {ips} did not leave this host ({why})")
     };
@@ -277,16 +277,7 @@ fn stalled(
     default_cause: Cause,
 ) -> Finding {
     let name = host(observation);
-    let certificate = certificate::shown(observation, &failure.ips);
-    let intercepted = certificate.is_some() && certificate::is_intercepted(observation);
-    let timed_out = failure.reason == Reason::TlsTimeout;
-    let cause = if timed_out && (certificate.is_some() || large_packets_pass(context)) {
-        Cause::EndpointSilent
-    } else if default_cause == Cause::NotAws && intercepted {
-        Cause::TlsIntercepted
-    } else {
-        default_cause
-    };
+    let cause = cause_of_stall(context, observation, failure, default_cause);
     let mut fact =
         format!("{name} at {}: {}", with_port(observation, &failure.ips), words(observation, failure));
     let words = failure.reason.words();
@@ -300,8 +291,34 @@ fn stalled(
     Finding::new(cause, fact).about(about).at_port(port(observation))
 }
 
+fn cause_of_stall(
+    context: &Context<'_>,
+    observation: &Observation,
+    failure: &Failure,
+    default_cause: Cause,
+) -> Cause {
+    let is_certificate_shown = certificate::shown(observation, &failure.ips).is_some();
+    let is_intercepted = is_certificate_shown && certificate::is_intercepted(observation);
+    let is_not_the_size = match failure.reason {
+        Reason::TlsTimeout => is_certificate_shown || large_packets_arrive(context),
+        Reason::RequestUnacknowledged => any_passes(context),
+        _ => false,
+    };
+    match default_cause {
+        _ if is_not_the_size => Cause::EndpointSilent,
+        Cause::NotAws if is_intercepted => Cause::TlsIntercepted,
+        _ => default_cause,
+    }
+}
+
+/// A check that passes sent a request of the same size.
+fn any_passes(context: &Context<'_>) -> bool {
+    let addresses = context.step(Step::Connect).flat_map(|(_, observation)| &observation.addresses);
+    addresses.into_iter().any(|address| address.scope.is_inside() && address.outcome == Outcome::Pass)
+}
+
 /// A handshake that completes anywhere carried the certificates, the first packets of full size.
-fn large_packets_pass(context: &Context<'_>) -> bool {
+fn large_packets_arrive(context: &Context<'_>) -> bool {
     context.step(Step::Connect).flat_map(|(_, observation)| &observation.addresses).any(|address| {
         address.scope.is_inside()
             && (address.outcome == Outcome::Pass || broken(address.outcome).is_some_and(after_first_bytes))
@@ -315,7 +332,7 @@ fn words(observation: &Observation, failure: &Failure) -> String {
     if failure.reason == Reason::TlsTimeout {
         format!("{opened}no TLS answer within {took}")
     } else if failure.reason == Reason::RequestUnacknowledged {
-        format!("{opened}TLS, then no packet of the request was acknowledged within {took}")
+        format!("{opened}TLS, then the request was not acknowledged within {took}")
     } else if failure.reason == Reason::ResponseTimeout {
         format!("{opened}TLS, then no HTTP answer within {took}")
     } else {

@@ -107,7 +107,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
                 C::ResolverBypassesVpc,
             ],
         ),
-        (&[R::TlsTimeout], &[C::EndpointSilent]),
+        (&[R::TlsTimeout, R::RequestUnacknowledged], &[C::EndpointSilent]),
         (&[R::CertificateExpired, R::CertificateNotYetValid, R::InvalidCredentials], &[C::ClockWrong]),
         (&[R::CertificateNameMismatch], &[C::ResolverBypassesVpc]),
         (&[R::CertificateUntrusted, R::ResponseInvalid, R::NotAnAwsAnswer], &[C::TlsIntercepted]),

@@ -18,7 +18,7 @@ use crate::observation::{Connection, EndpointProtocol, Phase, Phases, ProbeError
 use crate::wire::failure::{Stage, trouble};
 use crate::wire::http::open;
 use crate::wire::icmp_error::is_rejected_here;
-use crate::wire::tcp_info::{Unarrived, any_syn_kept_back, explains, tcp_round_trip, unarrived};
+use crate::wire::tcp_info::{NotDelivered, explains, is_any_kept_back, tcp_round_trip, why_not_delivered};
 use crate::wire::trust::{HandshakeRecord, Trust};
 
 const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
@@ -26,10 +26,10 @@ const USER_AGENT: &str = concat!("linkproof/", env!("CARGO_PKG_VERSION"));
 /// Of AWS's protocols, and of S3.
 const REQUEST_IDS: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 
-/// Makes the request longer than a packet of 1,500 bytes, the usual limit, so that a path which loses
-/// such packets does not pass. Servers read 8 KiB of headers, so there is room.
+/// Makes the request larger than 1,500 bytes, so that a path that drops such packets fails the check.
+/// Most servers accept 8 KiB of headers, some 4 KiB.
 const FILLER: &str = "linkproof-filler";
-const FILLER_BYTES: usize = 3 * 1024;
+const FILLER_BYTES: usize = 2 * 1024;
 
 /// A request id has 36 characters at most.
 const LONGEST_HEADER: usize = 80;
@@ -114,7 +114,7 @@ async fn over_https(trust: &Trust, host: &str, peer: SocketAddr, limit: Duration
         Err(_) => {
             let detail = format!("no answer within {}", humantime::format_duration(limit));
             // The request is still there, and with it its socket.
-            evidence.error = Some(marks.stage().silent(marks.unarrived(peer), &detail));
+            evidence.error = Some(marks.stage().silent(marks.why_not_delivered(peer), &detail));
         }
     }
     evidence
@@ -213,11 +213,11 @@ impl Marks {
         }
     }
 
-    /// Why the peer's silence says nothing of the peer.
-    fn unarrived(&self, peer: SocketAddr) -> Option<Unarrived> {
+    /// Why the peer may not have received anything.
+    fn why_not_delivered(&self, peer: SocketAddr) -> Option<NotDelivered> {
         match self.opened.get() {
-            Some(opened) => unarrived(opened.local?, peer),
-            None => any_syn_kept_back(peer),
+            Some(opened) => why_not_delivered(opened.local?, peer),
+            None => is_any_kept_back(peer).then_some(NotDelivered::KeptBack),
         }
     }
 

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::http::TooLarge;
 use super::resources;
-use super::tcp_info::{KEPT_BACK, Unarrived};
+use super::tcp_info::{KEPT_BACK, NotDelivered};
 use super::trust::HandshakeRecord;
 use crate::observation::{ProbeError, Reason, cut};
 
@@ -30,13 +30,13 @@ impl Stage {
         }
     }
 
-    /// Where what was sent did not arrive, the peer's silence says nothing of the peer.
-    pub fn silent(self, unarrived: Option<Unarrived>, detail: &str) -> ProbeError {
-        match (self, unarrived) {
-            (Self::Tcp | Self::Response, Some(Unarrived::KeptBack)) => {
+    /// If the request did not arrive, the peer's silence says nothing about the peer.
+    pub fn silent(self, not_delivered: Option<NotDelivered>, detail: &str) -> ProbeError {
+        match (self, not_delivered) {
+            (Self::Tcp | Self::Response, Some(NotDelivered::KeptBack)) => {
                 ProbeError { reason: Reason::SendBlocked, detail: KEPT_BACK.to_owned() }
             }
-            (Self::Response, Some(Unarrived::Unacknowledged)) => {
+            (Self::Response, Some(NotDelivered::Unacknowledged)) => {
                 ProbeError { reason: Reason::RequestUnacknowledged, detail: String::new() }
             }
             _ => ProbeError { reason: self.timeout(), detail: detail.to_owned() },

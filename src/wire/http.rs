@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::failure::{Stage, trouble};
-use super::tcp_info::{any_syn_kept_back, explains, tcp_round_trip};
+use super::tcp_info::{NotDelivered, explains, is_any_kept_back, tcp_round_trip};
 use super::trust::{HandshakeRecord, Trust};
 use crate::observation::{Certificate, Phase, Phases, ProbeError};
 use crate::threads;
@@ -117,12 +117,13 @@ pub async fn open(trust: &Trust, host: &str, peer: SocketAddr, with_tls: bool, l
     let mut opened = Box::pin(opened);
     let waited = timeout(limit, &mut opened).await;
     // While the socket is there: the kernel is asked about it.
-    let unarrived = waited.is_err().then(|| any_syn_kept_back(peer)).flatten();
+    let is_kept_back = waited.is_err() && is_any_kept_back(peer);
+    let not_delivered = is_kept_back.then_some(NotDelivered::KeptBack);
     drop(opened);
     let error = match waited {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(trouble(stage, error.as_ref(), &record)),
-        Err(_) => Some(stage.silent(unarrived, stage.silence())),
+        Err(_) => Some(stage.silent(not_delivered, stage.silence())),
     };
     trace.certificate = record.certificate();
     trace.error = error;

@@ -30,12 +30,14 @@ static KERNEL: Mutex<Kernel> =
     Mutex::new(Kernel { socket: None, refusals: Refusals { in_a_row: 0, last: None } });
 
 /// Offsets in `struct tcp_info`, which the kernel only ever extends.
-const RETRANSMITS: usize = 2;
+const TIMEOUTS: usize = 2;
+const PROBES: usize = 3;
 const UNACKED: usize = 24;
 const RETRANS: usize = 36;
 const TOTAL_RETRANS: usize = 100;
 const NOTSENT_BYTES: usize = 144;
 const MIN_RTT: usize = 148;
+/// A u64, of which this is the low half on little-endian machines.
 const RWND_LIMITED: usize = 176;
 
 /// The shortest round trip of an open TCP connection on which nothing was sent twice. Before any data
@@ -53,40 +55,40 @@ pub fn is_kept_back(local: SocketAddr, peer: SocketAddr) -> Option<bool> {
 }
 
 /// The same of any connection that this user is opening to the peer, where a library has the socket.
-pub fn any_syn_kept_back(peer: SocketAddr) -> Option<Unarrived> {
-    let is_any = opening(peer)?.iter().any(|info| kept_back(info) == Some(true));
-    is_any.then_some(Unarrived::KeptBack)
+pub fn is_any_kept_back(peer: SocketAddr) -> bool {
+    opening(peer).unwrap_or_default().iter().any(|info| kept_back(info) == Some(true))
 }
 
-/// Why what was sent did not get to the peer.
+/// Why the peer did not get what was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Unarrived {
-    /// By this host.
+pub enum NotDelivered {
+    /// This host did not send it.
     KeptBack,
-    /// Sent again, and not acknowledged either time.
+    /// It was sent again, and not acknowledged.
     Unacknowledged,
 }
 
-/// What became of the last data of an open connection, where it did not arrive. Data is sent again
-/// after 200 ms at the earliest; before that, nothing is known.
-pub fn unarrived(local: SocketAddr, peer: SocketAddr) -> Option<Unarrived> {
+/// Of the last data on an open connection. The kernel tries again after 200 ms at the earliest; before
+/// that, nothing is known.
+pub fn why_not_delivered(local: SocketAddr, peer: SocketAddr) -> Option<NotDelivered> {
     of_data(&ask(local, peer)?)
 }
 
-fn of_data(info: &[u8]) -> Option<Unarrived> {
-    let is_sent_again = *info.get(RETRANSMITS)? > 0;
-    let is_on_its_way = number(info, RETRANS)? > 0;
-    let peer_takes_it = number(info, RWND_LIMITED)? == 0;
+fn of_data(info: &[u8]) -> Option<NotDelivered> {
+    let (timeouts, probes) = (*info.get(TIMEOUTS)?, *info.get(PROBES)?);
+    let is_retransmitted = number(info, RETRANS)? > 0;
+    let window_is_open = number(info, RWND_LIMITED)? == 0;
     match (number(info, UNACKED)?, number(info, NOTSENT_BYTES)?) {
         (0, 0) => None,
-        (0, _) => peer_takes_it.then_some(Unarrived::KeptBack),
-        (_, _) if is_on_its_way => is_sent_again.then_some(Unarrived::Unacknowledged),
-        (_, _) => is_sent_again.then_some(Unarrived::KeptBack),
+        (0, _) => (probes > 0 && window_is_open).then_some(NotDelivered::KeptBack),
+        // Only a second timeout shows that the first repetition was not acknowledged either.
+        (_, _) if is_retransmitted => (timeouts > 1).then_some(NotDelivered::Unacknowledged),
+        (_, _) => (timeouts > 0).then_some(NotDelivered::KeptBack),
     }
 }
 
 /// What is said of a packet that was kept back.
-pub const KEPT_BACK: &str = "the kernel could not send the packet again";
+pub const KEPT_BACK: &str = "the kernel could not send the packet";
 
 fn kept_back(info: &[u8]) -> Option<bool> {
     // Tried so often in all, against those of them that are on their way.
@@ -236,21 +238,23 @@ mod tests {
 
     #[test]
     fn data_that_did_not_arrive_is_with_this_host_or_on_its_way() {
-        // Packets unacknowledged, timeouts, packets on their way again, bytes not sent, limited by the peer.
+        // Packets unacknowledged, timeouts, packets on their way again, bytes not sent, probes, and the time
+        // that the peer's window was closed.
         for (fields, expected) in [
-            ([0, 0, 0, 0, 0], None),
-            // Sent just now.
-            ([2, 0, 0, 0, 0], None),
-            ([2, 3, 1, 0, 0], Some(Unarrived::Unacknowledged)),
-            ([2, 3, 0, 0, 0], Some(Unarrived::KeptBack)),
-            ([0, 0, 0, 3000, 0], Some(Unarrived::KeptBack)),
-            // The peer's window is closed.
-            ([0, 0, 0, 3000, 800], None),
+            ([0, 0, 0, 0, 0, 0], None),
+            // Sent just now, and sent again just now.
+            ([2, 0, 0, 0, 0, 0], None),
+            ([2, 1, 1, 0, 0, 0], None),
+            ([2, 2, 1, 0, 0, 0], Some(NotDelivered::Unacknowledged)),
+            ([2, 1, 0, 0, 0, 0], Some(NotDelivered::KeptBack)),
+            ([0, 0, 0, 3000, 0, 0], None),
+            ([0, 0, 0, 3000, 1, 0], Some(NotDelivered::KeptBack)),
+            ([0, 0, 0, 3000, 1, 800], None),
         ] {
             let mut info = vec![0; 232];
-            let places = [UNACKED, RETRANSMITS, RETRANS, NOTSENT_BYTES, RWND_LIMITED];
+            let places = [UNACKED, TIMEOUTS, RETRANS, NOTSENT_BYTES, PROBES, RWND_LIMITED];
             for (place, field) in places.into_iter().zip(fields) {
-                if place == RETRANSMITS {
+                if [TIMEOUTS, PROBES].contains(&place) {
                     info[place] = u8::try_from(field).unwrap();
                 } else {
                     info[place..place + 4].copy_from_slice(&u32::to_ne_bytes(field));

@@ -19,7 +19,7 @@ states! {
         .address(CONNECT, B, "pass")
         .because("endpoint_security_group", &[CALL])
         .takes(3.0);
-    // Lost acknowledgments look like lost requests, and the remedy says what to rule out.
+    // A lost acknowledgment looks like a lost request.
     endpoint_mute_after_handshake: state([EndpointMuteAfterHandshake])
         .fails(CONNECT, "request_unacknowledged")
         .waits(&[CALL])
