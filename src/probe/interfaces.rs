@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::check::Family;
 use crate::observation::EgressSource;
 
-/// Listing the addresses costs as much as a DNS query, and an estate has hundreds of checks: those that
-/// begin within this time share one list.
+/// Listing the addresses costs as much as a DNS query. Checks that begin within this time share one
+/// list.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// All that reach beyond the link, on interfaces that are up.
@@ -24,7 +24,7 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
     Ok(of(listed()?).into_iter().map(|source| source.ip).collect())
 }
 
-/// The same for checks, which may share a list.
+/// The addresses, listed at most once a second.
 #[derive(Debug, Default)]
 pub struct LocalAddresses(Mutex<Option<(Instant, Vec<IpAddr>)>>);
 
@@ -115,4 +115,19 @@ fn is_global(ip: IpAddr) -> bool {
 fn is_usable(ip: IpAddr) -> bool {
     let bound = UdpSocket::bind((ip, 0));
     !bound.is_err_and(|error| error.kind() == ErrorKind::AddrNotAvailable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_share_a_list_for_a_second() {
+        let shared: IpAddr = "192.0.2.1".parse().unwrap();
+        let addresses = LocalAddresses(Mutex::new(Some((Instant::now(), vec![shared]))));
+        tokio::time::advance(SHARED_FOR - Duration::from_millis(1)).await;
+        assert_eq!(addresses.list().unwrap(), [shared]);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!addresses.list().unwrap().contains(&shared), "no interface has it");
+    }
 }

@@ -9,13 +9,11 @@ use socket2::{Domain, Socket, Type};
 /// What the queries of one name take at the same time.
 const NEEDED: usize = 8;
 
-/// Opens and closes a socket with as many descriptors, which sends nothing.
+/// Opens and closes sockets, which sends nothing.
 pub fn are_available() -> bool {
-    let opened = || -> io::Result<Vec<Socket>> {
-        let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
-        (1..NEEDED).map(|_| socket.try_clone()).collect()
-    };
-    !opened().is_err_and(|error| are_lacking(&error))
+    let opened: io::Result<Vec<Socket>> =
+        (0..NEEDED).map(|_| Socket::new(Domain::UNIX, Type::DGRAM, None)).collect();
+    !opened.is_err_and(|error| are_lacking(&error))
 }
 
 /// Whether this process or this host ran out of something.

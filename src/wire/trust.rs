@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::certificate;
 use crate::observation::Certificate;
-use verified::{Id, Verified};
+use verified::{ChainId, VerifiedChains};
 
 pub use follow::TrustFollower;
 pub use store::TrustError;
@@ -34,7 +34,7 @@ pub use store::TrustError;
 pub struct Trust {
     /// `None` where there is no root at all: then no certificate is accepted.
     verifier: Option<Arc<WebPkiServerVerifier>>,
-    verified: Arc<Verified>,
+    verified: Arc<VerifiedChains>,
     provider: Arc<CryptoProvider>,
     roots: usize,
     problem: Option<Arc<str>>,
@@ -70,7 +70,7 @@ impl Trust {
         let watching = RecordingVerifier { inner: self.clone(), record: Arc::clone(record) };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
-            .dangerous() // The verifier below notes what it sees; the verdict is webpki's.
+            .dangerous() // The verifier below only records; webpki decides.
             .with_custom_certificate_verifier(Arc::new(watching))
             .with_client_cert_resolver(Arc::clone(record) as Arc<dyn ResolvesClientCert>);
         config.resumption = Resumption::store(Arc::clone(record) as Arc<dyn ClientSessionStore>);
@@ -78,7 +78,7 @@ impl Trust {
     }
 }
 
-/// Prefers the suite whose hash is SHA-256, as Go does: processors are quicker at it than at SHA-384.
+/// Prefers the suite with SHA-256, as Go does: it costs less CPU than SHA-384.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -150,7 +150,7 @@ impl ClientSessionStore for HandshakeRecord {
     }
 }
 
-/// webpki's verifier, which is asked once about the same chain and name. What the leaf says is noted.
+/// Verifies with webpki, once for each chain and name, and records what the leaf says.
 #[derive(Debug)]
 struct RecordingVerifier {
     inner: Trust,
@@ -172,7 +172,7 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let id = Id::of(leaf, intermediates, name);
+        let id = ChainId::of(leaf, intermediates, name);
         if let Some(certificate) = self.inner.verified.find(id, now) {
             self.record.certificate.get_or_init(|| certificate);
             return Ok(ServerCertVerified::assertion());
@@ -184,7 +184,7 @@ impl ServerCertVerifier for RecordingVerifier {
         let accepted = self.verifier()?.verify_server_cert(leaf, intermediates, name, ocsp, now)?;
         if let Some(certificate) = certificate {
             let chain: Vec<&CertificateDer<'_>> = [leaf].into_iter().chain(intermediates).collect();
-            self.inner.verified.note(id, certificate, &chain);
+            self.inner.verified.insert(id, certificate, &chain);
         }
         Ok(accepted)
     }

@@ -1,9 +1,8 @@
-//! Chains that webpki accepted, so that the next connection to the same service costs less. Whether a
-//! chain is accepted depends on its bytes, on the name, on the roots and on the time, and on the time
-//! only by when its certificates are valid. This remembers the rest, for one set of roots.
+//! Chains that webpki accepted, so that the next connection to the same service costs less. The result
+//! depends on the chain, the name, the roots and the time: `VerifiedChains` belongs to one set of
+//! roots, `ChainId` covers chain and name, and `find` checks the time.
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +13,13 @@ use crate::observation::Certificate;
 use crate::wire::certificate;
 
 /// An endpoint shows one chain, and an estate has hundreds of endpoints.
-const MOST: usize = 512;
+const MOST_CHAINS: usize = 512;
 
 /// A chain and the name that it was shown for, by their SHA-256.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Id([u8; 32]);
+pub struct ChainId([u8; 32]);
 
-impl Id {
+impl ChainId {
     pub fn of(
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -30,7 +29,7 @@ impl Id {
         let name = name.to_str();
         let certificates = [leaf].into_iter().chain(intermediates).map(AsRef::as_ref);
         for part in [name.as_bytes()].into_iter().chain(certificates) {
-            // With its length, no part can be taken for two.
+            // The length keeps parts apart: "ab", "c" is not "a", "bc".
             digest.update(&part.len().to_be_bytes());
             digest.update(part);
         }
@@ -41,7 +40,7 @@ impl Id {
 }
 
 #[derive(Debug, Default)]
-pub struct Verified(Mutex<HashMap<Id, Chain>>);
+pub struct VerifiedChains(Mutex<HashMap<ChainId, Chain>>);
 
 #[derive(Debug)]
 struct Chain {
@@ -50,28 +49,27 @@ struct Chain {
     not_after: Duration,
 }
 
-impl Verified {
+impl VerifiedChains {
     /// What the leaf says, where the chain was accepted and is valid now.
-    pub fn find(&self, id: Id, now: UnixTime) -> Option<Certificate> {
+    pub fn find(&self, id: ChainId, now: UnixTime) -> Option<Certificate> {
         let chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let chain = chains.get(&id)?;
         let now = Duration::from_secs(now.as_secs());
         (chain.not_before <= now && now <= chain.not_after).then(|| chain.leaf.clone())
     }
 
-    /// Notes a chain that was just accepted.
-    pub fn note(&self, id: Id, leaf: Certificate, certificates: &[&CertificateDer<'_>]) {
+    /// Of a chain that was just accepted.
+    pub fn insert(&self, id: ChainId, leaf: Certificate, certificates: &[&CertificateDer<'_>]) {
         let Some((not_before, not_after)) = validity(certificates) else { return };
         let mut chains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if chains.len() >= MOST {
-            mem::take(&mut *chains);
+        if chains.len() >= MOST_CHAINS {
+            chains.clear();
         }
         chains.insert(id, Chain { leaf, not_before, not_after });
     }
 }
 
-/// From when and until when all of them are valid. A chain may hold some that lead to no root; their
-/// dates only make this shorter.
+/// The time during which all of them are valid. An extra certificate in the chain can only shorten it.
 fn validity(certificates: &[&CertificateDer<'_>]) -> Option<(Duration, Duration)> {
     let mut valid = (Duration::ZERO, Duration::MAX);
     for certificate in certificates {
@@ -108,11 +106,11 @@ mod tests {
     #[test]
     fn chain_is_remembered_while_each_of_its_certificates_is_valid() {
         let (leaf, intermediate) = (certificate(2024, 2030), certificate(2026, 2028));
-        let id = Id::of(&leaf, from_ref(&intermediate), &name("a.example.com"));
+        let id = ChainId::of(&leaf, from_ref(&intermediate), &name("a.example.com"));
         let read = certificate::read(&leaf).unwrap();
-        let verified = Verified::default();
+        let verified = VerifiedChains::default();
         assert_eq!(verified.find(id, in_year(2027)), None, "not noted yet");
-        verified.note(id, read.clone(), &[&leaf, &intermediate]);
+        verified.insert(id, read.clone(), &[&leaf, &intermediate]);
         for (year, found) in [(2025, false), (2026, true), (2027, true), (2028, true), (2029, false)] {
             assert_eq!(verified.find(id, in_year(year)), found.then(|| read.clone()), "{year}");
         }
@@ -123,7 +121,7 @@ mod tests {
     #[test]
     fn another_name_or_other_certificates_are_another_chain() {
         let (leaf, other) = (certificate(2024, 2030), certificate(2024, 2030));
-        let of = |leaf, rest: &[CertificateDer<'static>], host| Id::of(leaf, rest, &name(host));
+        let of = |leaf, rest: &[CertificateDer<'static>], host| ChainId::of(leaf, rest, &name(host));
         let ids = [
             of(&leaf, &[], "a.example.com"),
             of(&leaf, &[], "b.example.com"),
@@ -140,7 +138,7 @@ mod tests {
     #[test]
     fn parts_that_are_cut_differently_are_another_chain() {
         let of = |leaf: &'static [u8], rest: &'static [u8]| {
-            Id::of(&CertificateDer::from(leaf), &[CertificateDer::from(rest)], &name("a.example.com"))
+            ChainId::of(&CertificateDer::from(leaf), &[CertificateDer::from(rest)], &name("a.example.com"))
         };
         assert_ne!(of(b"ab", b"c"), of(b"a", b"bc"));
     }
@@ -149,11 +147,11 @@ mod tests {
     fn chains_are_bounded() {
         let leaf = certificate(2024, 2030);
         let read = certificate::read(&leaf).unwrap();
-        let verified = Verified::default();
-        let id = |number: usize| Id::of(&leaf, &[], &name(&format!("{number}.example.com")));
-        for number in 0..=MOST {
-            verified.note(id(number), read.clone(), &[&leaf]);
-            assert!(verified.0.lock().unwrap().len() <= MOST);
+        let verified = VerifiedChains::default();
+        let id = |number: usize| ChainId::of(&leaf, &[], &name(&format!("{number}.example.com")));
+        for number in 0..=MOST_CHAINS {
+            verified.insert(id(number), read.clone(), &[&leaf]);
+            assert!(verified.0.lock().unwrap().len() <= MOST_CHAINS);
             assert!(verified.find(id(number), in_year(2026)).is_some());
         }
     }
