@@ -49,8 +49,8 @@ causes! {
         "The clock is wrong",
         "Sync chrony with the Amazon Time Sync Service (server 169.254.169.123 prefer iburst in chrony.conf), then run chronyc makestep. AWS rejects signatures that are more than 5 minutes off.";
     NameFilesUnreadable = "name_files_unreadable",
-        "A file by which names are looked up is not readable to every user",
-        "Make it readable to every user (chmod 644). Until then, applications of users who may not read it are told something else than those who may.";
+        "Not every user can read a file that name lookups need",
+        "Make it readable to every user (chmod 644). Until then, users who cannot read it can get different addresses than linkproof.";
     NsswitchWithoutDns = "nsswitch_without_dns",
         "nsswitch.conf does not let applications ask DNS",
         "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";
@@ -59,7 +59,7 @@ causes! {
         "Correct these lines of /etc/resolv.conf: nameserver in small letters at the start of the line, a space, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
     HostsFileEntry = "hosts_file_entry",
         "/etc/hosts has an address for the name",
-        "Remove {subjects} from /etc/hosts: applications take its address, and it does not follow when the endpoint changes.";
+        "Remove {subjects} from /etc/hosts: applications use only the addresses in that file, and they do not change with the endpoint.";
     SearchListAnswers = "search_list_answers",
         "The search list leads to another name",
         "Remove the wildcard record behind that name, or the suffix from search in /etc/resolv.conf, or lower ndots. In a pod: dnsConfig with ndots 1, or {subjects} with a final dot.";
@@ -97,8 +97,8 @@ causes! {
         "The instance cannot connect to any endpoint",
         "Allow outbound TCP {port} in the security groups of {instance}. In the network ACL of {subnet}, allow {port} out and 1024-65535 in. If both are right, check the security group that these endpoints share.";
     HostRoute = "host_route",
-        "This host has no usable route to an address of the VPC",
-        "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If there is no route, restore the default route (DHCP, cloud-init).";
+        "No usable route to an address of the VPC",
+        "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If there is no route, restore the default route. If it names the instance's own interface, nothing there has the address, or a firewall rejects.";
     EndpointFamilyMissing = "endpoint_family_missing",
         "The endpoint has no address of the instance's IP version",
         "Make the endpoint for {subjects} dual-stack: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets and the service must support both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";
@@ -128,10 +128,10 @@ causes! {
         "Security groups and network ACLs drop silently, so something else refused {subjects}: a REJECT rule on this host, AWS Network Firewall, or a wrong address or port ({port}).";
     MtuBlackHole = "mtu_black_hole",
         "Large packets seem to be lost on the path (MTU)",
-        "Try: ip link set dev INTERFACE mtu 1400. If the check then passes, keep the highest MTU that works. Endpoints accept 8500 bytes at most and send no ICMP about it. If nothing changes, the peer stalls: see endpoint_silent.";
+        "Try: ip link set dev INTERFACE mtu 1400. If the check then passes, keep the highest MTU that works. Endpoints accept 8500 bytes at most and send no ICMP about it. If nothing changes, it is not the MTU: something on the path drops every packet, or the endpoint hangs (see endpoint_silent).";
     EndpointSilent = "endpoint_silent",
         "The endpoint accepts connections but does not respond",
-        "The path to {subjects} is open. Check what inspects the traffic (AWS Network Firewall, an appliance). If other interfaces respond, remove the silent one's subnet from the endpoint. Then contact AWS Support with address and time.";
+        "TCP connects to {subjects}. Check what inspects the traffic (AWS Network Firewall, an appliance). If other interfaces respond, remove the silent one's subnet from the endpoint. Then contact AWS Support with address and time.";
     TlsIntercepted = "tls_intercepted",
         "TLS is intercepted: the certificate was not issued by an AWS CA",
         "Exempt {subjects} from TLS inspection (AWS Network Firewall, a proxy or an appliance on the path). The holder of that certificate's key can read the traffic.";

@@ -236,7 +236,7 @@ fn loopback_failed(evidence: &EgressEvidence) -> Option<Finding> {
         Family::Ipv6 => "net.ipv6.icmp.echo_ignore_all=0 net.ipv6.conf.lo.disable_ipv6=0",
     };
     let remedy = format!(
-        "This host must answer its own pings: ip link set lo up; sysctl -w {settings}; let ICMP on lo through the host firewall (nft list ruleset). If ping has no socket at all, see the runbook."
+        "This host must answer its own pings: ip link set lo up; sysctl -w {settings}; let ICMP on lo through the host firewall (nft list ruleset). If linkproof cannot open a ping socket, see the runbook."
     );
     Some(Finding::new(Cause::PingNotPermitted, fact).healed_by(remedy))
 }

@@ -67,8 +67,8 @@ pub struct NsswitchAction {
 pub enum FileProblem {
     /// The user of this service may not read it; root's applications may.
     Unreadable { path: &'static str, error: String, mode: Option<u32> },
-    /// The user of this service may read it; applications of most others may not.
-    Shut { path: &'static str, mode: u32 },
+    /// The user of this service can read it; most others cannot.
+    UnreadableToOthers { path: &'static str, mode: u32 },
     /// Reading it would not end, here or in the library.
     NotAFile { path: &'static str, kind: &'static str },
     /// A line that the library skips, though a name server was meant.
@@ -86,7 +86,9 @@ impl fmt::Display for FileProblem {
             Self::Unreadable { path, error, mode: None } => {
                 write!(f, "{path} is not readable to this service: {error}")
             }
-            Self::Shut { path, mode } => write!(f, "{path} is not readable to other users (mode {mode:04o})"),
+            Self::UnreadableToOthers { path, mode } => {
+                write!(f, "other users cannot read {path} (mode {mode:04o})")
+            }
             Self::NotAFile { path, kind } => write!(f, "{path} is {kind}, not a file"),
             Self::NoServer { path, why } => {
                 write!(f, "{path} {why}, so the C library asks 127.0.0.1")
@@ -113,8 +115,9 @@ impl HostFiles {
     }
 
     /// What linkproof sees, and applications of other users do not.
-    pub fn shut(&self) -> impl Iterator<Item = &FileProblem> {
-        self.problems.iter().filter(|problem| matches!(problem, FileProblem::Shut { .. }))
+    pub fn unreadable_to_others(&self) -> impl Iterator<Item = &FileProblem> {
+        let is_one = |problem: &&FileProblem| matches!(problem, FileProblem::UnreadableToOthers { .. });
+        self.problems.iter().filter(is_one)
     }
 
     /// Why resolv.conf does not say what it was meant to say.

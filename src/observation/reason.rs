@@ -55,7 +55,7 @@ reasons! {
     CertificateNotYetValid = "certificate_not_yet_valid", "the certificate is not valid yet";
     CertificateNameMismatch = "certificate_name_mismatch", "the certificate is for another name";
     CertificateUntrusted = "certificate_untrusted", "the certificate is not trusted";
-    RequestUnacknowledged = "request_unacknowledged", "no packet of the request was acknowledged";
+    RequestUnacknowledged = "request_unacknowledged", "the request was not acknowledged";
     ResponseTimeout = "response_timeout", "HTTP response timed out";
     ResponseInvalid = "response_invalid", "the response is not HTTP";
     AddressOutsideVpc = "address_outside_vpc", "outside the VPC";
@@ -133,7 +133,9 @@ impl Reason {
             Self::ConnectTimeout => "The TCP connection timed out.",
             Self::ConnectionRefused => "The TCP connection was refused (RST).",
             Self::ConnectionReset => "The peer reset the connection after it was open.",
-            Self::NetworkUnreachable => "This host has no route to the address.",
+            Self::NetworkUnreachable => {
+                "This host has no route to the address, or an ICMP error calls it unreachable."
+            }
             Self::TlsTimeout => "TCP connected, but the TLS handshake timed out.",
             Self::TlsFailed => "The TLS handshake failed.",
             Self::ClientCertificateRequired => "The server accepts only clients with a certificate.",
@@ -141,7 +143,7 @@ impl Reason {
             Self::CertificateNotYetValid => "The certificate is not valid yet, by this host's clock.",
             Self::CertificateNameMismatch => "The certificate does not contain the endpoint's name.",
             Self::CertificateUntrusted => "No CA that this host trusts issued the certificate.",
-            Self::RequestUnacknowledged => "TLS completed, but no packet of the request was acknowledged.",
+            Self::RequestUnacknowledged => "TLS completed, but TCP did not acknowledge the request.",
             Self::ResponseTimeout => "TLS completed, but no HTTP response arrived within the timeout.",
             Self::ResponseInvalid => "The peer's response is not HTTP.",
             Self::AddressOutsideVpc => {

@@ -95,7 +95,7 @@ fn exporter(scratch: &Path, name: &str, modules: &str, port: u16) -> Run {
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
 }
 
-/// A module for each question: it names what is asked for, a target who is asked.
+/// The module has the name to ask for, the target is the name server.
 fn dns() -> String {
     let module = |number: usize, kind: &str| {
         let dns = format!("query_name: {}, query_type: {kind}, preferred_ip_protocol: ip4", name(number));

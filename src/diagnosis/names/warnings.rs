@@ -19,12 +19,13 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (_, observation) in context.step(Step::Dns).filter(|(_, o)| context.passed(&o.check)) {
         let Evidence::Dns(evidence) = &observation.evidence else { continue };
-        findings.extend(shut(evidence));
+        findings.extend(unreadable_to_others(evidence));
         let answers = ServerAnswers::of(context, observation, evidence);
         if let Some(pinned) = pinned(context, observation, evidence, &answers) {
             findings.push(pinned);
             continue;
         }
+        findings.extend(hidden(evidence));
         findings.extend(slow(evidence));
         findings.extend(servers(context, observation, evidence));
         findings.extend(vpc(observation, evidence, &answers));
@@ -34,7 +35,7 @@ pub fn warnings(context: &Context<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The right address by /etc/hosts, which hides that DNS has another, or more of them.
+/// /etc/hosts has the right address, and hides that DNS is wrong.
 fn pinned(
     context: &Context<'_>,
     observation: &Observation,
@@ -47,26 +48,41 @@ fn pinned(
         query.result == QueryResult::Nxdomain || query.result.addresses().iter().any(is_outside)
     };
     let dns_is_wrong = evidence.queries.iter().any(is_wrong);
-    let of_vpc = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
-    let told = evidence.lookup.addresses();
-    let is_hidden = |ip: &IpAddr| {
-        let has_family = told.iter().any(|told| told.is_ipv4() == ip.is_ipv4());
-        has_family && !told.contains(ip)
-    };
-    let hides_some = of_vpc.flat_map(|query| query.result.addresses()).any(is_hidden);
     let fact = format!(
-        "{} passes by line {} of /etc/hosts ({}); without it: {}",
+        "{} passes only because of line {} of /etc/hosts ({}); DNS says {}",
         evidence.host,
         entry.line,
         entry.address,
         answers.vpc.words().unwrap_or_else(|| "nothing".to_owned())
     );
-    (dns_is_wrong || hides_some).then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
+    dns_is_wrong.then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
 }
 
-fn shut(evidence: &DnsEvidence) -> Option<Finding> {
-    let problems: Vec<String> = evidence.files.shut().map(ToString::to_string).collect();
-    let fact = format!("{}, and {} passes for this one", wording::names(&problems), evidence.host);
+/// /etc/hosts has some of the right addresses: no check comes to the others.
+fn hidden(evidence: &DnsEvidence) -> Option<Finding> {
+    let entry = evidence.files.hosts.first().filter(|_| evidence.files.hosts_comes_first())?;
+    let addresses = evidence.lookup.addresses();
+    let of_vpc = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
+    // A family that the lookup did not return may be one that this host lacks.
+    let has_family = |ip: &IpAddr| addresses.iter().any(|found| found.is_ipv4() == ip.is_ipv4());
+    let hidden: Vec<&IpAddr> = of_vpc
+        .flat_map(|query| query.result.addresses())
+        .filter(|ip| has_family(ip) && !addresses.contains(ip))
+        .collect();
+    let fact = format!(
+        "line {} of /etc/hosts gives {} the address {} and hides {}",
+        entry.line,
+        evidence.host,
+        entry.address,
+        wording::names(&hidden)
+    );
+    (!hidden.is_empty()).then(|| Finding::new(Cause::HostsFileEntry, fact).about(&evidence.host))
+}
+
+fn unreadable_to_others(evidence: &DnsEvidence) -> Option<Finding> {
+    let problems: Vec<String> = evidence.files.unreadable_to_others().map(ToString::to_string).collect();
+    let fact =
+        format!("{}; {} passes here because linkproof can read it", wording::names(&problems), evidence.host);
     (!problems.is_empty()).then(|| Finding::new(Cause::NameFilesUnreadable, fact).about(&evidence.host))
 }
 

@@ -106,8 +106,8 @@ fn host_files(files: &mut HostFiles, words: &Words) {
         error: "permission denied".into(),
         mode: Some(0o600),
     }));
-    let shut = FileProblem::Shut { path: "/etc/resolv.conf", mode: 0o600 };
-    files.problems.extend(words.text("shut").map(|_| shut));
+    let to_others = FileProblem::UnreadableToOthers { path: "/etc/resolv.conf", mode: 0o600 };
+    files.problems.extend(words.text("unreadable_to_others").map(|_| to_others));
     files.problems.extend(words.number("ignored_line").map(|line| FileProblem::IgnoredServer {
         path: "/etc/resolv.conf",
         line,

@@ -26,8 +26,8 @@ const NSSWITCH: &str = "/etc/nsswitch.conf";
 const HOSTS: &str = "/etc/hosts";
 const HOST_CONF: &str = "/etc/host.conf";
 
-/// Read permission in a file's mode.
-const FOR_OTHERS: u32 = 0o004;
+/// In a file's mode.
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 /// Who waits for the lookup waits as long as an application does, within reason.
 const LOOKUP_AT_LEAST: Duration = Duration::from_secs(6);
@@ -38,23 +38,23 @@ const LOOKUP_SPARE: Duration = Duration::from_secs(1);
 
 /// Read anew each time, since they change under a running daemon.
 pub fn read(host: &str) -> HostFiles {
-    let (mut problems, mut shut) = (Vec::new(), Vec::new());
-    let mut content = |path| match read_file(path) {
-        Ok(file) => {
-            let (text, mode) = file?;
-            shut.extend((mode & FOR_OTHERS == 0).then_some(FileProblem::Shut { path, mode }));
-            Some(text)
-        }
-        Err(problem) => {
+    let mut problems = Vec::new();
+    let mut file = |path| {
+        read_file(path).unwrap_or_else(|problem| {
             problems.extend(problem);
             None
-        }
+        })
     };
-    let (resolv_conf, nsswitch) = (content(RESOLV_CONF), content(NSSWITCH));
-    let (hosts, _) = (content(HOSTS), content(HOST_CONF));
+    let (resolv_conf, nsswitch) = (file(RESOLV_CONF), file(NSSWITCH));
+    let (hosts, _) = (file(HOSTS), file(HOST_CONF));
     let variable = |name| env::var_os(name).map(OsStringExt::into_vec);
     let (local_domain, options) = (variable("LOCALDOMAIN"), variable("RES_OPTIONS"));
-    let conf = ResolvConf::parse(resolv_conf.as_deref().unwrap_or_default())
+    let entries = hosts.as_ref().map(|file| hosts::entries(&file.text, host)).unwrap_or_default();
+    let hosts = hosts.filter(|_| !entries.is_empty());
+    let needed = [(RESOLV_CONF, &resolv_conf), (NSSWITCH, &nsswitch), (HOSTS, &hosts)];
+    let to_others = needed.into_iter().filter_map(|(path, file)| file.as_ref()?.unreadable_to_others(path));
+    let to_others: Vec<FileProblem> = to_others.collect();
+    let conf = ResolvConf::parse(resolv_conf.as_ref().map_or(&[], |file| &file.text))
         .with_environment(local_domain.as_deref(), options.as_deref());
     let mut servers = conf.servers;
     if servers.is_empty() {
@@ -64,8 +64,8 @@ pub fn read(host: &str) -> HostFiles {
         problems.extend((!is_told).then(without_server));
     }
     problems.extend(conf.ignored);
-    problems.extend(shut);
-    let nsswitch = nsswitch.map(|text| nsswitch::hosts(&text)).unwrap_or_default();
+    problems.extend(to_others);
+    let nsswitch = nsswitch.map(|file| nsswitch::hosts(&file.text)).unwrap_or_default();
     let mut files = HostFiles {
         servers,
         search: conf.search.unwrap_or_else(own_domain),
@@ -80,7 +80,7 @@ pub fn read(host: &str) -> HostFiles {
         merges: nsswitch.merges,
         returns: nsswitch.returns,
         diverting: nsswitch.diverting,
-        hosts: hosts.map(|text| hosts::entries(&text, host)).unwrap_or_default(),
+        hosts: entries,
         nscd: nscd_answers(),
         upstreams: vec![],
         problems,
@@ -107,9 +107,21 @@ pub fn lookup_limit(files: &HostFiles) -> Duration {
     (Duration::from_secs(allowed.into()) + LOOKUP_SPARE).clamp(LOOKUP_AT_LEAST, LOOKUP_AT_MOST)
 }
 
-/// The content and the mode. `None` where there is no such file, and an error where it is kept from this
-/// process alone.
-fn read_file(path: &'static str) -> Result<Option<(Vec<u8>, u32)>, Option<FileProblem>> {
+#[derive(Default)]
+struct ReadFile {
+    text: Vec<u8>,
+    mode: u32,
+}
+
+impl ReadFile {
+    fn unreadable_to_others(&self, path: &'static str) -> Option<FileProblem> {
+        let is_unreadable = self.mode & READABLE_BY_OTHERS == 0;
+        is_unreadable.then_some(FileProblem::UnreadableToOthers { path, mode: self.mode })
+    }
+}
+
+/// `None` if there is no such file; an error if only this process cannot read it.
+fn read_file(path: &'static str) -> Result<Option<ReadFile>, Option<FileProblem>> {
     let kept = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => None,
         _ => {
@@ -126,9 +138,9 @@ fn read_file(path: &'static str) -> Result<Option<(Vec<u8>, u32)>, Option<FilePr
     if !file_type.is_file() {
         return Ok(None);
     }
-    let mut content = Vec::new();
-    File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut content).map_err(kept)?;
-    Ok(Some((content, mode(&metadata))))
+    let mut text = Vec::new();
+    File::open(path).map_err(kept)?.take(LONGEST_FILE).read_to_end(&mut text).map_err(kept)?;
+    Ok(Some(ReadFile { text, mode: mode(&metadata) }))
 }
 
 fn mode(file: &Metadata) -> u32 {
@@ -172,7 +184,7 @@ fn own_domain() -> Vec<String> {
 /// Whom systemd-resolved or dnsmasq asks, where they say so.
 fn stub_upstreams() -> Vec<IpAddr> {
     let file = read_file("/run/systemd/resolve/resolv.conf").ok().flatten();
-    let servers = ResolvConf::parse(&file.unwrap_or_default().0).servers;
+    let servers = ResolvConf::parse(&file.unwrap_or_default().text).servers;
     servers.into_iter().map(|server| server.ip()).collect()
 }
 

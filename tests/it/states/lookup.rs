@@ -180,7 +180,7 @@ states! {
         .waits(&[CONNECT, CALL])
         .because("name_files_unreadable", ALL);
     // As root: what applications of other users are told is not seen.
-    resolv_conf_shut_to_others: state(names().private(RESOLV_CONF)).warns("name_files_unreadable");
+    resolv_conf_unreadable_to_others: state(names().private(RESOLV_CONF)).warns("name_files_unreadable");
     hosts_file_unreadable: unreadable(HOSTS);
     nsswitch_unreadable: unreadable(NSSWITCH);
     search_list_catches: crate::state::state([SearchListCatches])
