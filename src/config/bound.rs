@@ -50,7 +50,14 @@ mod tests {
 
     #[test]
     fn words_signs_strings_and_lines_count_once() {
-        for (piece, at_most) in [("=", MOST), ("a b\n", MOST / 3), ("\n", MOST), ("k = 1\n", MOST / 4)] {
+        for (piece, at_most) in [
+            ("=", MOST),
+            ("a b\n", MOST / 3),
+            ("\n", MOST),
+            ("ab_-1ü = 10\n", MOST / 4),
+            ("\"a\"", MOST),
+            ("'\\'", MOST),
+        ] {
             assert_eq!(excess(&piece.repeat(at_most)), None, "{piece:?}");
             let excess = excess(&piece.repeat(at_most + 1));
             assert!(excess.is_some_and(|at| at >= piece.len() * (at_most - 1)), "{piece:?} {excess:?}");

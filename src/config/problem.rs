@@ -206,5 +206,7 @@ mod tests {
         assert_eq!(shown, format!("x.toml:1:301: late\n  …{}", "x".repeat(99)));
         let shown = Mistake::new("x.toml", &source, 0, "early").to_string();
         assert_eq!(shown, format!("x.toml:1:1: early\n  {}…", "x".repeat(200)));
+        let shown = Mistake::new("x.toml", &source[..200], 200, "whole").to_string();
+        assert_eq!(shown, format!("x.toml:1:201: whole\n  {}", "x".repeat(200)));
     }
 }

@@ -312,6 +312,9 @@ fn the_pace_of_the_top_is_that_of_every_endpoint_and_a_call_never_comes_more_oft
     assert_eq!(config.egress, Config::default().egress);
     let written = parse("interval = '10m'\n[[endpoint]]\nservice = 'monitoring'\ncall = 'list-metrics'");
     assert_eq!(written.endpoints[0].call, config.endpoints[0].call);
+    let as_often =
+        parse("[[endpoint]]\nservice = 'monitoring'\ncall = 'list-metrics'\ncall_interval = '30s'");
+    assert_eq!(as_often.endpoints[0].call.as_ref().unwrap().interval, as_often.endpoints[0].interval);
 }
 
 #[test]
@@ -324,6 +327,14 @@ fn a_service_that_nobody_knows_is_known_by_its_host_and_may_be_called() {
     let call =
         Some(CallConfig { namespace: "AWS/EC2".into(), proof: None, interval: Duration::from_mins(5) });
     assert_eq!(parse(source).endpoints, [EndpointConfig { call, ..expected }]);
+}
+
+#[test]
+fn a_service_has_its_own_port_where_it_speaks_its_own_protocol() {
+    for (protocol, port) in [("", 9142), ("protocol = 'https'", 443)] {
+        let config = parse(&format!("[[endpoint]]\nservice = 'cassandra'\n{protocol}"));
+        assert_eq!(config.endpoints[0].port, port, "{protocol}");
+    }
 }
 
 #[test]
