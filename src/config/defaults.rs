@@ -72,7 +72,8 @@ const QUAD9: Ipv4Addr = Ipv4Addr::new(9, 9, 9, 9);
 
 /// RFC 6052's well-known prefix, 64:ff9b::/96.
 const fn through_nat64(ip: Ipv4Addr) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from_bits(0x0064_ff9b << 96 | ip.to_bits() as u128))
+    let [a, b, c, d] = ip.octets();
+    IpAddr::V6(Ipv6Addr::from_octets([0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]))
 }
 
 /// The facts of an instance change by hand, if ever.

@@ -15,7 +15,7 @@ pub fn host_name(text: &str) -> Result<String, String> {
     if name.contains('*') {
         return Err(format!("{text:?} is a wildcard; use one name that it covers"));
     }
-    if name.contains("://") || name.contains('/') {
+    if name.contains('/') {
         return Err(format!("{text:?} is a URL; use the host alone"));
     }
     if name.contains(':') {

@@ -48,14 +48,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Mistakes { .. } => None,
-            Self::Unreadable { source, .. } => Some(source),
-        }
-    }
-}
+impl Error for ConfigError {}
 
 /// More than anyone corrects in one go. The rest of a file with thousands is only counted.
 const MAX_SHOWN: usize = 50;
