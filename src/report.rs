@@ -359,8 +359,32 @@ mod tests {
         let mut failed = report.clone();
         fixture::last(&mut failed, 3).outcome = Outcome::Fail(Reason::ConnectTimeout);
         assert_eq!(failed.headline().word(), "FAIL");
-        report.finished_at = report.started_at + report.checks[0].patience() + Duration::from_secs(1);
+        report.finished_at = report.started_at + report.checks[0].patience();
+        for check in 2..7 {
+            // Whatever has run goes on.
+            fixture::last(&mut report, check).started_at = report.finished_at;
+        }
+        assert_eq!(report.headline().word(), "STARTING");
+        report.finished_at += Duration::from_millis(1);
         assert_eq!(report.headline().word(), "INCONCLUSIVE");
+    }
+
+    #[test]
+    fn a_run_without_a_failure_says_what_it_lacks() {
+        let none = Outcome::Skipped(Reason::FamilyUnavailable);
+        for (checks, outcome, expected) in [
+            (7, Outcome::Pass, "PASS: 7 checks passed"),
+            (7, none, "INCONCLUSIVE: nothing passed, 7 checks skipped"),
+            (1, none, "INCONCLUSIVE: nothing passed, 1 check skipped"),
+            (0, none, "INCONCLUSIVE: no checks are configured"),
+        ] {
+            let mut report = fixture::healthy();
+            report.checks.truncate(checks);
+            for check in 0..checks {
+                fixture::last(&mut report, check).outcome = outcome;
+            }
+            assert_eq!(report.headline().to_string(), expected);
+        }
     }
 
     #[test]
