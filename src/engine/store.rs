@@ -390,6 +390,8 @@ mod tests {
         assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");
         let [ipv4, ipv6] = Family::BOTH.map(CheckId::Egress);
         let no_ipv6 = Outcome::Skipped(Reason::FamilyUnavailable);
+        state.fold(observed(&ipv4, Outcome::Pass), at, |_| ());
+        assert_eq!(outcome(&state, &connect), None, "of both families");
         for (of_ipv4, of_ipv6, proven) in [
             (Outcome::Pass, no_ipv6, true),
             (Outcome::Pass, Outcome::Pass, true),
