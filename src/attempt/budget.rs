@@ -84,6 +84,8 @@ fn count(packets: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observation::{OwnName, OwnNames, Query, QueryType, Resolver};
+    use crate::report::fixture::{addresses, query};
 
     #[tokio::test(start_paused = true)]
     async fn names_in_any_number_keep_to_the_rate() {
@@ -106,6 +108,46 @@ mod tests {
         let waited = Instant::now();
         budget.turn().await;
         assert!(waited.elapsed() >= Duration::from_secs(1) - LATE, "{:?}", waited.elapsed());
+    }
+
+    /// Both families, asked at one name server and at the VPC resolver.
+    fn queries() -> Vec<Query> {
+        let of = |resolver| {
+            [QueryType::A, QueryType::Aaaa].map(|of| query(resolver, of, addresses(&["10.0.1.57"])))
+        };
+        [of(Resolver::System), of(Resolver::Vpc)].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_is_counted_once() {
+        let usual = DnsEvidence::of("a.example", queries());
+        let mut searched = usual.clone();
+        searched.files.search = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let mut in_vain = searched.clone();
+        in_vain.lookup.result = LookupResult::TimedOut;
+        let mut repeated = usual.clone();
+        repeated.queries[0].retransmitted = true;
+        let mut rotated = usual.clone();
+        rotated.files.rotate = true;
+        rotated.files.servers = ["10.0.0.2:53", "10.0.0.3:53"].map(|server| server.parse().unwrap()).to_vec();
+        let name = |asked| OwnName { name: "vpce".into(), zone: None, queries: queries()[..asked].to_vec() };
+        let own = OwnNames { names: vec![name(3), name(2)], others: vec![], asked_again: false };
+        let of_own_names = DnsEvidence { own: Some(own), ..usual.clone() };
+        for (what, evidence, packets) in [
+            ("the turn has paid for these", usual, 0),
+            ("the name itself was found", searched, 0),
+            ("each suffix is another name", in_vain, 3 * FAMILIES),
+            ("with EDNS and without", repeated, 2),
+            ("three lookups for each server", rotated, 6 * FAMILIES),
+            ("the turn has paid for one question each", of_own_names, 3),
+        ] {
+            let budget = Budget::new(OF_A_CHECK);
+            budget.turn_with(evidence.own.as_ref().map_or(0, |own| own.names.len())).await;
+            let paid = *budget.next.lock().unwrap();
+            budget.settle(&evidence);
+            let charged = *budget.next.lock().unwrap() - paid;
+            assert_eq!(charged, Duration::from_secs(1) * packets / PACKETS_PER_SECOND, "{what}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
