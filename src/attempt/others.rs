@@ -44,3 +44,26 @@ impl Others {
         others
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::plan::{Item, Plan};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_seen_for_long_is_forgotten() {
+        let plan = Plan::new(&Config::default(), None);
+        let endpoint = plan.items.iter().find_map(|item| match item {
+            Item::Endpoint(endpoint) => Some(endpoint),
+            _ => None,
+        });
+        let (endpoint, ip, first) = (endpoint.unwrap(), "10.0.1.54".parse().unwrap(), Instant::now());
+        let almost = KEPT - Duration::from_millis(1);
+        for (pause, seen_for) in [(almost, almost), (KEPT, Duration::ZERO)] {
+            let others = Others::default();
+            others.note(endpoint, &[ip], first);
+            assert_eq!(others.note(endpoint, &[ip], first + pause), [OtherAddress { ip, seen_for }]);
+        }
+    }
+}

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::attempt::scripted::Scripted;
     use crate::config::Config;
-    use crate::observation::{Observation, Outcome, Reason};
+    use crate::observation::{Evidence, Observation, Outcome, Reason};
     use crate::plan::{Item, Plan};
 
     const CONFIG: &str = r#"
@@ -145,6 +145,20 @@ mod tests {
             assert_eq!(observations.recv().await.unwrap().outcome, outcome, "{told}");
             observations.recv().await.unwrap();
             sleep(Duration::from_secs(70)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn own_names_are_asked_at_the_vpc_resolver_where_there_is_an_address() {
+        let (mut runner, item, mut observations) = runner(false);
+        for (addresses, servers) in [(vec![], vec![]), (elsewhere().addresses, vec!["10.0.0.2"])] {
+            runner.probes.addresses = addresses;
+            runner.run(&item, None, false).await;
+            let servers: Vec<IpAddr> = servers.into_iter().map(|server| server.parse().unwrap()).collect();
+            assert_eq!(*runner.probes.asked.servers.lock().unwrap(), servers);
+            let Evidence::Dns(evidence) = observations.recv().await.unwrap().evidence else { panic!("dns") };
+            assert_eq!(evidence.own.is_some(), !servers.is_empty());
+            observations.recv().await.unwrap();
         }
     }
 

@@ -43,7 +43,11 @@ pub struct Scripted {
 /// What the probes were asked to do.
 #[derive(Debug, Default)]
 pub struct Asked {
+    /// Name servers, for the endpoint's own names.
+    pub servers: Mutex<Vec<IpAddr>>,
     pub connections: Mutex<Vec<SocketAddr>>,
+    /// The time that each name of `names` and each connection was given.
+    pub limits: Mutex<Vec<Duration>>,
     pub calls: Mutex<Vec<SocketAddr>>,
     pub egress: Mutex<Vec<EgressRequest>>,
 }
@@ -53,7 +57,7 @@ impl Scripted {
         Query {
             took: self.takes,
             ..Query::of(
-                "10.0.0.2:53".parse().unwrap(),
+                if resolver == Resolver::Vpc { "10.0.0.2:53" } else { "10.0.1.53:53" }.parse().unwrap(),
                 resolver,
                 query_type,
                 QueryResult::Addresses { addresses, ttl: Some(30), aliases: vec![] },
@@ -100,7 +104,14 @@ impl Probes for Scripted {
         DnsEvidence::of(host, queries)
     }
 
-    async fn query(&self, names: &[String], _: IpAddr, families: &[Family], _: Duration) -> Vec<Vec<Query>> {
+    async fn query(
+        &self,
+        names: &[String],
+        server: IpAddr,
+        families: &[Family],
+        _: Duration,
+    ) -> Vec<Vec<Query>> {
+        self.asked.servers.lock().unwrap().push(server);
         let query = |family: &Family| match family {
             Family::Ipv4 => self.answer(Resolver::Vpc, QueryType::A, self.own_addresses.clone()),
             Family::Ipv6 => self.answer(Resolver::Vpc, QueryType::Aaaa, vec![]),
@@ -113,9 +124,10 @@ impl Probes for Scripted {
         _: &str,
         peer: SocketAddr,
         protocol: EndpointProtocol,
-        _: Duration,
+        limit: Duration,
     ) -> Connection {
         self.asked.connections.lock().unwrap().push(peer);
+        self.asked.limits.lock().unwrap().push(limit);
         sleep(self.takes).await;
         let is_silent = self.silent.contains(&peer.ip());
         let silence = ProbeError { reason: Reason::ConnectTimeout, detail: String::new() };
@@ -155,7 +167,8 @@ impl Probes for Scripted {
         })
     }
 
-    async fn addresses(&self, host: &str, _: Duration) -> Result<Vec<IpAddr>, String> {
+    async fn addresses(&self, host: &str, limit: Duration) -> Result<Vec<IpAddr>, String> {
+        self.asked.limits.lock().unwrap().push(limit);
         self.names.get(host).cloned().unwrap_or(Ok(vec![]))
     }
 

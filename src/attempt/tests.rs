@@ -1,8 +1,10 @@
 //! What the probes are asked to do, and what is published of it.
 
+use std::collections::BTreeSet;
+
 use super::scripted::Scripted;
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, EgressConfig};
 use crate::observation::{ControlResult, EgressGap, EgressProbe, Phase, ProbeResult, Protocol};
 use crate::plan::Plan;
 
@@ -65,21 +67,42 @@ fn gateway(of_control: Result<&[&str], &str>) -> Scripted {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_is_compared_with_two_addresses_of_another_region() {
     let repeated =
-        ["203.0.113.33", "203.0.113.31", "10.0.0.9", "203.0.113.31", "203.0.113.32", "2001:db8::9"];
-    let (runner, observations) = run(gateway(Ok(&repeated)), GATEWAY).await;
-    let control = control(&observations);
-    assert_eq!((control.host.as_deref(), &control.error), (Some(ELSEWHERE), &None));
-    let compared: Vec<IpAddr> = control.connections.iter().map(|connection| connection.ip).collect();
-    assert_eq!(compared, ips(&["203.0.113.31", "203.0.113.32"]));
-    assert_eq!(control.result(Family::Ipv4), ControlResult::NoReply);
-    assert_eq!(outcome(&observations, "s3/connect"), Outcome::Pass);
-    let ports: Vec<u16> =
-        runner.probes.asked.connections.lock().unwrap().iter().map(SocketAddr::port).collect();
-    assert_eq!(ports, [443, 443, 443]);
-    assert!(
-        runner.known.borrow().values().all(Vec::is_empty),
-        "its addresses do not serve as controls of egress"
-    );
+        ["203.0.113.33", "203.0.113.31", "10.0.0.9", "203.0.113.31", "203.0.113.32", "2606:4700::9"];
+    // Without a list of interfaces no family counts as missing, and still the endpoint has the one.
+    for cannot_list_interfaces in [false, true] {
+        let probes = Scripted { cannot_list_interfaces, ..gateway(Ok(&repeated)) };
+        let (runner, observations) = run(probes, GATEWAY).await;
+        let control = control(&observations);
+        assert_eq!((control.host.as_deref(), &control.error), (Some(ELSEWHERE), &None));
+        let compared: Vec<IpAddr> = control.connections.iter().map(|connection| connection.ip).collect();
+        assert_eq!(compared, ips(&["203.0.113.31", "203.0.113.32"]));
+        assert_eq!(control.result(Family::Ipv4), ControlResult::NoReply);
+        assert_eq!(outcome(&observations, "s3/connect"), Outcome::Pass);
+        let ports: Vec<u16> =
+            runner.probes.asked.connections.lock().unwrap().iter().map(SocketAddr::port).collect();
+        assert_eq!(ports, [443, 443, 443]);
+        assert!(
+            runner.known.borrow().values().all(Vec::is_empty),
+            "its addresses do not serve as controls of egress"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_takes_a_third_of_the_time_for_its_name_and_the_rest_to_connect() {
+    let (runner, _) = run(gateway(Ok(&["203.0.113.31"])), GATEWAY).await;
+    let mut seconds: Vec<u64> =
+        runner.probes.asked.limits.lock().unwrap().iter().map(Duration::as_secs).collect();
+    seconds.sort_unstable();
+    assert_eq!(seconds, [1, 2, 3], "its name, its connection, the connection of the endpoint");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interface_endpoint_has_no_control() {
+    let inside = Scripted { addresses: ips(&["10.0.1.57"]), ..Scripted::default() };
+    let (_, observations) = run(inside, MONITORING).await;
+    let is_controlled = |o: &Observation| matches!(&o.evidence, Evidence::Connect { control: Some(_), .. });
+    assert!(!observations.iter().any(is_controlled), "{observations:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,6 +146,20 @@ async fn only_addresses_that_were_verified_are_called() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_egress_check_is_told_of_the_same_addresses_once() {
+    let plan = Plan::new(&Config::parse(&format!("{BASE}{MONITORING}"), "test.toml").unwrap(), None);
+    let (sink, _observations) = mpsc::channel(16);
+    let runner = Runner::new(Scripted { addresses: ips(&["10.0.1.57"]), ..Scripted::default() }, sink);
+    let mut known = runner.known.subscribe();
+    let endpoint = plan.items.iter().find(|item| matches!(item, Item::Endpoint(_))).unwrap();
+    for is_new in [true, false] {
+        runner.run(endpoint, None, false).await;
+        assert_eq!(known.has_changed().unwrap(), is_new);
+        known.mark_unchanged();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_name_with_many_addresses_sixty_four_are_tried() {
     for (count, tried, passes) in [(64, 64, true), (65, 64, false)] {
         let addresses = (0..count).map(|number| IpAddr::from([10, 0, 3, number])).collect();
@@ -147,6 +184,35 @@ async fn a_call_is_told_why_it_was_not_made() {
     assert_eq!(because(&run(silent, MONITORING).await.1), Some(NotAttempted::NoVerifiedAddress));
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_step_that_is_due_says_that_it_needs_a_region() {
+    for (call, with_call, due) in
+        [("call = 'list-metrics'", true, 3), ("call = 'list-metrics'", false, 2), ("", true, 2)]
+    {
+        let source = format!("[[endpoint]]\nservice = 'monitoring'\n{call}");
+        let plan = Plan::new(&Config::parse(&source, "test.toml").unwrap(), None);
+        let (sink, mut observations) = mpsc::channel(16);
+        let runner = Runner::new(Scripted::default(), sink);
+        let endpoint = plan.items.iter().find(|item| matches!(item, Item::Endpoint(_))).unwrap();
+        runner.run(endpoint, None, with_call).await;
+        let told: Vec<Outcome> = std::iter::from_fn(|| observations.try_recv().ok())
+            .inspect(|o| assert_eq!(o.evidence, Evidence::NotAttempted(NotAttempted::NoRegion)))
+            .map(|o| o.outcome)
+            .collect();
+        let (dns, above) = (Outcome::Inconclusive, Outcome::Skipped);
+        let expected = [dns, above, above].map(|outcome| outcome(Reason::PrerequisiteFailed));
+        assert_eq!(told, expected[..due], "{call} {with_call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_are_timed_as_a_lookup_and_as_a_query() {
+    let takes = Duration::from_millis(20);
+    let probes = Scripted { addresses: ips(&["10.0.1.57"]), takes, ..Scripted::default() };
+    let (_, observations) = run(probes, MONITORING).await;
+    assert_eq!(observations[0].phases, [(Phase::Lookup, Duration::from_micros(1500)), (Phase::Query, takes)]);
+}
+
 const OWN_TARGETS: &str = "
 [egress]
 hosts = ['www.example', 'gone.example']
@@ -158,6 +224,9 @@ host = 'nowhere.example'
 tcp_ports = [8443]
 [[egress.target]]
 host = '9.9.9.9'
+tcp_ports = [8443]
+[[egress.target]]
+host = '1.0.0.1'
 tcp_ports = [8443]
 ";
 
@@ -177,7 +246,9 @@ async fn a_target_of_the_operator_is_probed_whole_or_is_a_gap() {
         assert_eq!(requests.len(), 2, "one for each family");
         let request = &requests[0];
         let of = |host: &str| request.named.iter().filter(|(name, _)| name == host).count();
-        assert_eq!((of("www.example"), of("probe.example"), of("nowhere.example")), (3, probed, 0));
+        assert_eq!((of("probe.example"), of("nowhere.example")), (probed, 0));
+        let www = request.named.iter().filter(|(name, _)| name == "www.example").map(|(_, ip)| *ip);
+        assert_eq!(www.collect::<Vec<_>>(), ips(&["203.0.113.1", "203.0.113.2", "2001:db8::1"]));
         let gaps: Vec<&str> = request
             .gaps
             .iter()
@@ -192,7 +263,10 @@ async fn a_target_of_the_operator_is_probed_whole_or_is_a_gap() {
         }
         assert_eq!(gaps, expected);
         assert!(request.unresolved.contains(&"gone.example: no such name".to_owned()));
-        assert!(request.settings.literals().all(|ip| ip.to_string() != "9.9.9.9"));
+        let mut outside: BTreeSet<IpAddr> = EgressConfig::default().settings.literals().collect();
+        outside.extend(ips(&["1.0.0.1"]));
+        outside.retain(|ip| !ips(&["9.9.9.9", "64:ff9b::909:909"]).contains(ip));
+        assert_eq!(request.settings.literals().collect::<BTreeSet<_>>(), outside);
     }
 }
 
