@@ -128,8 +128,7 @@ fn explain(word: Option<&str>) -> Result<u8, StartError> {
 /// soft limit is 1024 almost everywhere, for the sake of programs that use select(2).
 fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        let wanted = hard.min(FILES);
-        if soft < wanted { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
+        wanted_files(soft, hard).map_or(Ok(()), |wanted| setrlimit(Resource::RLIMIT_NOFILE, wanted, hard))
     });
     if let Err(error) = raised {
         // What cannot be opened is inconclusive, and the report says so.
@@ -137,7 +136,11 @@ fn raise_file_limit() {
     }
 }
 
-/// A file that was named must be there; the one at the default path may be absent.
+/// The soft limit to set, where it is to be raised.
+fn wanted_files(soft: u64, hard: u64) -> Option<u64> {
+    Some(hard.min(FILES)).filter(|wanted| soft < *wanted)
+}
+
 fn load_config(args: &Args) -> Result<Config, StartError> {
     let mut config = read_config(args.config.as_deref()).map_err(StartError::Config)?;
     if !args.listen.is_empty() {
@@ -151,13 +154,15 @@ fn load_config(args: &Args) -> Result<Config, StartError> {
 }
 
 fn read_config(file: Option<&Path>) -> Result<Config, ConfigError> {
-    let Some(path) = file else {
-        return match Config::load(Path::new(DEFAULT_CONFIG)) {
-            Err(error) if error.is_missing() => Ok(Config::default()),
-            other => other,
-        };
-    };
-    Config::load(path)
+    file.map_or_else(|| load_if_there(Path::new(DEFAULT_CONFIG)), Config::load)
+}
+
+/// A file that was named must be there; the one at the default path may be absent.
+fn load_if_there(path: &Path) -> Result<Config, ConfigError> {
+    match Config::load(path) {
+        Err(error) if error.is_missing() => Ok(Config::default()),
+        other => other,
+    }
 }
 
 /// Options go first.
@@ -207,7 +212,7 @@ async fn once(args: &Args, config: &Config) -> Result<u8, StartError> {
     }
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(LiveProbes::new(config)?, sink).asking_again());
-    let run = Run { config, runner, observations, environment: environment() };
+    let run = Run { config, runner, observations, environment: environment(env::vars_os()) };
     let Finished { report, is_region_missing } =
         run.rounds(args.wait.unwrap_or(Duration::ZERO), show_progress).await;
     if io::stderr().is_terminal() {
@@ -267,39 +272,39 @@ fn color() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn environment() -> Environment {
-    let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let proxy_variables = PROXY_VARIABLES.into_iter().filter(is_set).map(str::to_owned).collect();
+/// What the variables of a process mean to AWS clients. An empty one is as good as none.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Environment {
+    let set = variables.filter(|(_, value)| !value.is_empty());
+    let set: Variables = set.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+    let is_set = |name: &&str| set.contains_key(*name);
     Environment {
-        proxy_variables,
-        endpoint_variables: endpoint_variables(),
-        region_variables: region_variables(),
+        proxy_variables: PROXY_VARIABLES.into_iter().filter(is_set).map(str::to_owned).collect(),
+        endpoint_variables: endpoint_variables(&set),
+        region_variables: region_variables(&set),
     }
 }
 
+/// By name.
+type Variables = BTreeMap<String, OsString>;
+
 /// Most SDKs read the first, botocore and old ones the second.
-fn region_variables() -> BTreeMap<String, String> {
+fn region_variables(set: &Variables) -> BTreeMap<String, String> {
     const LONGEST: usize = 64;
-    let value = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    let region = |name: &'static str| Some((name.to_owned(), cut(&value(name)?.to_string_lossy(), LONGEST)));
+    let region = |name: &str| Some((name.to_owned(), cut(&set.get(name)?.to_string_lossy(), LONGEST)));
     ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().filter_map(region).collect()
 }
 
 /// "Service-specific endpoints", "Dual-stack and FIPS endpoints" in the AWS SDKs reference guide.
-fn endpoint_variables() -> Vec<String> {
+fn endpoint_variables(set: &Variables) -> Vec<String> {
     const MOST: usize = 16;
-    let is_true = |name: &str| env::var_os(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let leads_elsewhere = |name: &str| {
-        let url = name == "AWS_ENDPOINT_URL" || name.starts_with("AWS_ENDPOINT_URL_");
-        let switch = ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"].contains(&name) && is_true(name);
+    let is_true = |name: &str| set.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let leads_elsewhere = |name: &&String| {
+        let url = *name == "AWS_ENDPOINT_URL" || name.starts_with("AWS_ENDPOINT_URL_");
+        let switch =
+            ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"].contains(&name.as_str()) && is_true(name);
         switch || (url && !is_true("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
     };
-    let set = env::vars_os().filter(|(_, value)| !value.is_empty());
-    let mut names: Vec<String> =
-        set.filter_map(|(name, _)| name.into_string().ok()).filter(|name| leads_elsewhere(name)).collect();
-    names.sort_unstable();
-    names.truncate(MOST);
-    names
+    set.keys().filter(leads_elsewhere).take(MOST).cloned().collect()
 }
 
 fn print_error(error: &StartError) {
@@ -415,6 +420,107 @@ impl std::error::Error for StartError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_beyond_the_limit_of_a_file_is_no_signal() {
+        block_file_size_signal();
+        assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGXFSZ));
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_only_raised_and_never_beyond_the_hard_one() {
+        for (soft, hard, wanted) in [
+            (1024, 4096, Some(4096)),
+            (1024, 1 << 20, Some(FILES)),
+            (FILES, 1 << 20, None),
+            (1 << 20, 1 << 20, None),
+            (1024, 1024, None),
+        ] {
+            assert_eq!(wanted_files(soft, hard), wanted, "{soft} {hard}");
+        }
+    }
+
+    #[test]
+    fn only_the_file_at_the_default_path_may_be_absent() {
+        let absent = Path::new("/nonexistent/linkproof.toml");
+        assert_eq!(load_if_there(absent).unwrap(), Config::default());
+        assert!(read_config(Some(absent)).is_err_and(|error| error.is_missing()));
+        assert!(load_if_there(Path::new("/")).is_err(), "it is there and cannot be read");
+    }
+
+    #[test]
+    fn options_of_the_log_go_before_the_configuration() {
+        let file = LogConfig { level: LogLevel::Warn, format: LogFormat::Json };
+        let read = |line: &str| {
+            let args = Args::read(line.split(' ').map(OsString::from)).unwrap();
+            log_config(&args, file)
+        };
+        assert_eq!(read("linkproof"), file);
+        assert_eq!(read("linkproof --log.level error"), LogConfig { level: LogLevel::Error, ..file });
+        assert_eq!(read("linkproof --log.format text"), LogConfig { format: LogFormat::Text, ..file });
+    }
+
+    #[test]
+    fn a_report_does_not_take_the_place_of_what_is_read() {
+        let folder = env::temp_dir().join(format!("linkproof-app-{:x}", fastrand::u64(..)));
+        fs::create_dir_all(&folder).unwrap();
+        let path = |name: &str| folder.join(name);
+        for name in ["linkproof.toml", "web.yml", "ca.pem", "report"] {
+            fs::write(path(name), "").unwrap();
+        }
+        fs::hard_link(path("ca.pem"), path("link")).unwrap();
+        let mut config = Config { ca_file: Some(path("ca.pem")), ..Config::default() };
+        config.web.config_file = Some(path("web.yml"));
+        for (output, input) in [
+            (Some("linkproof.toml"), Some("linkproof.toml")),
+            (Some("web.yml"), Some("web.yml")),
+            (Some("link"), Some("ca.pem")),
+            (Some("report"), None),
+            (Some("absent"), None),
+            (None, None),
+        ] {
+            let found = overwritten(output.map(path).as_deref(), Some(&path("linkproof.toml")), &config);
+            assert_eq!(found, input.map(path), "{output:?}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn environment_of(set: &[(&str, &str)]) -> Environment {
+        environment(set.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let names = ["HTTPS_PROXY", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT"];
+        assert_eq!(environment_of(&names.map(|name| (name, ""))), Environment::default());
+        let set = environment_of(&[("https_proxy", "x"), ("AWS_REGION", "eu-west-1"), ("HOME", "/")]);
+        assert_eq!(set.proxy_variables, ["https_proxy"]);
+        assert_eq!(set.region_variables, [("AWS_REGION".into(), "eu-west-1".into())].into());
+        assert_eq!(set.endpoint_variables, [""; 0]);
+    }
+
+    #[test]
+    fn variables_lead_elsewhere_by_an_address_or_a_switch() {
+        let url = ("AWS_ENDPOINT_URL", "http://localhost");
+        let of_service = ("AWS_ENDPOINT_URL_CLOUDWATCH", "http://localhost");
+        let ignored = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "True");
+        let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
+        for (set, found) in [
+            (vec![url], vec![url.0]),
+            (vec![of_service, url], vec![url.0, of_service.0]),
+            (vec![("AWS_ENDPOINT_URLS", "x"), ("AWS_PROFILE", "true")], vec![]),
+            (vec![url, of_service, ignored], vec![]),
+            (vec![url, ignored, fips], vec![fips.0]),
+            (vec![("AWS_USE_FIPS_ENDPOINT", "false"), ("AWS_USE_DUALSTACK_ENDPOINT", "1")], vec![]),
+        ] {
+            assert_eq!(environment_of(&set).endpoint_variables, found, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_is_an_error() {
+        assert!(matches!(explain(Some("no-such-word")), Err(StartError::UnknownWord(_))));
+    }
 
     #[test]
     fn what_ended_without_a_report_has_no_code_of_a_pass() {

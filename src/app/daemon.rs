@@ -1,6 +1,7 @@
 //! The daemon: engine, schedule and server side by side, until a signal, or until one of them
 //! dies.
 
+use std::env;
 use std::future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -54,7 +55,7 @@ pub async fn run(args: &Args, config: Config) -> Result<(), StartError> {
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let runner = Arc::new(Runner::new(probes, sink));
     let plan = watch::Sender::new(Arc::new(Plan::new(&config, None)));
-    let published = Published::new(Store::new(&plan.borrow(), now(), environment()));
+    let published = Published::new(Store::new(&plan.borrow(), now(), environment(env::vars_os())));
     let (store, instance) = (published.store.subscribe(), published.instance.subscribe());
     let (heartbeat, mut headline) = (published.heartbeat.subscribe(), published.headline.subscribe());
     let metrics = Arc::new(Metrics::with_web(Arc::clone(&access.is_current)));
