@@ -79,3 +79,18 @@ pub struct Certificate {
     /// The DNS names that it is valid for, at most the first ten.
     pub names: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_protocol_is_written_where_it_is_not_the_usual_one() {
+        for (protocol, written) in [(EndpointProtocol::Https, None), (EndpointProtocol::Tls, Some("tls"))] {
+            let (_, answered) = fixture::answered("10.0.1.57");
+            let json = serde_json::to_value(Connection { protocol, ..answered }).unwrap();
+            assert_eq!(json.get("protocol").and_then(|value| value.as_str()), written);
+        }
+    }
+}

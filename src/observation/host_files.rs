@@ -199,3 +199,72 @@ fn fits_a_message(name: &str) -> bool {
 pub fn is_host_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(words: &str) -> Vec<String> {
+        words.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn asking(servers: &[&str]) -> HostFiles {
+        let servers = servers.iter().map(|server| server.parse().unwrap()).collect();
+        HostFiles { servers, ..HostFiles::default() }
+    }
+
+    #[test]
+    fn the_hosts_file_comes_before_dns_or_after_it_or_never() {
+        let hosts = vec![HostsEntry { line: 1, address: "10.0.1.57".parse().unwrap() }];
+        for (sources, first, next) in [
+            ("files dns", true, false),
+            ("files resolve dns", true, false),
+            ("dns files", false, true),
+            ("resolve files", false, false),
+            ("files", true, false),
+            ("myhostname", false, false),
+            ("", true, false),
+        ] {
+            let files = HostFiles { sources: texts(sources), hosts: hosts.clone(), ..HostFiles::default() };
+            assert_eq!((files.hosts_comes_first(), files.hosts_comes_next()), (first, next), "{sources}");
+            let silent = HostFiles { hosts: vec![], ..files };
+            assert_eq!((silent.hosts_comes_first(), silent.hosts_comes_next()), (false, false), "{sources}");
+        }
+    }
+
+    #[test]
+    fn lookups_are_repeated_where_they_may_start_at_another_server() {
+        let [one, other] = ["10.0.0.2:53", "10.0.0.3:53"];
+        for (servers, rotate, further) in [
+            (vec![one, other], true, 6),
+            (vec![one, other], false, 0),
+            (vec![one, one], true, 0),
+            (vec![one], true, 0),
+            (vec![], true, 0),
+        ] {
+            let files = HostFiles { rotate, ..asking(&servers) };
+            assert_eq!(files.further_lookups(), further, "{servers:?} {rotate}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_fewer_dots_is_searched_first() {
+        let files = HostFiles { search: texts("corp.example"), ndots: 2, ..HostFiles::default() };
+        assert_eq!(
+            ["a", "a.b", "a.b.", "a.b.c"].map(|host| files.searches_first(host)),
+            [true, true, true, false]
+        );
+        assert!(!HostFiles { search: vec![], ..files }.searches_first("a"));
+    }
+
+    #[test]
+    fn a_resolver_on_this_host_is_a_stub_where_it_is_the_only_one() {
+        for (servers, expected) in [
+            (vec![], false),
+            (vec!["127.0.0.53:53", "[::1]:53"], true),
+            (vec!["127.0.0.53:53", "10.0.0.2:53"], false),
+        ] {
+            assert_eq!(asking(&servers).is_behind_stub(), expected, "{servers:?}");
+        }
+    }
+}

@@ -230,3 +230,37 @@ impl Serialize for EaiCode {
         serializer.collect_str(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup(result: LookupResult) -> Lookup {
+        Lookup { result, took: Duration::ZERO }
+    }
+
+    fn found(ips: &[&str]) -> Lookup {
+        lookup(LookupResult::Addresses { addresses: ips.iter().map(|ip| ip.parse().unwrap()).collect() })
+    }
+
+    #[test]
+    fn each_other_result_is_kept_once_whatever_the_order_of_its_addresses() {
+        let first = found(&["10.0.1.57", "10.0.2.113"]);
+        let other = found(&["10.0.1.57", "203.0.113.20"]);
+        let further = vec![
+            found(&["10.0.2.113", "10.0.1.57"]),
+            other.clone(),
+            lookup(LookupResult::TimedOut),
+            found(&["203.0.113.20", "10.0.1.57"]),
+            lookup(LookupResult::TimedOut),
+        ];
+        assert_eq!(first.others(further), [other, lookup(LookupResult::TimedOut)]);
+    }
+
+    #[test]
+    fn a_lookup_of_more_than_a_second_is_slow() {
+        for (took, expected) in [(SLOW, false), (SLOW + Duration::from_millis(1), true)] {
+            assert_eq!(Lookup { took, ..found(&[]) }.is_slow(), expected, "{took:?}");
+        }
+    }
+}

@@ -88,7 +88,22 @@ pub fn own_zone(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::own_zone;
+    use super::*;
+    use crate::observation::{QueryType, Resolver};
+    use crate::report::fixture::{addresses, ip, query};
+
+    #[test]
+    fn an_own_address_is_known_behind_nat64_too() {
+        let queries = vec![query(Resolver::Vpc, QueryType::A, addresses(&["10.0.1.57"]))];
+        let names = vec![OwnName { name: "vpce-0a-b-a.example".into(), zone: Some("a".into()), queries }];
+        let own = OwnNames { names, others: vec![], asked_again: false };
+        for (address, zone) in
+            [("10.0.1.57", Some("a")), ("64:ff9b::10.0.1.57", Some("a")), ("64:ff9b::10.0.1.58", None)]
+        {
+            assert_eq!(own.zone(ip(address)), zone, "{address}");
+            assert_eq!(own.contain(ip(address)), zone.is_some(), "{address}");
+        }
+    }
 
     #[test]
     fn a_zonal_name_tells_its_zone() {
