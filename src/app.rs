@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_nobody_knows_is_an_error() {
+    fn an_unknown_word_is_an_error() {
         assert!(matches!(explain(Some("no-such-word")), Err(StartError::UnknownWord(_))));
     }
 
