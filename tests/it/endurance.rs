@@ -116,12 +116,22 @@ fn no_broken_truth_is_reported_as_passing_for_longer_than_an_interval_and_its_ti
         broken.len(),
         samples.len()
     );
+    let page = daemon.get("/metrics").unwrap().body;
+    let [runs, packets] = ["check_runs", "egress_sent"].map(|counter| total(&page, counter));
+    println!("{runs} runs of checks, {packets} packets to targets of egress");
     lab.set([]);
     daemon.until("all is well again", |daemon| FAULTS.iter().all(|(_, check)| daemon.passes(check)));
     let after = Held::by(&daemon);
     println!("before the faults {before:?}, after them {after:?}");
     assert!(after.exceeds(&before).is_none(), "{:?} (seed {seed})", after.exceeds(&before));
     assert!(broken.len() >= 3 && samples.len() >= 20, "too little happened to show anything");
+}
+
+/// Of all series of a counter.
+fn total(page: &str, counter: &str) -> u64 {
+    let name = format!("linkproof_{counter}_total{{");
+    let value = |line: &str| line.rsplit_once(' ')?.1.parse::<u64>().ok();
+    page.lines().filter(|line| line.starts_with(&name)).filter_map(value).sum()
 }
 
 /// What a leak would make grow.
