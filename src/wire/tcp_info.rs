@@ -34,6 +34,7 @@ const TIMEOUTS: usize = 2;
 const PROBES: usize = 3;
 const UNACKED: usize = 24;
 const RETRANS: usize = 36;
+const LAST_DATA_SENT: usize = 44;
 const TOTAL_RETRANS: usize = 100;
 const NOTSENT_BYTES: usize = 144;
 const MIN_RTT: usize = 148;
@@ -81,8 +82,10 @@ fn of_data(info: &[u8]) -> Option<NotDelivered> {
     match (number(info, UNACKED)?, number(info, NOTSENT_BYTES)?) {
         (0, 0) => None,
         (0, _) => (probes > 0 && window_is_open).then_some(NotDelivered::KeptBack),
-        // Only a second timeout shows that the first repetition was not acknowledged either.
-        (_, _) if is_retransmitted => (timeouts > 1).then_some(NotDelivered::Unacknowledged),
+        (_, _) if is_retransmitted => {
+            let had_time = number(info, LAST_DATA_SENT)? >= TIME_TO_ACKNOWLEDGE;
+            (timeouts > 1 || timeouts == 1 && had_time).then_some(NotDelivered::Unacknowledged)
+        }
         (_, _) => (timeouts > 0).then_some(NotDelivered::KeptBack),
     }
 }
@@ -114,6 +117,9 @@ fn ask(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
 pub fn explains(round_trip: Duration, felt: Duration) -> bool {
     felt < SYN_RETRANSMISSION && round_trip <= felt
 }
+
+/// In milliseconds: the least time after which the kernel sends data again.
+const TIME_TO_ACKNOWLEDGE: u32 = 200;
 
 #[derive(Debug)]
 struct Kernel {
@@ -238,21 +244,22 @@ mod tests {
 
     #[test]
     fn data_that_did_not_arrive_is_with_this_host_or_on_its_way() {
-        // Packets unacknowledged, timeouts, packets on their way again, bytes not sent, probes, and the time
-        // that the peer's window was closed.
+        // Packets unacknowledged, timeouts, packets on their way again, milliseconds since the last one,
+        // bytes not sent, probes, and the time that the peer's window was closed.
         for (fields, expected) in [
-            ([0, 0, 0, 0, 0, 0], None),
+            ([0, 0, 0, 0, 0, 0, 0], None),
             // Sent just now, and sent again just now.
-            ([2, 0, 0, 0, 0, 0], None),
-            ([2, 1, 1, 0, 0, 0], None),
-            ([2, 2, 1, 0, 0, 0], Some(NotDelivered::Unacknowledged)),
-            ([2, 1, 0, 0, 0, 0], Some(NotDelivered::KeptBack)),
-            ([0, 0, 0, 3000, 0, 0], None),
-            ([0, 0, 0, 3000, 1, 0], Some(NotDelivered::KeptBack)),
-            ([0, 0, 0, 3000, 1, 800], None),
+            ([2, 0, 0, 0, 0, 0, 0], None),
+            ([2, 1, 1, 199, 0, 0, 0], None),
+            ([2, 1, 1, 200, 0, 0, 0], Some(NotDelivered::Unacknowledged)),
+            ([2, 2, 1, 0, 0, 0, 0], Some(NotDelivered::Unacknowledged)),
+            ([2, 1, 0, 0, 0, 0, 0], Some(NotDelivered::KeptBack)),
+            ([0, 0, 0, 0, 3000, 0, 0], None),
+            ([0, 0, 0, 0, 3000, 1, 0], Some(NotDelivered::KeptBack)),
+            ([0, 0, 0, 0, 3000, 1, 800], None),
         ] {
             let mut info = vec![0; 232];
-            let places = [UNACKED, TIMEOUTS, RETRANS, NOTSENT_BYTES, PROBES, RWND_LIMITED];
+            let places = [UNACKED, TIMEOUTS, RETRANS, LAST_DATA_SENT, NOTSENT_BYTES, PROBES, RWND_LIMITED];
             for (place, field) in places.into_iter().zip(fields) {
                 if [TIMEOUTS, PROBES].contains(&place) {
                     info[place] = u8::try_from(field).unwrap();
