@@ -54,10 +54,23 @@ pub enum Proof {
     SourceVpc,
 }
 
+/// By which the endpoint's side says that the time for a fault has come: what the router sees of it is
+/// in force before the instance can have heard it. Each fault has its own, since packets of a state
+/// that is over may still be sent again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sign {
     AfterHandshake,
     WithAnswer,
+}
+
+impl Sign {
+    /// In the packets' DSCP.
+    pub fn class(self) -> u32 {
+        match self {
+            Self::AfterHandshake => 1,
+            Self::WithAnswer => 2,
+        }
+    }
 }
 
 /// Why CloudWatch says no to a request that is signed well.

@@ -15,7 +15,6 @@ use tokio::time::sleep;
 
 use super::behaviour::{Answer, Behaviour, Handshake, Policy, Refusal, Sign};
 use super::clock::Moment;
-use super::firewall::SIGN;
 use super::peer::{self, CONNECTION_LIFETIME, Ends, Payload, Peers};
 use super::policy::{self, Source};
 use super::protocol::{self, Call, Error, Protocol};
@@ -126,7 +125,7 @@ impl Connection {
             return;
         }
         let socket = self.socket.as_ref().expect("it was kept when the connection began");
-        socket.set_tos_v4(SIGN).expect("an open socket can be marked");
+        socket.set_tos_v4(sign.class() << 5).expect("an open socket can be marked");
     }
 
     fn log(&self, parts: &Parts, call: &Call, signature: Signature, status: Option<u16>) {

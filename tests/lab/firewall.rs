@@ -7,6 +7,7 @@ use super::address::{
     LINK_LOCAL, METADATA, METADATA_V6, PUBLIC_S3, PUBLIC_S3_ELSEWHERE, RESOLVER, RESOLVER_LINK_LOCAL,
     RESOLVER_V6, SECOND_INTERFACE, SECONDARY, VPC_CIDR_V6,
 };
+use super::behaviour::Sign;
 use super::fault::{Fault, Faults};
 use super::host::tool;
 use super::long_way::INTERFACE as LONG_WAY;
@@ -67,23 +68,24 @@ set shut { type ipv4_addr; flags dynamic; size 64; }
 set turned { type ipv4_addr; flags dynamic; size 64; }
 ";
 
-/// By which the endpoint's side says that the time for a fault has come: what the router sees of
-/// it is in force before the instance can have heard it.
-pub const SIGN: u32 = 0x20;
-
 /// Faults that come, or go, while an attempt is under way.
 fn changing(faults: &Faults) -> Vec<String> {
     const BEGINS: &str = "iifname instance oifname { endpoint-a, endpoint-b } tcp flags & (syn|ack) == syn";
     const CONNECTION: &str = "ip saddr . tcp sport . ip daddr";
-    const SIGNED: &str = "iifname { endpoint-a, endpoint-b } oifname instance ip dscp cs1";
+    let signed = |sign: Sign| {
+        format!("iifname {{ endpoint-a, endpoint-b }} oifname instance ip dscp cs{}", sign.class())
+    };
     let rules = [
         (Fault::SynLost, vec![format!("{BEGINS} {CONNECTION} != @begun add @begun {{ {CONNECTION} }} drop")]),
         // As in a VPC: what is established goes on.
         (
             Fault::EndpointShutAfterAnswer,
-            vec![format!("{SIGNED} add @shut {{ ip saddr }}"), format!("{BEGINS} ip daddr @shut drop")],
+            vec![
+                format!("{} add @shut {{ ip saddr }}", signed(Sign::WithAnswer)),
+                format!("{BEGINS} ip daddr @shut drop"),
+            ],
         ),
-        (Fault::EndpointMuteAfterHandshake, vec![format!("{SIGNED} drop")]),
+        (Fault::EndpointMuteAfterHandshake, vec![format!("{} drop", signed(Sign::AfterHandshake))]),
     ];
     in_force(faults, rules)
 }
