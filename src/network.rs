@@ -441,17 +441,22 @@ mod tests {
 
     #[test]
     fn ranges_wider_than_a_vpc_are_told() {
-        for (cidr, expected) in [
-            ("10.0.0.0/16", true),
-            ("10.0.0.0/28", true),
-            ("2001:db8::/56", true),
-            ("0.0.0.0/0", false),
-            ("0.0.0.0/1", false),
-            ("10.0.0.0/8", false),
-            ("::/0", false),
-            ("2000::/3", false),
+        for (cidr, is_of_a_vpc, is_wider) in [
+            ("10.0.0.0/16", true, false),
+            ("10.0.0.0/28", true, false),
+            ("10.0.0.0/32", false, false),
+            ("2001:db8::/44", true, false),
+            ("2001:db8::/56", true, false),
+            ("0.0.0.0/0", false, true),
+            ("0.0.0.0/1", false, true),
+            ("10.0.0.0/8", false, true),
+            ("10.0.0.0/15", false, true),
+            ("::/0", false, true),
+            ("2000::/3", false, true),
+            ("2001:db8::/43", false, true),
         ] {
-            assert_eq!(cidr.parse::<Cidr>().unwrap().is_of_a_vpc(), expected, "{cidr}");
+            let range = cidr.parse::<Cidr>().unwrap();
+            assert_eq!((range.is_of_a_vpc(), range.is_wider_than_a_vpc()), (is_of_a_vpc, is_wider), "{cidr}");
         }
     }
 
