@@ -388,6 +388,33 @@ mod tests {
     }
 
     #[test]
+    fn a_check_is_found_by_its_id_and_due_an_interval_after_it_began() {
+        let mut report = fixture::healthy();
+        for check in &report.checks {
+            assert_eq!(report.check(&check.id), Some(check));
+            let began = check.last.as_ref().unwrap().started_at;
+            assert_eq!(check.next_at(), Some(began + check.interval));
+        }
+        let mut check = report.checks.remove(2);
+        assert_eq!(report.check(&check.id), None);
+        check.last = None;
+        assert_eq!(check.next_at(), None);
+    }
+
+    #[test]
+    fn a_family_that_the_instance_lacks_does_not_apply() {
+        let mut report = fixture::healthy();
+        for (outcome, applies) in [
+            (Outcome::Skipped(Reason::FamilyUnavailable), false),
+            (Outcome::Skipped(Reason::PrerequisiteFailed), true),
+            (Outcome::Pass, true),
+        ] {
+            fixture::last(&mut report, 0).outcome = outcome;
+            assert_eq!(report.checks[0].applies(), applies, "{outcome:?}");
+        }
+    }
+
+    #[test]
     fn a_check_that_has_not_run_is_not_a_pass() {
         let mut report = fixture::healthy();
         report.checks[2].last = None;
