@@ -205,6 +205,17 @@ async fn every_step_that_is_due_says_that_it_needs_a_region() {
     }
 }
 
+#[test]
+fn rounds_that_this_host_spoiled_are_counted_in_a_row() {
+    let (sink, _observations) = mpsc::channel(1);
+    let runner = Runner::new(Scripted::default(), sink);
+    let spoiled = Outcome::Inconclusive(Reason::HostOverloaded);
+    let judged = Outcome::Inconclusive(Reason::ControlFailed);
+    let counted = [spoiled, spoiled, judged, spoiled];
+    assert_eq!(counted.map(|outcome| runner.count_spoiled(&CheckId::Instance, outcome)), [1, 2, 0, 1]);
+    assert_eq!(runner.count_spoiled(&CheckId::Credentials, spoiled), 1, "of each check");
+}
+
 #[tokio::test(start_paused = true)]
 async fn names_are_timed_as_a_lookup_and_as_a_query() {
     let takes = Duration::from_millis(20);
