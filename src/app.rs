@@ -441,6 +441,17 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_open_files_is_raised_for_this_process() {
+        let limit = || getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let (before, hard) = limit();
+        let wanted = hard.min(FILES);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted - 1, hard).unwrap();
+        raise_file_limit();
+        assert_eq!(limit(), (wanted, hard));
+        setrlimit(Resource::RLIMIT_NOFILE, before, hard).unwrap();
+    }
+
+    #[test]
     fn only_the_file_at_the_default_path_may_be_absent() {
         let absent = Path::new("/nonexistent/linkproof.toml");
         assert_eq!(load_if_there(absent).unwrap(), Config::default());
