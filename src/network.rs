@@ -177,8 +177,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether an address in none of the ranges is really outside. While metadata is silent
-    /// it may be the VPC's after all.
     /// Where the VPC has its resolver: the link-local address that every VPC has, then the base
     /// of its first range plus two ("Amazon DNS server" in the VPC user guide).
     pub fn vpc_resolvers(&self, has_ipv4: bool) -> Vec<IpAddr> {
@@ -193,6 +191,8 @@ impl Network {
         [Some(VPC_RESOLVER), plus_two].into_iter().flatten().collect()
     }
 
+    /// Whether an address in none of the ranges is really outside. While metadata is silent
+    /// it may be the VPC's after all.
     pub fn is_known(&self) -> bool {
         !self.vpc.is_empty() || (self.metadata_off && !self.expected.is_empty())
     }

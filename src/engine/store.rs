@@ -177,7 +177,11 @@ impl Store {
             self.history.add(&expired);
             check.replace(expired)
         });
-        expired.collect()
+        let mut transitions: Vec<Transition> = expired.collect();
+        if transitions.iter().any(|transition| matches!(transition.check, CheckId::Egress(_))) {
+            transitions.extend(self.judge_gateways_again());
+        }
+        transitions
     }
 
     pub fn report(&self, at: SystemTime) -> Report {
@@ -372,20 +376,43 @@ mod tests {
         assert!(state.report(SystemTime::UNIX_EPOCH).checks.iter().all(|check| check.id != dns()));
     }
 
-    #[tokio::test]
-    async fn a_gateway_is_proven_only_while_nothing_gets_out() {
+    const UNPROVEN: Option<Outcome> = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
+
+    /// With gateway endpoints alone, and a connection to one of them.
+    fn gateways() -> (Store, Observation) {
         let mut plan = plan();
         for item in &mut plan.items {
             if let Item::Endpoint(endpoint) = item {
                 endpoint.gateway = true;
             }
         }
-        let (mut state, at) =
-            (Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default()), Instant::now());
-        let connect = fixture::step(Step::Connect);
-        let unproven = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
-        let mut answered = observed(&connect, Outcome::Pass);
+        let mut answered = observed(&fixture::step(Step::Connect), Outcome::Pass);
         answered.addresses = vec![fixture::address("203.0.113.30", Scope::Public, Outcome::Pass, vec![])];
+        (Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default()), answered)
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_not_proven_by_an_egress_check_that_is_overdue() {
+        let ((mut state, answered), at) = (gateways(), Instant::now());
+        for family in Family::BOTH {
+            state.fold(observed(&CheckId::Egress(family), Outcome::Pass), at, |_| ());
+        }
+        // Three intervals of egress, and a minute.
+        let last = at + Duration::from_secs(240);
+        state.fold(answered, last, |_| ());
+        assert_eq!(state.expire(last), []);
+        let connect = fixture::step(Step::Connect);
+        assert_eq!(outcome(&state, &connect), Some(Outcome::Pass));
+        let expired = state.expire(last + Duration::from_millis(1));
+        let ids: Vec<String> = expired.iter().map(|transition| transition.check.to_string()).collect();
+        assert_eq!(ids, ["egress/ipv4", "egress/ipv6", "monitoring/connect"]);
+        assert_eq!(outcome(&state, &connect), UNPROVEN);
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_proven_only_while_nothing_gets_out() {
+        let ((mut state, answered), at) = (gateways(), Instant::now());
+        let connect = fixture::step(Step::Connect);
         state.fold(answered, at, |_| ());
         assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");
         let [ipv4, ipv6] = Family::BOTH.map(CheckId::Egress);
@@ -403,7 +430,7 @@ mod tests {
         ] {
             state.fold(observed(&ipv4, of_ipv4), at, |_| ());
             state.fold(observed(&ipv6, of_ipv6), at, |_| ());
-            let expected = if proven { Some(Outcome::Pass) } else { unproven };
+            let expected = if proven { Some(Outcome::Pass) } else { UNPROVEN };
             assert_eq!(outcome(&state, &connect), expected, "{of_ipv4:?} {of_ipv6:?}");
         }
         state.fold(observed(&connect, Outcome::Fail(Reason::ConnectTimeout)), at, |_| ());
