@@ -124,8 +124,10 @@ impl Connection {
         if self.behaviour().sign != Some(sign) {
             return;
         }
-        let socket = self.socket.as_ref().expect("it was kept when the connection began");
-        socket.set_tos_v4(sign.class() << 5).expect("an open socket can be marked");
+        // None on a connection that began before the fault.
+        if let Some(socket) = &self.socket {
+            socket.set_tos_v4(sign.class() << 5).expect("an open socket can be marked");
+        }
     }
 
     fn log(&self, parts: &Parts, call: &Call, signature: Signature, status: Option<u16>) {
