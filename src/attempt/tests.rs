@@ -68,7 +68,7 @@ fn gateway(of_control: Result<&[&str], &str>) -> Scripted {
 async fn a_gateway_is_compared_with_two_addresses_of_another_region() {
     let repeated =
         ["203.0.113.33", "203.0.113.31", "10.0.0.9", "203.0.113.31", "203.0.113.32", "2606:4700::9"];
-    // Without a list of interfaces no family counts as missing, and still the endpoint has the one.
+    // Without a list of interfaces, no family counts as missing.
     for cannot_list_interfaces in [false, true] {
         let probes = Scripted { cannot_list_interfaces, ..gateway(Ok(&repeated)) };
         let (runner, observations) = run(probes, GATEWAY).await;
@@ -146,7 +146,7 @@ async fn only_addresses_that_were_verified_are_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_egress_check_is_told_of_the_same_addresses_once() {
+async fn unchanged_control_addresses_are_published_once() {
     let plan = Plan::new(&Config::parse(&format!("{BASE}{MONITORING}"), "test.toml").unwrap(), None);
     let (sink, _observations) = mpsc::channel(16);
     let runner = Runner::new(Scripted { addresses: ips(&["10.0.1.57"]), ..Scripted::default() }, sink);
@@ -195,13 +195,13 @@ async fn every_step_that_is_due_says_that_it_needs_a_region() {
         let runner = Runner::new(Scripted::default(), sink);
         let endpoint = plan.items.iter().find(|item| matches!(item, Item::Endpoint(_))).unwrap();
         runner.run(endpoint, None, with_call).await;
-        let told: Vec<Outcome> = std::iter::from_fn(|| observations.try_recv().ok())
+        let outcomes: Vec<Outcome> = std::iter::from_fn(|| observations.try_recv().ok())
             .inspect(|o| assert_eq!(o.evidence, Evidence::NotAttempted(NotAttempted::NoRegion)))
             .map(|o| o.outcome)
             .collect();
         let (dns, above) = (Outcome::Inconclusive, Outcome::Skipped);
         let expected = [dns, above, above].map(|outcome| outcome(Reason::PrerequisiteFailed));
-        assert_eq!(told, expected[..due], "{call} {with_call}");
+        assert_eq!(outcomes, expected[..due], "{call} {with_call}");
     }
 }
 

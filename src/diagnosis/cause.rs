@@ -97,8 +97,8 @@ causes! {
         "The instance cannot connect to any endpoint",
         "Allow outbound TCP {port} in the security groups of {instance}. In the network ACL of {subnet}, allow {port} out and 1024-65535 in. If both are right, check the security group that these endpoints share.";
     HostRoute = "host_route",
-        "No usable route to an address of the VPC",
-        "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If there is no route, restore the default route. If it names the instance's own interface, nothing there has the address, or a firewall rejects.";
+        "No usable route from this host",
+        "On {instance}, run ip route get {subject}. If it names a container or VPN interface, move that network to a range outside the VPC. If it says unreachable, blackhole or prohibit, remove that route (ip route show table all; ip rule). If the route is missing, restore the default route. If it names the instance's own interface, no host there has the address, or a firewall rejects it.";
     EndpointFamilyMissing = "endpoint_family_missing",
         "The endpoint has no address of the instance's IP version",
         "Make the endpoint for {subjects} dual-stack: aws ec2 modify-vpc-endpoint --vpc-endpoint-id ID --ip-address-type dualstack --dns-options DnsRecordIpType=dualstack. Its subnets and the service must support both (describe-vpc-endpoint-services, SupportedIpAddressTypes).";

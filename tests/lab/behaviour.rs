@@ -54,9 +54,9 @@ pub enum Proof {
     SourceVpc,
 }
 
-/// By which the endpoint's side says that the time for a fault has come: what the router sees of it is
-/// in force before the instance can have heard it. Each fault has its own, since packets of a state
-/// that is over may still be sent again.
+/// Set on the endpoint's packets when a fault is to begin. The router acts on it before the instance
+/// receives the packet. Each fault has its own, since packets of an earlier state may still be sent
+/// again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sign {
     AfterHandshake,

@@ -120,7 +120,7 @@ impl ReadFile {
     }
 }
 
-/// `None` if there is no such file; an error if only this process cannot read it.
+/// `None` if the file does not exist; an error if only this process cannot read it.
 fn read_file(path: &'static str) -> Result<Option<ReadFile>, Option<FileProblem>> {
     let kept = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => None,
