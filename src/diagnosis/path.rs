@@ -313,8 +313,8 @@ fn cause_of_stall(
 
 /// A check that passes sent a request of the same size.
 fn any_passes(context: &Context<'_>) -> bool {
-    let addresses = context.step(Step::Connect).flat_map(|(_, observation)| &observation.addresses);
-    addresses.into_iter().any(|address| address.scope.is_inside() && address.outcome == Outcome::Pass)
+    let mut addresses = context.step(Step::Connect).flat_map(|(_, observation)| &observation.addresses);
+    addresses.any(|address| address.scope.is_inside() && address.outcome == Outcome::Pass)
 }
 
 /// A handshake that completes anywhere carried the certificates, the first packets of full size.

@@ -65,8 +65,10 @@ impl Store {
     /// from now on keeps its counters alone: what it found before was found of something else.
     pub fn adopt(&mut self, plan: &Plan) {
         let mut before = std::mem::take(&mut self.checks);
+        let keeps_egress = egress(&self.items).eq(egress(&plan.items));
         for item in &plan.items {
-            let same = self.items.contains(item);
+            // The egress check proves a gateway endpoint.
+            let same = self.items.contains(item) && (keeps_egress || gateway(item).is_none());
             for (id, interval) in item.checks() {
                 let mut check = before.remove(&id).unwrap_or_else(|| Check::new(id.clone(), interval));
                 check.report.interval = interval;
@@ -221,6 +223,10 @@ impl Store {
         let last = self.checks.get(&CheckId::Egress(family)).and_then(|check| check.report.last.as_ref());
         last.is_some_and(|last| verdict::is_closed(last, port))
     }
+}
+
+fn egress(items: &[Item]) -> impl Iterator<Item = &Item> {
+    items.iter().filter(|item| matches!(item, Item::Egress(_)))
 }
 
 fn gateway(item: &Item) -> Option<CheckId> {
@@ -379,7 +385,7 @@ mod tests {
     const UNPROVEN: Option<Outcome> = Some(Outcome::Inconclusive(Reason::EgressNotClosed));
 
     /// With gateway endpoints alone, and a connection to one of them.
-    fn gateways() -> (Store, Observation) {
+    fn gateways() -> (Plan, Store, Observation) {
         let mut plan = plan();
         for item in &mut plan.items {
             if let Item::Endpoint(endpoint) = item {
@@ -388,12 +394,28 @@ mod tests {
         }
         let mut answered = observed(&fixture::step(Step::Connect), Outcome::Pass);
         answered.addresses = vec![fixture::address("203.0.113.30", Scope::Public, Outcome::Pass, vec![])];
-        (Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default()), answered)
+        let state = Store::new(&plan, SystemTime::UNIX_EPOCH, Environment::default());
+        (plan, state, answered)
+    }
+
+    #[tokio::test]
+    async fn another_egress_check_does_not_prove_a_gateway_before_it_has_run() {
+        let ((mut plan, mut state, answered), at) = (gateways(), Instant::now());
+        for family in Family::BOTH {
+            state.fold(observed(&CheckId::Egress(family), Outcome::Pass), at, |_| ());
+        }
+        state.fold(answered, at, |_| ());
+        let connect = fixture::step(Step::Connect);
+        state.adopt(&plan);
+        assert_eq!(outcome(&state, &connect), Some(Outcome::Pass), "the same plan");
+        plan.items.retain(|item| !matches!(item, Item::Egress(_)));
+        state.adopt(&plan);
+        assert_eq!(outcome(&state, &connect), None, "as if it had not run");
     }
 
     #[tokio::test]
     async fn a_gateway_is_not_proven_by_an_egress_check_that_is_overdue() {
-        let ((mut state, answered), at) = (gateways(), Instant::now());
+        let ((_, mut state, answered), at) = (gateways(), Instant::now());
         for family in Family::BOTH {
             state.fold(observed(&CheckId::Egress(family), Outcome::Pass), at, |_| ());
         }
@@ -411,7 +433,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_gateway_is_proven_only_while_nothing_gets_out() {
-        let ((mut state, answered), at) = (gateways(), Instant::now());
+        let ((_, mut state, answered), at) = (gateways(), Instant::now());
         let connect = fixture::step(Step::Connect);
         state.fold(answered, at, |_| ());
         assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");

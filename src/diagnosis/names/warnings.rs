@@ -1,5 +1,6 @@
 //! What applications will feel of names that resolve as they should.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::answers::{Answer, ServerAnswers, says};
@@ -65,7 +66,7 @@ fn hidden(evidence: &DnsEvidence) -> Option<Finding> {
     let of_vpc = evidence.queries.iter().filter(|query| query.resolver == Resolver::Vpc);
     // A family that the lookup did not return may be one that this host lacks.
     let has_family = |ip: &IpAddr| addresses.iter().any(|found| found.is_ipv4() == ip.is_ipv4());
-    let hidden: Vec<&IpAddr> = of_vpc
+    let hidden: BTreeSet<&IpAddr> = of_vpc
         .flat_map(|query| query.result.addresses())
         .filter(|ip| has_family(ip) && !addresses.contains(ip))
         .collect();
