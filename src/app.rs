@@ -59,6 +59,9 @@ const FILES: u64 = 16_384;
 const PROXY_VARIABLES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
+/// What is not sent through it.
+const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     block_file_size_signal();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -86,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// A file beyond `RLIMIT_FSIZE` would end the process and leave half of it behind. With the signal
-/// blocked the write fails instead. Threads inherit that, and so do programs, to which it is as good.
+/// blocked the write fails instead. Threads and child processes inherit that, which is fine.
 fn block_file_size_signal() {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
@@ -277,8 +280,10 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Environ
     let set = variables.filter(|(_, value)| !value.is_empty());
     let set: Variables = set.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     let is_set = |name: &&str| set.contains_key(*name);
+    let text = |value: &OsString| value.to_string_lossy().into_owned();
     Environment {
         proxy_variables: PROXY_VARIABLES.into_iter().filter(is_set).map(str::to_owned).collect(),
+        no_proxy: NO_PROXY.into_iter().filter_map(|name| set.get(name)).map(text).collect(),
         endpoint_variables: endpoint_variables(&set),
         region_variables: region_variables(&set),
     }
@@ -502,10 +507,11 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_none() {
-        let names = ["HTTPS_PROXY", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT"];
+        let names = ["HTTPS_PROXY", "NO_PROXY", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_USE_FIPS_ENDPOINT"];
         assert_eq!(environment_of(&names.map(|name| (name, ""))), Environment::default());
-        let set = environment_of(&[("https_proxy", "x"), ("AWS_REGION", "eu-west-1"), ("HOME", "/")]);
-        assert_eq!(set.proxy_variables, ["https_proxy"]);
+        let set = [("https_proxy", "x"), ("no_proxy", "a,b"), ("AWS_REGION", "eu-west-1"), ("HOME", "/")];
+        let set = environment_of(&set);
+        assert_eq!((set.proxy_variables, set.no_proxy), (vec!["https_proxy".into()], vec!["a,b".into()]));
         assert_eq!(set.region_variables, [("AWS_REGION".into(), "eu-west-1".into())].into());
         assert_eq!(set.endpoint_variables, [""; 0]);
     }

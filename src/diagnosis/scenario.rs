@@ -47,6 +47,8 @@ pub struct Scenario {
     #[serde(default)]
     proxy_variables: Vec<String>,
     #[serde(default)]
+    no_proxy: Vec<String>,
+    #[serde(default)]
     endpoint_variables: Vec<String>,
     #[serde(default)]
     region_variables: BTreeMap<String, String>,
@@ -64,6 +66,7 @@ impl Scenario {
     pub fn environment(&self) -> Environment {
         Environment {
             proxy_variables: self.proxy_variables.clone(),
+            no_proxy: self.no_proxy.clone(),
             endpoint_variables: self.endpoint_variables.clone(),
             region_variables: self.region_variables.clone(),
         }
@@ -88,6 +91,7 @@ impl Scenario {
             vpc: self.instance().map(|instance| instance.vpc_cidrs).unwrap_or_default(),
             expected: self.expected_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
             metadata_off: false,
+            of_host: vec![],
         };
         self.observations.iter().map(|line| observation(line, &network)).collect()
     }

@@ -10,18 +10,40 @@ use crate::network::is_region;
 use crate::observation::{CredentialsEvidence, Environment, Evidence};
 use crate::wording;
 
+/// Where AWS clients ask for the role.
+const METADATA: &str = "169.254.169.254";
+
 pub fn warnings(context: &Context<'_>, environment: &Environment) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    findings.extend(of_variables(Cause::ProxyConfigured, &environment.proxy_variables));
-    findings.extend(of_variables(Cause::EndpointConfigured, &environment.endpoint_variables));
+    findings.extend(of_proxy(context, environment));
+    let set = is_set(&environment.endpoint_variables);
+    findings.extend(set.map(|fact| Finding::new(Cause::EndpointConfigured, fact)));
     findings.extend(of_profile(context));
     findings.extend(of_region(context, environment));
     findings
 }
 
-fn of_variables(cause: Cause, names: &[String]) -> Option<Finding> {
-    let set = wording::names(names.iter().map(|name| wording::clip(name, 40)));
-    (!names.is_empty()).then(|| Finding::new(cause, format!("the environment sets {set}")))
+fn is_set(variables: &[String]) -> Option<String> {
+    let names = wording::names(variables.iter().map(|name| wording::clip(name, 40)));
+    (!variables.is_empty()).then(|| format!("the environment sets {names}"))
+}
+
+/// `None` where `NO_PROXY` covers all names that were checked, and metadata.
+fn of_proxy(context: &Context<'_>, environment: &Environment) -> Option<Finding> {
+    let set = is_set(&environment.proxy_variables)?;
+    let metadata = context.check(&CheckId::Instance).map(|_| METADATA);
+    let direct: Vec<&str> = checked_hosts(context).chain(metadata).collect();
+    let proxied: Vec<&str> =
+        direct.iter().copied().filter(|host| !environment.bypasses_proxy(host)).collect();
+    if proxied.is_empty() && !direct.is_empty() {
+        return None;
+    }
+    let fact = if environment.no_proxy.is_empty() {
+        set
+    } else {
+        format!("{set}, and NO_PROXY does not cover {}", wording::names(proxied))
+    };
+    Some(Finding::new(Cause::ProxyConfigured, fact))
 }
 
 fn of_profile(context: &Context<'_>) -> Option<Finding> {
@@ -60,9 +82,12 @@ fn of_region(context: &Context<'_>, environment: &Environment) -> Option<Finding
 }
 
 fn checked_regions<'a>(context: &Context<'a>) -> BTreeSet<&'a str> {
-    let hosts = context.step(Step::Dns).filter_map(|(_, observation)| match &observation.evidence {
+    checked_hosts(context).filter_map(|host| host.split('.').find(|label| is_region(label))).collect()
+}
+
+fn checked_hosts<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a str> {
+    context.step(Step::Dns).filter_map(|(_, observation)| match &observation.evidence {
         Evidence::Dns(evidence) => Some(evidence.host.as_str()),
         _ => None,
-    });
-    hosts.filter_map(|host| host.split('.').find(|label| is_region(label))).collect()
+    })
 }

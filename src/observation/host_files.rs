@@ -134,6 +134,11 @@ impl HostFiles {
         self.sources.is_empty() || self.sources.iter().any(|source| source == "dns" || source == "resolve")
     }
 
+    /// Whether systemd-resolved is asked, whatever resolv.conf lists.
+    pub fn asks_resolved(&self) -> bool {
+        self.sources.iter().any(|source| source == "resolve")
+    }
+
     /// Whether /etc/hosts answers for the name, so that DNS is not asked.
     pub fn hosts_comes_first(&self) -> bool {
         let place = |name: &str| self.sources.iter().position(|source| source == name);

@@ -97,7 +97,7 @@ reasons! {
     ControlFailed = "control_failed", "a control failed, so silence proves nothing";
     TooFewTargets = "too_few_targets", "too few targets were probed for silence to prove anything";
     RouteNotProbed = "route_not_probed", "some packets of this host take a route that no probe took";
-    FamilyMissing = "family_missing", "metadata lists an address of this family, but the instance has none";
+    FamilyMissing = "family_missing", "metadata lists an address of this family, but no interface of this host has one";
     FamilyUnavailable = "family_unavailable", "the instance has no global address of this family";
     // any
     PrerequisiteFailed = "prerequisite_failed", "a prerequisite check did not pass";

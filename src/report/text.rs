@@ -22,7 +22,7 @@ const NARROWEST: usize = 72;
 /// Wider lines are hard to read.
 const WIDEST: usize = 160;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Style {
     pub color: bool,
     /// Columns of the terminal. `None`: the text goes elsewhere.
@@ -50,7 +50,6 @@ pub fn render(report: &Report, style: Style) -> String {
     let detailed = report.checks.iter().filter(|check| wants_detail(check, report, seen));
     blocks.extend(detailed.map(|check| evidence(check, style)));
     blocks.extend(warnings.iter().map(|diagnosis| explanation(diagnosis, "Warning: ", style)));
-    blocks.extend(proxy_warning(report, style));
     let passes =
         |check: &CheckReport| matches!(check.id, CheckId::Egress(_)) && check.state() == Status::Pass;
     if report.checks.iter().any(passes) {
@@ -173,19 +172,6 @@ fn evidence(check: &CheckReport, style: Style) -> String {
     text
 }
 
-fn proxy_warning(report: &Report, style: Style) -> Option<String> {
-    let told = report.diagnoses.iter().any(|diagnosis| diagnosis.cause == Cause::ProxyConfigured);
-    if told || report.environment.proxy_variables.is_empty() {
-        return None;
-    }
-    let names = list(&report.environment.proxy_variables);
-    let text = format!(
-        "Warning: {names} set. Nothing here goes through a proxy, but applications may, and then they do not take \
-         the path that was proven."
-    );
-    Some(style.wrapped(&text, "", "  "))
-}
-
 /// Breaks at spaces, and inside a word only where it is wider than a line.
 pub fn wrapped(text: &str, first: &str, rest: &str) -> String {
     wrap(WIDTH, text, first, rest)
@@ -290,7 +276,6 @@ mod tests {
     fn nothing_is_wider_than_the_terminal_and_nothing_drives_it() {
         for (name, mut report) in fixture::all() {
             report.checks[0].id = CheckId::Endpoint("a".repeat(250), Step::Dns);
-            report.environment.proxy_variables = vec!["X".repeat(300)];
             for columns in [20, 72, 80, 100, 200] {
                 let style = Style { color: false, terminal: Some(columns) };
                 for line in render(&report, style).lines() {
@@ -347,7 +332,6 @@ mod tests {
         warning.cause = Cause::ProxyConfigured;
         warning.explains.clear();
         report.diagnoses.insert(0, warning);
-        report.environment.proxy_variables = vec!["HTTPS_PROXY".into()];
         let text = render(&report, PLAIN);
         let at = |needle: &str| text.find(needle).unwrap();
         let warned = format!("Warning: {}", Cause::ProxyConfigured.title());

@@ -52,10 +52,13 @@ fn proxy_variables_are_reported_and_never_used() {
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     let agent = names.into_iter().fold(Agent::default(), |agent, name| agent.env(name, &url));
-    let output = lab.run(&agent.once("json"));
-    let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    assert_eq!(report.causes(), [("proxy_configured".to_owned(), vec![])]);
-    assert_eq!((report.outcome(), output.status.code()), ("pass", Some(0)));
+    let bypassing = agent.clone().env("NO_PROXY", ".amazonaws.com,169.254.169.254");
+    for (agent, causes) in [(agent, vec![("proxy_configured".to_owned(), vec![])]), (bypassing, vec![])] {
+        let output = lab.run(&agent.once("json"));
+        let report = Report::read(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        assert_eq!(report.causes(), causes);
+        assert_eq!((report.outcome(), output.status.code()), ("pass", Some(0)));
+    }
     assert_eq!(proxy.accept().map(drop).unwrap_err().kind(), ErrorKind::WouldBlock, "it was spoken to");
-    assert_eq!(lab.requests().len(), 4);
+    assert_eq!(lab.requests().len(), 2 * 4);
 }
