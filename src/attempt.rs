@@ -18,9 +18,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::check::{CheckId, Family};
+use crate::check::{CheckId, EndpointName, Family};
 use crate::observation::{
     CallEvidence, Connection, ControlTargets, CredentialsEvidence, DnsEvidence, EgressEvidence,
     EgressRequest, EndpointProtocol, Evidence, InstanceEvidence, Lateness, NotAttempted, Observation,
@@ -102,6 +102,9 @@ pub trait Probes: Send + Sync + 'static {
     ) -> impl Future<Output = Option<EgressEvidence>> + Send;
 }
 
+/// A connection holds about 10 KiB, and the unit's MemoryMax is 128 MiB.
+const MOST_OPEN: usize = 1024;
+
 /// A ListMetrics to be made.
 #[derive(Clone, Debug)]
 pub struct CallRequest {
@@ -137,6 +140,10 @@ pub struct Runner<P> {
     /// Rounds in a row that our own lateness spoiled; a check that was judged has no entry.
     spoiled: Mutex<BTreeMap<CheckId, u32>>,
     budget: Budget,
+    /// Connections of all endpoints at a time: a name server decides how many addresses a name has.
+    connections: Semaphore,
+    /// The addresses that each endpoint's last call was made over.
+    called: Mutex<BTreeMap<EndpointName, Vec<IpAddr>>>,
     /// Addresses that are not the endpoint's, and since when.
     others: Others,
     /// Whether a run waits for the answers to expire and looks again, because there is no next one.
@@ -151,6 +158,8 @@ impl<P: Probes> Runner<P> {
             sink,
             spoiled: Mutex::default(),
             budget: Budget::new(budget::OF_A_CHECK),
+            connections: Semaphore::new(MOST_OPEN),
+            called: Mutex::default(),
             others: Others::default(),
             asks_again: false,
         }
@@ -161,7 +170,8 @@ impl<P: Probes> Runner<P> {
         Self { asks_again: true, ..self }
     }
 
-    /// `with_call` says whether the signed call is due.
+    /// `with_call` says whether the signed call is due. It is also made once the verified addresses are
+    /// others than those of the last call.
     pub async fn run(&self, item: &Item, region: Option<&str>, with_call: bool) -> CallStep {
         if !self.probes.has_resources() {
             self.without_resources(item).await;

@@ -71,7 +71,7 @@ pub async fn run(
             }
             Ok(()) = plan.changed() => {
                 let plan = plan.borrow_and_update().clone();
-                engine.published.store.send_modify(|store| store.adopt(&plan));
+                engine.published.store.send_modify(|store| store.adopt(&plan, Instant::now()));
                 engine.diagnose_within(CHANGED);
             }
             _ = beat.tick() => engine.beat(),
@@ -171,6 +171,6 @@ fn log_causes(before: &[Diagnosis], after: &[Diagnosis]) {
         warn!(cause = diagnosis.cause.code(), remedy = diagnosis.remedy, "{}", diagnosis.evidence);
     }
     for diagnosis in before.iter().filter(|diagnosis| !has(after, diagnosis.cause)) {
-        info!(cause = diagnosis.cause.code(), "{} no longer", diagnosis.cause.title());
+        info!(cause = diagnosis.cause.code(), "Resolved: {}", diagnosis.cause.title());
     }
 }

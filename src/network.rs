@@ -174,6 +174,8 @@ pub struct Network {
     pub expected: Vec<Cidr>,
     /// Metadata is off, so `expected` is all there is.
     pub metadata_off: bool,
+    /// This host's own addresses: no endpoint is at one of them.
+    pub of_host: Vec<IpAddr>,
 }
 
 impl Network {
@@ -212,6 +214,9 @@ impl Network {
         if range == Scope::Special {
             let is_meant = |cidr: &&Cidr| cidr.is_of_lattice() && cidr.contains(ip);
             return if self.expected.iter().any(|cidr| is_meant(&cidr)) { Scope::Expected } else { range };
+        }
+        if self.of_host.contains(&ip) {
+            return Scope::Special;
         }
         if self.vpc.iter().any(|cidr| cidr.contains(ip)) {
             return Scope::Vpc;
@@ -329,6 +334,7 @@ mod tests {
             vpc: vec![cidr("10.0.0.0/16"), cidr("100.64.0.0/16"), cidr("2001:db8:1234::/56")],
             expected: vec![cidr("10.50.0.0/16"), cidr("198.18.0.0/15")],
             metadata_off: false,
+            of_host: vec![],
         }
     }
 
@@ -389,6 +395,15 @@ mod tests {
     }
 
     #[test]
+    fn no_endpoint_is_at_an_address_of_this_host() {
+        let own: Vec<IpAddr> = ["10.0.1.23", "10.50.0.9"].map(|ip| ip.parse().unwrap()).to_vec();
+        let network = Network { of_host: own.clone(), ..network() };
+        assert_eq!(own.iter().map(|ip| network.scope(*ip)).collect::<Vec<_>>(), [Scope::Special; 2]);
+        assert_eq!(network.scope("::ffff:10.0.1.23".parse().unwrap()), Scope::Special);
+        assert_eq!(network.scope("10.0.1.24".parse().unwrap()), Scope::Vpc);
+    }
+
+    #[test]
     fn the_ranges_of_vpc_lattice_are_private_where_they_are_meant() {
         let expecting = |cidrs: &[&str]| Network {
             expected: cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect(),
@@ -423,7 +438,8 @@ mod tests {
         let only = |cidr: &str| Network { vpc: vec![cidr.parse().unwrap()], ..Network::default() };
         assert_eq!([v4, v6].map(|ip| only("10.0.0.0/16").knows(ip)), [true, false]);
         assert_eq!([v4, v6].map(|ip| only("2001:db8::/56").knows(ip)), [false, true]);
-        let expected = Network { vpc: vec![], expected: only("10.0.0.0/16").vpc, metadata_off: false };
+        let expected =
+            Network { vpc: vec![], expected: only("10.0.0.0/16").vpc, metadata_off: false, of_host: vec![] };
         assert!(!expected.knows(v4));
         assert!(Network { metadata_off: true, ..expected }.knows(v4));
     }

@@ -44,9 +44,7 @@ impl<P: Probes> Run<'_, P> {
         let mut last: Option<Finished> = None;
         loop {
             let finished = match (self.round(cut).await, last.take()) {
-                // The round before was looked at as a whole.
-                (Round::Cut(_), Some(whole)) => return whole,
-                (Round::Cut(part), None) => return part,
+                (Round::Cut(part), whole) => return of_cut(part, whole),
                 (Round::Whole(finished), _) => finished,
             };
             let over = finished.report.state() == Status::Pass || leaks(&finished.report);
@@ -111,12 +109,12 @@ impl<P: Probes> Run<'_, P> {
         };
         self.runner.run(item, None, false).await;
         let mut state = Store::new(&plan, now(), Environment::default());
-        let mut evidence = Vec::new();
+        let mut observations = Vec::new();
         while let Ok(observation) = self.observations.try_recv() {
             state.fold(observation.clone(), Instant::now(), |_| ());
-            evidence.push(observation);
+            observations.push(observation);
         }
-        (evidence, state.instance)
+        (observations, state.instance)
     }
 }
 
@@ -140,6 +138,11 @@ fn needs_region(plan: &Plan) -> bool {
         }
         Item::Instance(_) | Item::Credentials(_) | Item::Egress(_) => false,
     })
+}
+
+/// The round before was looked at as a whole. A leak is final, even where other checks had no turn.
+fn of_cut(part: Finished, whole: Option<Finished>) -> Finished {
+    whole.filter(|_| !leaks(&part.report)).unwrap_or(part)
 }
 
 fn leaks(report: &Report) -> bool {
@@ -246,6 +249,20 @@ mod tests {
                 rounds("", Scripted { instance, probes, ..resolving_to("10.0.1.57") }).await;
             assert_eq!(exit_code(finished.report.state()), if is_final { 1 } else { 2 });
             assert_eq!(told.is_empty(), is_final);
+        }
+    }
+
+    #[test]
+    fn a_leak_counts_in_a_round_that_is_cut_off() {
+        let finished = |name: &str| Finished { report: fixture::named(name), is_region_missing: false };
+        for (part, whole, reported) in [
+            ("leak", Some("private_dns_off"), "leak"),
+            ("healthy", Some("private_dns_off"), "private_dns_off"),
+            ("healthy", None, "healthy"),
+        ] {
+            let ended = of_cut(finished(part), whole.map(finished));
+            assert_eq!(ended.report.state(), fixture::named(reported).state(), "{part} {whole:?}");
+            assert_eq!(leaks(&ended.report), reported == "leak", "{part} {whole:?}");
         }
     }
 

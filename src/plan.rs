@@ -1,6 +1,7 @@
 //! What will be done: the configuration and the instance's facts brought together.
 //! Pure and comparable, so that a reload changes only what really differs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::catalogue;
@@ -19,11 +20,14 @@ pub struct Plan {
 impl Plan {
     /// `instance` is what metadata said last, where it is asked and has answered.
     pub fn new(config: &Config, instance: Option<&Instance>) -> Self {
+        // A reload may have turned metadata off.
+        let instance = config.instance.as_ref().and(instance);
         let region = config.region.clone().or_else(|| instance?.region.clone());
         let network = Network {
             vpc: instance.map(|instance| instance.vpc_cidrs.clone()).unwrap_or_default(),
             expected: config.expected_cidrs.clone(),
             metadata_off: config.instance.is_none(),
+            of_host: Vec::new(),
         };
         let mut items = Vec::new();
         if let Some(instance) = &config.instance {
@@ -38,6 +42,7 @@ impl Plan {
         }
         let endpoints =
             config.endpoints.iter().map(|config| endpoint(config, region.as_deref(), &network, instance));
+        let endpoints = endpoints.map(|endpoint| Endpoint { ca_file: config.ca_file.clone(), ..endpoint });
         items.extend(endpoints.map(Item::Endpoint));
         if let Some(config) = &config.egress {
             let expected_families = instance.map(expected_families).unwrap_or_default();
@@ -91,6 +96,7 @@ fn endpoint(
         require_agreement: config.require_agreement,
         call,
         network,
+        ca_file: None,
         timing: Timing { interval: config.interval, timeout: config.timeout },
     }
 }
@@ -234,6 +240,8 @@ pub struct Endpoint {
     pub call: Option<Call>,
     /// What addresses are judged by: part of the item, so that a new CIDR is a new item.
     pub network: Network,
+    /// What certificates are verified by, for the same reason.
+    pub ca_file: Option<PathBuf>,
     pub timing: Timing,
 }
 
@@ -334,7 +342,7 @@ mod tests {
 
     /// What an instance does with no configuration at all.
     fn usual() -> Plan {
-        let network = Network { vpc: instance().vpc_cidrs, expected: vec![], metadata_off: false };
+        let network = Network { vpc: instance().vpc_cidrs, ..Network::default() };
         let endpoint = Endpoint {
             name: "monitoring".into(),
             host: Some("monitoring.us-east-1.amazonaws.com".into()),
@@ -352,6 +360,7 @@ mod tests {
                 interval: Duration::from_mins(5),
             }),
             network: network.clone(),
+            ca_file: None,
             timing: timing(30, 3),
         };
         let egress = Egress {
@@ -414,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_wins_over_metadata_and_adds_to_its_ranges() {
+    fn without_metadata_the_configuration_alone_counts() {
         let config = config(
             r#"
             region = "cn-north-1"
@@ -438,7 +447,7 @@ mod tests {
             "#,
         );
         let expected = vec!["10.50.0.0/16".parse().unwrap()];
-        let network = Network { vpc: instance().vpc_cidrs, expected, metadata_off: true };
+        let network = Network { expected, metadata_off: true, ..Network::default() };
         let endpoint = |name: &str, host: &str| Endpoint {
             name: name.into(),
             host: Some(host.into()),
@@ -451,6 +460,7 @@ mod tests {
             require_agreement: false,
             call: None,
             network: network.clone(),
+            ca_file: None,
             timing: timing(20, 3),
         };
         let partner = Call {
@@ -483,6 +493,17 @@ mod tests {
         ];
         let region = Some("cn-north-1".into());
         assert_eq!(Plan::new(&config, Some(&instance())), Plan { region, network: network.clone(), items });
+    }
+
+    #[test]
+    fn what_certificates_are_verified_by_is_part_of_an_endpoint() {
+        let endpoints = |source: &str| {
+            let plan = Plan::new(&config(source), Some(&instance()));
+            plan.items.into_iter().filter(|item| matches!(item, Item::Endpoint(_))).collect::<Vec<_>>()
+        };
+        assert_eq!(endpoints("ca_file = '/a.pem'"), endpoints("ca_file = '/a.pem'\ninterval = '30s'"));
+        assert_ne!(endpoints("ca_file = '/a.pem'"), endpoints("ca_file = '/b.pem'"));
+        assert_ne!(endpoints("ca_file = '/a.pem'"), endpoints(""));
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn repeat<P: Probes>(
         };
         let with_call = calls.is_due(at) || asked;
         let made = runner.run(&item, region.as_deref(), with_call).await;
-        if with_call {
+        if with_call || made == CallStep::Made {
             calls.follow(made, at);
         }
     }

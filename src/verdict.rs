@@ -65,6 +65,7 @@ mod tests {
             vpc: cidrs.map(|cidr| cidr.parse().unwrap()).to_vec(),
             expected: vec![],
             metadata_off: false,
+            of_host: vec![],
         }
     }
 
@@ -81,6 +82,7 @@ mod tests {
             require_agreement: false,
             call: None,
             network: network(),
+            ca_file: None,
             timing: Timing { interval: Duration::from_secs(30), timeout: Duration::from_secs(3) },
         }
     }

@@ -108,12 +108,13 @@ async fn context(args: &DiscoverArgs, config: &Config, trust: &Trust) -> Result<
         let why = without_metadata.unwrap_or_else(|| "it lists no region".to_owned());
         return Err(StartError::NoRegion(why));
     };
+    let local = interfaces::addresses().unwrap_or_default();
     let network = Network {
         vpc: instance.vpc_cidrs.clone(),
         expected: config.expected_cidrs.clone(),
         metadata_off: config.instance.is_none(),
+        of_host: local.clone(),
     };
-    let local = interfaces::addresses().unwrap_or_default();
     let is_missing = |family: &Family| !local.iter().any(|ip| Family::of(*ip) == *family);
     Ok(Context {
         region,

@@ -87,11 +87,20 @@ impl<P: Probes> Runner<P> {
         let found =
             join_all(hosts.iter().map(|host| self.probes.applications_get(host, OWN_NAME_LIMIT))).await;
         let mut gaps = Vec::new();
+        let local_addresses = self.probes.local_addresses();
+        let is_probed = |ip: &IpAddr| {
+            let family = Family::of(*ip);
+            let has = |local: &Vec<IpAddr>| local.iter().any(|ip| Family::of(*ip) == family);
+            egress.settings.families.contains(&family) && local_addresses.as_ref().is_none_or(has)
+        };
         for (host, addresses) in hosts.into_iter().zip(found) {
             let is_public = |ip: &IpAddr| egress.network.scope(*ip) == Scope::Public;
             let public = addresses.map(|ips| ips.into_iter().filter(is_public).collect::<Vec<IpAddr>>());
             let why = match public {
                 Ok(public) if public.is_empty() => "it has no public address".to_owned(),
+                Ok(public) if !public.iter().any(is_probed) => {
+                    "it has no public address of a family that is probed".to_owned()
+                }
                 Ok(public) => {
                     named.retain(|(known, _)| known != host);
                     let probed = few(host, &public, ADDRESSES_OF_A_TARGET);

@@ -1,13 +1,15 @@
 //! An endpoint's steps: names, connections, calls; addresses side by side. What did not pass a
 //! step is not taken to the next.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 
 use super::{CallRequest, CallStep, Clock, NotSigned, Probes, Runner};
-use crate::check::{CheckId, Family, Step};
+use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
     Address, CallEvidence, Connection, Evidence, GatewayControl, NotAttempted, Outcome, Phase, Query, Reason,
@@ -32,12 +34,27 @@ impl<P: Probes> Runner<P> {
         };
         let (families, missing_families): (Vec<Family>, Vec<Family>) =
             Family::BOTH.into_iter().partition(|family| has(*family));
+        let mut endpoint = endpoint.clone();
+        endpoint.network.of_host = local_addresses.unwrap_or_default();
+        let endpoint = &endpoint;
         let resolved = self.resolve(endpoint, host, &families, &missing_families).await;
         let connected = self.connect(endpoint, host, &resolved, &missing_families).await;
-        if let (Some(call), true) = (&endpoint.call, with_call) {
-            return self.call(endpoint, host, call, connected).await;
+        if let Some(call) = &endpoint.call {
+            let ips: Vec<IpAddr> = verified(&connected).map(|address| address.ip).collect();
+            if with_call || self.called().get(&endpoint.name) != Some(&ips) {
+                let step = self.call(endpoint, host, call, connected).await;
+                match step {
+                    CallStep::Made => drop(self.called().insert(endpoint.name.clone(), ips)),
+                    CallStep::Skipped => drop(self.called().remove(&endpoint.name)),
+                }
+                return step;
+            }
         }
         CallStep::Skipped
+    }
+
+    fn called(&self) -> MutexGuard<'_, BTreeMap<EndpointName, Vec<IpAddr>>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn resolve(
@@ -75,16 +92,16 @@ impl<P: Probes> Runner<P> {
         resolved: &[Address],
         missing_families: &[Family],
     ) -> Vec<Address> {
+        let is_tried = |address: &&Address| {
+            address.scope != Scope::Special && !missing_families.contains(&Family::of(address.ip))
+        };
+        let tried: Vec<&Address> = resolved.iter().filter(is_tried).take(MOST_CONNECTIONS).collect();
+        let _places = self.connections.acquire_many(u32::try_from(tried.len()).unwrap_or(u32::MAX)).await;
         let mut clock = Clock::start(endpoint.timing.timeout);
-        let mut connections = Vec::new();
-        for address in resolved {
-            let tried =
-                address.scope != Scope::Special && !missing_families.contains(&Family::of(address.ip));
-            if tried && connections.len() < MOST_CONNECTIONS {
-                let peer = SocketAddr::new(address.ip, endpoint.port);
-                connections.push(self.probes.connect(host, peer, endpoint.protocol, endpoint.timing.timeout));
-            }
-        }
+        let connections = tried.into_iter().map(|address| {
+            let peer = SocketAddr::new(address.ip, endpoint.port);
+            self.probes.connect(host, peer, endpoint.protocol, endpoint.timing.timeout)
+        });
         let (connections, mut control): (Vec<Connection>, Option<GatewayControl>) = clock
             .watch(join(join_all(connections), self.control(endpoint, resolved, missing_families)))
             .await;
@@ -105,8 +122,7 @@ impl<P: Probes> Runner<P> {
 
     async fn call(&self, endpoint: &Endpoint, host: &str, call: &Call, connected: Vec<Address>) -> CallStep {
         let mut clock = Clock::start(endpoint.timing.timeout);
-        let verified: Vec<&Address> =
-            connected.iter().filter(|address| address.outcome == Outcome::Pass).collect();
+        let verified: Vec<&Address> = verified(&connected).collect();
         if verified.is_empty() {
             return self.not_called(clock, endpoint, connected, NotAttempted::NoVerifiedAddress).await;
         }
@@ -164,6 +180,10 @@ impl<P: Probes> Runner<P> {
             self.publish(clock, id(endpoint, step), judgment, vec![], evidence).await;
         }
     }
+}
+
+fn verified(connected: &[Address]) -> impl Iterator<Item = &Address> {
+    connected.iter().filter(|address| address.outcome == Outcome::Pass)
 }
 
 fn id(endpoint: &Endpoint, step: Step) -> CheckId {

@@ -46,10 +46,20 @@ pub struct Asked {
     /// Name servers, for the endpoint's own names.
     pub servers: Mutex<Vec<IpAddr>>,
     pub connections: Mutex<Vec<SocketAddr>>,
+    /// Connections now, and the most there have been at a time.
+    pub open: Mutex<(usize, usize)>,
     /// The time that each name of `names` and each connection was given.
     pub limits: Mutex<Vec<Duration>>,
     pub calls: Mutex<Vec<SocketAddr>>,
     pub egress: Mutex<Vec<EgressRequest>>,
+}
+
+impl Asked {
+    fn opened(&self) {
+        let (open, most) = &mut *self.open.lock().unwrap();
+        *open += 1;
+        *most = (*most).max(*open);
+    }
 }
 
 impl Scripted {
@@ -128,7 +138,9 @@ impl Probes for Scripted {
     ) -> Connection {
         self.asked.connections.lock().unwrap().push(peer);
         self.asked.limits.lock().unwrap().push(limit);
+        self.asked.opened();
         sleep(self.takes).await;
+        self.asked.open.lock().unwrap().0 -= 1;
         let is_silent = self.silent.contains(&peer.ip());
         let silence = ProbeError { reason: Reason::ConnectTimeout, detail: String::new() };
         Connection {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
+
 use super::scripted::Scripted;
 use super::*;
 use crate::config::{Config, EgressConfig};
@@ -126,6 +128,61 @@ async fn a_control_that_answers_fails_the_gateway() {
     let open = Scripted { silent: vec![], ..gateway(Ok(&["203.0.113.31"])) };
     let (_, observations) = run(open, GATEWAY).await;
     assert_eq!(outcome(&observations, "s3/connect"), Outcome::Fail(Reason::EgressNotClosed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_with_many_silent_addresses_share_a_limit_of_connections() {
+    const ENDPOINTS: usize = 20;
+    let names = (0..ENDPOINTS).map(|number| format!("[[endpoint]]\nhost = 'service-{number}.example'\n"));
+    let config = format!("{BASE}[egress]\nenabled = false\n{}", names.collect::<String>());
+    let plan = Plan::new(&Config::parse(&config, "test.toml").unwrap(), None);
+    let addresses: Vec<IpAddr> = (100..164).map(|last| IpAddr::from([10, 0, 1, last])).collect();
+    let takes = Duration::from_secs(3);
+    let probes = Scripted { addresses: addresses.clone(), silent: addresses, takes, ..Scripted::default() };
+    let (sink, mut observations) = mpsc::channel(256);
+    let runner = Runner::new(probes, sink);
+    let endpoints = plan.items.iter().filter(|item| matches!(item, Item::Endpoint(_)));
+    join_all(endpoints.map(|item| runner.run(item, None, false))).await;
+    assert_eq!(*runner.probes.asked.open.lock().unwrap(), (0, MOST_OPEN));
+    let is_connect = |o: &Observation| matches!(o.evidence, Evidence::Connect { .. });
+    let looked = std::iter::from_fn(|| observations.try_recv().ok()).filter(is_connect).count();
+    assert_eq!(looked, ENDPOINTS, "each had its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_of_this_host_is_no_endpoint_and_no_control() {
+    // A program on this host could pass the connection on, to anywhere.
+    let probes = Scripted { addresses: ips(&["10.0.1.23"]), ..Scripted::default() };
+    let (runner, observations) = run(probes, MONITORING).await;
+    assert_eq!(outcome(&observations, "monitoring/dns"), Outcome::Fail(Reason::SpecialAddress));
+    assert_ne!(outcome(&observations, "monitoring/connect"), Outcome::Pass);
+    assert!(runner.probes.asked.connections.lock().unwrap().is_empty());
+    assert!(runner.known.borrow().values().all(Vec::is_empty));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_made_again_once_the_verified_addresses_are_others() {
+    let plan = Plan::new(&Config::parse(&format!("{BASE}{MONITORING}"), "test.toml").unwrap(), None);
+    let item = plan.items.iter().find(|item| matches!(item, Item::Endpoint(_))).unwrap();
+    let (sink, _observations) = mpsc::channel(64);
+    let probes = Scripted { addresses: ips(&["10.0.1.57"]), ..Scripted::default() };
+    let mut runner = Runner::new(probes, sink);
+    let mut made = Vec::new();
+    for (addresses, silent, with_call) in [
+        (&["10.0.1.57"], &[][..], true),
+        (&["10.0.1.57"], &[], false),
+        (&["10.0.2.113"], &[], false),
+        (&["10.0.2.113"], &[], false),
+        (&["10.0.2.113"], &["10.0.2.113"], false),
+        (&["10.0.2.113"], &[], false),
+    ] {
+        runner.probes.addresses = ips(addresses);
+        runner.probes.silent = ips(silent);
+        made.push(runner.run(item, None, with_call).await == CallStep::Made);
+    }
+    assert_eq!(made, [true, false, true, false, false, true]);
+    let called: Vec<IpAddr> = runner.probes.asked.calls.lock().unwrap().iter().map(SocketAddr::ip).collect();
+    assert_eq!(called, ips(&["10.0.1.57", "10.0.2.113", "10.0.2.113"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,6 +335,20 @@ async fn a_target_of_the_operator_is_probed_whole_or_is_a_gap() {
         outside.extend(ips(&["1.0.0.1"]));
         outside.retain(|ip| !ips(&["9.9.9.9", "64:ff9b::909:909"]).contains(ip));
         assert_eq!(request.settings.literals().collect::<BTreeSet<_>>(), outside);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_without_an_address_of_a_probed_family_is_a_gap() {
+    // The host has an IPv4 address alone.
+    for (addresses, is_gap) in
+        [(&["2001:db8::1"][..], true), (&["2001:db8::1", "203.0.113.1"], false), (&["203.0.113.1"], false)]
+    {
+        let names = [("probe.example".to_owned(), Ok(ips(addresses)))];
+        let (runner, _) = run(Scripted { names: names.into(), ..Scripted::default() }, OWN_TARGETS).await;
+        let requests = runner.probes.asked.egress.lock().unwrap();
+        let is_of_name = |gap: &EgressGap| matches!(gap, EgressGap::TargetNotProbed { host, why } if host == "probe.example" && why.contains("of a family"));
+        assert_eq!(requests[0].gaps.iter().any(is_of_name), is_gap, "{addresses:?}");
     }
 }
 

@@ -90,11 +90,11 @@ fn gateway_unproven(context: &Context<'_>, observation: &Observation, failure: &
         let (version, code) = (family.name(), family.code());
         (format!("no egress check probes {version}"), format!("add \"{code}\" to families"))
     } else {
-        ("no egress check tells which".to_owned(), "enabled = true".to_owned())
+        ("no egress check tells which".to_owned(), "set enabled = true".to_owned())
     };
     let fact = format!("{name} answers, over its gateway or over the internet: {lack}");
     let remedy =
-        format!("A gateway endpoint is proven only while nothing else gets out: {key} under [egress].");
+        format!("A gateway endpoint passes only while the egress check passes: {key} under [egress].");
     Some(Finding::new(Cause::Unexplained, fact).about(name).healed_by(remedy))
 }
 
@@ -104,14 +104,14 @@ fn passes(observation: &Observation) -> bool {
 
 /// A gateway's addresses are public and in order: its route is what can be missing.
 fn gateway(context: &Context<'_>, observation: &Observation, failure: &Failure) -> Option<Finding> {
-    let unreached = matches!(failure.reason, Reason::ConnectTimeout | Reason::NetworkUnreachable);
+    let unreached = failure.reason == Reason::ConnectTimeout;
     let public = |ip: &IpAddr| observation.addresses.iter().any(|a| a.ip == *ip && a.scope == Scope::Public);
     let dns = CheckId::Endpoint(observation.check.target().to_owned(), Step::Dns);
     if !unreached || failure.ips.is_empty() || !failure.ips.iter().all(public) || !context.passed(&dns) {
         return None;
     }
     let fact = format!(
-        "{} is public, as a gateway's addresses are, and did not answer TCP within {}",
+        "{}: TCP connect timed out after {} (a public address, as expected of a gateway endpoint)",
         with_port(observation, &failure.ips),
         wording::duration(observation.took)
     );
@@ -180,7 +180,7 @@ fn silence_of(
     }
     let other_family = observation.addresses.iter().any(|a| Family::of(a.ip) != family && answered(a));
     let advice = other_family.then(|| {
-        format!("Only {} is silent here: rules for it are apart from the other family's.", family.name())
+        format!("Only {0} fails here. IPv4 and IPv6 have separate rules: check those for {0}.", family.name())
     });
     vec![unanswered(Cause::EndpointSecurityGroup, observation, silent).advising(advice)]
 }
@@ -195,7 +195,7 @@ fn interface_down(context: &Context<'_>, observation: &Observation, ip: IpAddr, 
     let place: Vec<String> = zone.into_iter().chain(range.map(ToString::to_string)).collect();
     let place = if place.is_empty() { String::new() } else { format!(" (in {})", wording::list(place)) };
     let fact = format!(
-        "{} at {}{place} did not answer TCP within {}, {answering} of its other addresses did",
+        "{} at {}{place}: TCP connect timed out after {}; other addresses that connected: {answering}",
         host(observation),
         with_port(observation, &[ip]),
         wording::duration(observation.took)
@@ -205,7 +205,7 @@ fn interface_down(context: &Context<'_>, observation: &Observation, ip: IpAddr, 
 
 fn unanswered(cause: Cause, observation: &Observation, ips: &[IpAddr]) -> Finding {
     let fact = format!(
-        "{}: no answer to TCP from {} within {}",
+        "{} at {}: TCP connect timed out after {}",
         host(observation),
         with_port(observation, ips),
         wording::duration(observation.took)

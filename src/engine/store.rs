@@ -34,6 +34,8 @@ struct Check {
     report: CheckReport,
     /// By the clock that never jumps.
     folded_at: Option<Instant>,
+    /// When a new plan changed it. Results of runs that began before are not of this check.
+    changed_at: Option<Instant>,
 }
 
 /// A check that is now otherwise than before.
@@ -57,13 +59,17 @@ impl Store {
             held: BTreeMap::new(),
             instance: None,
         };
-        state.adopt(plan);
+        state.take_over(plan, None);
         state
     }
 
     /// Keeps what is known of the items that stay as they are. A check that is done otherwise
     /// from now on keeps its counters alone: what it found before was found of something else.
-    pub fn adopt(&mut self, plan: &Plan) {
+    pub fn adopt(&mut self, plan: &Plan, at: Instant) {
+        self.take_over(plan, Some(at));
+    }
+
+    fn take_over(&mut self, plan: &Plan, at: Option<Instant>) {
         let mut before = std::mem::take(&mut self.checks);
         let keeps_egress = egress(&self.items).eq(egress(&plan.items));
         for item in &plan.items {
@@ -75,11 +81,16 @@ impl Store {
                 if !same {
                     check.report.last = None;
                     check.folded_at = None;
+                    check.changed_at = at;
+                    self.held.remove(&id);
                 }
                 self.checks.insert(id, check);
             }
         }
         self.items.clone_from(&plan.items);
+        if !self.items.iter().any(|item| matches!(item, Item::Instance(_))) {
+            self.instance = None;
+        }
         self.gateways = self.items.iter().filter_map(gateway).collect();
         self.history.retain(|id| self.checks.contains_key(id));
         self.held.retain(|id, _| self.checks.contains_key(id));
@@ -93,6 +104,9 @@ impl Store {
         at: Instant,
         mut observe: impl FnMut(&Observation),
     ) -> Vec<Transition> {
+        if self.is_of_earlier_plan(&observation, at) {
+            return Vec::new();
+        }
         let of_egress = matches!(observation.check, CheckId::Egress(_));
         if self.gateways.contains(&observation.check) && self.egress_is_pending() {
             self.held.insert(observation.check.clone(), (observation, at));
@@ -106,6 +120,13 @@ impl Store {
             transitions.extend(self.judge_gateways_again());
         }
         transitions
+    }
+
+    /// Its run was under way when the plan changed.
+    fn is_of_earlier_plan(&self, observation: &Observation, at: Instant) -> bool {
+        let Some(check) = self.checks.get(&observation.check) else { return true };
+        let began = at.checked_sub(observation.took);
+        check.changed_at.is_some_and(|changed_at| began.is_none_or(|began| began < changed_at))
     }
 
     fn fold_one(
@@ -124,7 +145,6 @@ impl Store {
         }
         observe(&observation);
         let observation = Arc::new(observation);
-        // A check that the plan no longer has: its last run was under way at the change.
         let check = self.checks.get_mut(&observation.check)?;
         check.folded_at = Some(at);
         check.report.runs += 1;
@@ -250,7 +270,7 @@ impl Check {
             inconclusive: 0,
             latency: Arc::default(),
         };
-        Self { report, folded_at: None }
+        Self { report, folded_at: None, changed_at: None }
     }
 
     fn replace(&mut self, observation: Arc<Observation>) -> Option<Transition> {
@@ -373,11 +393,15 @@ mod tests {
                 endpoint.host = Some("monitoring.eu-west-1.amazonaws.com".into());
             }
         }
-        state.adopt(&other);
+        state.adopt(&other, at);
         assert_eq!(outcome(&state, &dns()), None, "it was found of another host");
         assert_eq!(outcome(&state, &CheckId::Instance), Some(Outcome::Pass));
+        assert_eq!(state.fold(observed(&dns(), Outcome::Pass), at, |_| ()), []);
+        assert_eq!(outcome(&state, &dns()), None, "that run was under way at the change");
+        state.fold(observed(&dns(), Outcome::Pass), at + Duration::from_secs(1), |_| ());
+        assert_eq!(outcome(&state, &dns()), Some(Outcome::Pass));
         other.items.retain(|item| !matches!(item, Item::Endpoint(_)));
-        state.adopt(&other);
+        state.adopt(&other, at);
         assert_eq!(state.fold(observed(&dns(), Outcome::Pass), at, |_| ()), []);
         assert!(state.report(SystemTime::UNIX_EPOCH).checks.iter().all(|check| check.id != dns()));
     }
@@ -406,10 +430,10 @@ mod tests {
         }
         state.fold(answered, at, |_| ());
         let connect = fixture::step(Step::Connect);
-        state.adopt(&plan);
+        state.adopt(&plan, at);
         assert_eq!(outcome(&state, &connect), Some(Outcome::Pass), "the same plan");
         plan.items.retain(|item| !matches!(item, Item::Egress(_)));
-        state.adopt(&plan);
+        state.adopt(&plan, at);
         assert_eq!(outcome(&state, &connect), None, "as if it had not run");
     }
 
@@ -432,10 +456,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_waits_for_egress_is_none_of_an_endpoint_that_has_changed() {
+        let ((mut plan, mut state, answered), at) = (gateways(), Instant::now());
+        state.fold(answered, at, |_| ());
+        for item in &mut plan.items {
+            if let Item::Endpoint(endpoint) = item {
+                endpoint.host = Some("s3.eu-west-1.amazonaws.com".into());
+            }
+        }
+        state.adopt(&plan, at);
+        for family in Family::BOTH {
+            state.fold(observed(&CheckId::Egress(family), Outcome::Pass), at, |_| ());
+        }
+        assert_eq!(outcome(&state, &fixture::step(Step::Connect)), None);
+    }
+
+    #[tokio::test]
+    async fn without_metadata_nothing_is_known_of_the_instance() {
+        let (mut state, at) = (state(), Instant::now());
+        state.instance = fixture::healthy().instance;
+        state.adopt(&plan(), at);
+        assert!(state.instance.is_some());
+        let mut without = plan();
+        without.items.retain(|item| !matches!(item, Item::Instance(_)));
+        state.adopt(&without, at);
+        state.fold(observed(&CheckId::Instance, Outcome::Pass), at, |_| ());
+        assert_eq!(state.instance, None, "not even by a run that was under way");
+    }
+
+    #[tokio::test]
     async fn a_gateway_is_proven_only_while_nothing_gets_out() {
         let ((_, mut state, answered), at) = (gateways(), Instant::now());
         let connect = fixture::step(Step::Connect);
-        state.fold(answered, at, |_| ());
+        state.fold(answered.clone(), at, |_| ());
         assert_eq!(outcome(&state, &connect), None, "it waits for the first result of egress");
         let [ipv4, ipv6] = Family::BOTH.map(CheckId::Egress);
         let no_ipv6 = Outcome::Skipped(Reason::FamilyUnavailable);
@@ -452,8 +505,12 @@ mod tests {
         ] {
             state.fold(observed(&ipv4, of_ipv4), at, |_| ());
             state.fold(observed(&ipv6, of_ipv6), at, |_| ());
-            let expected = if proven { Some(Outcome::Pass) } else { UNPROVEN };
+            let before = outcome(&state, &connect);
+            let expected = if proven { before } else { UNPROVEN };
             assert_eq!(outcome(&state, &connect), expected, "{of_ipv4:?} {of_ipv6:?}");
+            state.fold(answered.clone(), at, |_| ());
+            let expected = if proven { Some(Outcome::Pass) } else { UNPROVEN };
+            assert_eq!(outcome(&state, &connect), expected, "{of_ipv4:?} {of_ipv6:?}, with a new connection");
         }
         state.fold(observed(&connect, Outcome::Fail(Reason::ConnectTimeout)), at, |_| ());
         assert_eq!(outcome(&state, &connect), Some(Outcome::Fail(Reason::ConnectTimeout)));

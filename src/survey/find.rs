@@ -153,6 +153,7 @@ fn endpoint(question: &Question, network: &Network) -> Endpoint {
         require_agreement: false,
         call: None,
         network: network.clone(),
+        ca_file: None,
         timing: Timing { interval: Duration::MAX, timeout: Duration::MAX },
     }
 }

@@ -63,14 +63,13 @@ pub fn is_closed(egress: &Observation, port: u16) -> bool {
     egress.outcome == Outcome::Pass && evidence.probes.iter().any(is_of_port)
 }
 
-/// The outcome of a gateway's connection beside the state of egress. Judging again after egress
-/// has changed gives the same result as judging anew.
+/// The outcome of a gateway's connection beside the state of egress. Judging again can only take a pass
+/// away: a connection that was made while egress was open shows nothing once it is closed.
 pub fn gateway(judgment: Judgment, is_closed: impl Fn(Family) -> bool) -> Judgment {
     let judge = |address: Address| {
         let closed = is_closed(Family::of(address.ip));
         let outcome = match address.outcome {
-            Outcome::Pass | Outcome::Inconclusive(Reason::EgressNotClosed) if closed => Outcome::Pass,
-            Outcome::Pass => Outcome::Inconclusive(Reason::EgressNotClosed),
+            Outcome::Pass if !closed => Outcome::Inconclusive(Reason::EgressNotClosed),
             outcome => outcome,
         };
         Address { outcome, ..address }
@@ -119,7 +118,7 @@ mod tests {
         for (before, closed, expected) in [
             ([Pass, Pass], [true, true], [Pass, Pass, Pass]),
             ([Pass, Pass], [true, false], [OPEN, Pass, OPEN]),
-            ([OPEN, Pass], [true, true], [Pass, Pass, Pass]),
+            ([OPEN, Pass], [true, true], [OPEN, OPEN, Pass]),
             ([Pass, OPEN], [false, false], [OPEN, OPEN, OPEN]),
             ([Pass, failed], [true, true], [failed, Pass, failed]),
             ([Pass, failed], [false, true], [failed, OPEN, failed]),

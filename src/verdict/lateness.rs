@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Judgment;
 use crate::observation::{ControlResult, Evidence, Outcome, ProbeResult, Reason};
 
-/// An attempt that waited this many times as long as it was late has waited long enough.
+/// A result stands if the wait was at least this many times the lateness.
 const TOLERANCE: u32 = 10;
 
 /// `late` is how late the attempt's runtime was at worst, `wait` the timeout or window.

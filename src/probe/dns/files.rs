@@ -58,8 +58,7 @@ pub fn read(host: &str) -> HostFiles {
         .with_environment(local_domain.as_deref(), options.as_deref());
     let mut servers = conf.servers;
     if servers.is_empty() {
-        // resolv.conf(5): without a server the one on this host is asked.
-        servers.push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53));
+        servers.push(on_this_host());
         let is_told = !conf.ignored.is_empty() || !problems.is_empty();
         problems.extend((!is_told).then(without_server));
     }
@@ -85,7 +84,7 @@ pub fn read(host: &str) -> HostFiles {
         upstreams: vec![],
         problems,
     };
-    if files.is_behind_stub() {
+    if files.is_behind_stub() || files.asks_resolved() {
         files.upstreams = stub_upstreams();
     }
     files
@@ -93,7 +92,14 @@ pub fn read(host: &str) -> HostFiles {
 
 /// The name servers alone.
 pub fn servers() -> Vec<SocketAddr> {
-    read("").servers
+    let file = read_file(RESOLV_CONF).ok().flatten().unwrap_or_default();
+    let servers = ResolvConf::parse(&file.text).servers;
+    if servers.is_empty() { vec![on_this_host()] } else { servers }
+}
+
+/// resolv.conf(5): without a server the one on this host is asked.
+fn on_this_host() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53)
 }
 
 /// As long as the library may take by resolv.conf, within bounds.

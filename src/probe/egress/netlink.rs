@@ -6,6 +6,7 @@ mod rule;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 use netlink_packet_core::{ErrorMessage, NLM_F_DUMP, NetlinkPayload};
 use netlink_packet_route::AddressFamily;
@@ -28,6 +29,9 @@ pub use rule::Rule;
 
 /// A source port as the kernel gives it to a socket that asks for none.
 pub const USUAL_PORT: u16 = 40_000;
+
+/// One for all lookups of routes: to open and close it costs as much as to ask.
+static KERNEL: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 /// RT_TABLE_LOCAL of rtnetlink.h.
 const TABLE_LOCAL: u8 = 255;
@@ -170,8 +174,7 @@ fn route(packet: &Packet, flags: RouteFlags) -> nix::Result<Result<RouteMessage,
     message.header.tos = packet.tos;
     message.header.flags = flags;
     message.attributes = packet.attributes();
-    let socket = ask(Message::Route(message), 0)?;
-    for payload in answers(&socket)? {
+    for payload in answer(Message::Route(message))? {
         match payload {
             NetlinkPayload::Error(ErrorMessage { code: Some(code), .. }) => {
                 return Ok(Err(Errno::from_raw(code.get().wrapping_neg())));
@@ -275,8 +278,20 @@ fn silent(neighbor: &NeighbourMessage) -> Option<Neighbor> {
     is_silent.then_some(Neighbor { ip, device })
 }
 
+/// What the kernel answers at once, in one buffer.
+fn answer(question: Message) -> nix::Result<Vec<NetlinkPayload<Message>>> {
+    let mut kernel = KERNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    // Put back only after an answer, so that no question gets the answer to another.
+    let socket = kernel.take().map_or_else(|| netlink::open(SockProtocol::NetlinkRoute), Ok)?;
+    netlink::ask(&socket, question, 0)?;
+    let answer = answers(&socket)?;
+    *kernel = Some(socket);
+    Ok(answer)
+}
+
 fn list<T>(question: Message, wanted: impl Fn(Message) -> Option<T>) -> nix::Result<Vec<T>> {
-    let socket = ask(question, NLM_F_DUMP)?;
+    let socket = netlink::open(SockProtocol::NetlinkRoute)?;
+    netlink::ask(&socket, question, NLM_F_DUMP)?;
     let mut listed = Vec::new();
     for _ in 0..MOST_BUFFERS {
         for payload in answers(&socket)? {
@@ -291,12 +306,6 @@ fn list<T>(question: Message, wanted: impl Fn(Message) -> Option<T>) -> nix::Res
         }
     }
     Err(Errno::EOVERFLOW)
-}
-
-fn ask(message: Message, flags: u16) -> nix::Result<OwnedFd> {
-    let kernel = netlink::open(SockProtocol::NetlinkRoute)?;
-    netlink::ask(&kernel, message, flags)?;
-    Ok(kernel)
 }
 
 fn address_family(family: Family) -> AddressFamily {

@@ -1,6 +1,6 @@
-//! `options rotate` of resolv.conf: each lookup starts at another server, so that one lookup has
-//! not seen what the next is told. Further lookups most likely have; what each server would have
-//! told follows the GNU C library (res_send.c and nss_dns/dns-host.c).
+//! `options rotate` of resolv.conf: each lookup may start at a different server, so one lookup does not
+//! show what the next one returns. Further lookups probably do. What each server would have returned is
+//! computed as the GNU C library does it (res_send.c and nss_dns/dns-host.c).
 
 use std::net::{IpAddr, SocketAddr};
 
