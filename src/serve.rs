@@ -16,10 +16,11 @@ mod runbook;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::select_all;
+use hyper::body::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -105,6 +106,8 @@ struct Shared {
     places: Places,
     handshakes: Turns,
     rendered: Rendered,
+    /// As a page, once someone has read it.
+    runbook: OnceLock<Bytes>,
     reloads: std::sync::Mutex<access::Bucket>,
     stop: watch::Sender<bool>,
 }
@@ -117,6 +120,7 @@ impl Shared {
             places: Places::new(limits, clients()),
             handshakes: Turns::new(clients(), HANDSHAKES),
             rendered: Rendered::default(),
+            runbook: OnceLock::new(),
             reloads: std::sync::Mutex::default(),
             stop: watch::Sender::default(),
             state,

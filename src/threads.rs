@@ -10,9 +10,12 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 
-/// For files and names that the checks and the reload read; a file system that hangs can hold no
-/// more threads than these.
-pub static CHECKS: Pool = Pool::of(8);
+/// For the files of a reload. A file system that hangs fails this reload and the next ones, and nothing
+/// else.
+pub static RELOADS: Pool = Pool::of(1);
+
+/// For the textfile.
+pub static TEXTFILE: Pool = Pool::of(1);
 
 /// Of the port: one for passwords, one for the web configuration's files, and one more should a
 /// file hang.

@@ -252,7 +252,7 @@ impl Daemon<'_> {
     fn reload(&self, answer: Option<Reload>) -> Reloading {
         notify::reloading();
         let (args, access) = (self.args.clone(), Arc::clone(&self.access));
-        let read = threads::CHECKS.run(move || {
+        let read = threads::RELOADS.run(move || {
             let config = load_config(&args)?;
             let access = access.load().map_err(StartError::Web)?;
             let trust = Trust::load(config.ca_file.as_deref()).map_err(StartError::Trust)?;

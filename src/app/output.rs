@@ -103,6 +103,7 @@ impl Destination {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory; name a file in it"));
         }
         if kind.is_file() {
+            check_file_owner(&path, &metadata)?;
             return Ok(Self::Regular { path, existing: Some(metadata) });
         }
         Ok(if kind.is_socket() { Self::Socket(path) } else { Self::Other(path) })
@@ -112,9 +113,9 @@ impl Destination {
 /// Which open file of this process the path stands for: `/dev/stdout` leads to
 /// `/proc/self/fd/1`, whose target need not exist under any name.
 fn descriptor(path: &Path) -> Option<u32> {
-    let local_addresses = fs::canonicalize("/proc/self/fd").ok()?;
+    let own_descriptors = fs::canonicalize("/proc/self/fd").ok()?;
     let parent = fs::canonicalize(path.parent()?).ok()?;
-    (parent == local_addresses).then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
+    (parent == own_descriptors).then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
 }
 
 /// In a directory that others can write to, a symlink of theirs would choose the file that root
@@ -127,6 +128,24 @@ fn check_owner(link: &Path, metadata: &Metadata) -> io::Result<()> {
     let message = format!(
         "{} is a symlink owned by uid {owner}; not followed, since that user could choose the file to replace",
         link.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+/// The new file gets the owner of the old one. In a directory that everyone can write to, another user may
+/// have made the old one in order to own the report. The kernel refuses such files, too
+/// (fs.protected_regular).
+fn check_file_owner(file: &Path, metadata: &Metadata) -> io::Result<()> {
+    const OTHERS_WRITE: u32 = 0o002;
+    let owner = metadata.uid();
+    let is_ours = owner == 0 || owner == Uid::effective().as_raw();
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if is_ours || fs::metadata(folder)?.mode() & OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{} belongs to uid {owner}, who could change the report; remove it, or choose a directory in which others cannot write",
+        file.display()
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }

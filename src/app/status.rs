@@ -19,8 +19,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(200);
 
-/// Every check ends within its timeout; a minute and a half is longer than all steps of an endpoint
-/// together.
+/// Longer than a run of an endpoint takes with usual timeouts.
 const POLLS: usize = 450;
 
 /// Far beyond the report of the largest estate.
@@ -45,13 +44,33 @@ pub fn run(args: &StatusArgs, ask: Ask) -> Result<u8, StartError> {
     let outcome =
         answer.outcome.ok_or(StatusError { address: daemon.address, problem: Problem::NotLinkproof });
     let code = report::exit_code(outcome.map_err(StartError::Status)?);
-    match output::print(&answer.body).map_err(StartError::Output) {
+    match output::print(&harmless(&answer.body)).map_err(StartError::Output) {
         Err(error) if code == report::FAILED => {
             super::print_error(&error);
             Ok(code)
         }
         printed => printed.map(|()| code),
     }
+}
+
+/// Without what drives a terminal, but for colors: another program may have taken the port.
+fn harmless(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let mut shown = parts.next().map(plain).unwrap_or_default();
+    for part in parts {
+        let is_color = part
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once('m'))
+            .is_some_and(|(numbers, _)| numbers.bytes().all(|byte| byte.is_ascii_digit() || byte == b';'));
+        shown.push(if is_color { '\u{1b}' } else { char::REPLACEMENT_CHARACTER });
+        shown += &plain(part);
+    }
+    shown
+}
+
+fn plain(text: &str) -> String {
+    let drives = |c: char| c.is_control() && c != '\n';
+    text.chars().map(|c| if drives(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Where the daemon listens on every address, it answers on loopback.
@@ -147,7 +166,7 @@ fn has_run_since(report: &Value, requested: &str) -> bool {
     checks.iter().all(|check| check["started_at"].as_str().is_some_and(|started| started >= requested))
 }
 
-/// Why the daemon's report could not be had.
+/// Why the daemon's report could not be read.
 #[derive(Debug)]
 pub struct StatusError {
     address: SocketAddr,
@@ -201,6 +220,19 @@ mod tests {
             ("10.0.0.7:3", "10.0.0.7:3"),
         ] {
             assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_a_port_answers_does_not_drive_the_terminal() {
+        for (text, shown) in [
+            ("\u{1b}[1;31mFAIL\u{1b}[0m: 1 of 7\n", "\u{1b}[1;31mFAIL\u{1b}[0m: 1 of 7\n"),
+            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
+            ("\u{1b}[2Jpass", "\u{fffd}[2Jpass"),
+            ("\u{1b}", "\u{fffd}"),
+            ("fail\rpass\u{9b}1m", "fail\u{fffd}pass\u{fffd}1m"),
+        ] {
+            assert_eq!(harmless(text), shown, "{text:?}");
         }
     }
 

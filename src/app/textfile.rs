@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::output;
@@ -17,6 +17,9 @@ use crate::threads;
 
 /// Scrapers do not read more often, and a large estate has observations all the time.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a write may take before a warning says so.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every page of ours starts so.
 const START: &[u8] = b"# HELP linkproof_";
@@ -46,7 +49,10 @@ pub async fn keep(path: PathBuf, metrics: Arc<Metrics>, mut store: watch::Receiv
 
 /// A slow disk must not stop the engine, which shares our thread.
 async fn publish(path: PathBuf, page: String) -> io::Result<()> {
-    threads::CHECKS.run(move || check_content(&path).and_then(|()| output::publish(&path, &page))).await?
+    let slow = format!("{} is not written after {} s", path.display(), PATIENCE.as_secs());
+    let write =
+        threads::TEXTFILE.run(move || check_content(&path).and_then(|()| output::publish(&path, &page)));
+    timeout(PATIENCE, write).await.map_err(|_| io::Error::other(slow))??
 }
 
 /// The configuration may name a file of another program, which would be lost.

@@ -142,6 +142,11 @@ async fn request(trust: &Trust, host: &str, peer: SocketAddr, marks: &Marks) -> 
         .resolve(host, peer)
         .no_proxy()
         .pool_max_idle_per_host(0)
+        // Our own timeout decides, which may be longer than reqwest's 30 s.
+        .tcp_keepalive(None::<Duration>)
+        .tcp_keepalive_interval(None::<Duration>)
+        .tcp_keepalive_retries(None::<u32>)
+        .tcp_user_timeout(None::<Duration>)
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .http1_only()

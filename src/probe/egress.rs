@@ -35,8 +35,9 @@ use targets::Target;
 
 /// So many addresses get all probes: each costs a hundred sockets in the window.
 const MOST_SOURCES: usize = 16;
-/// So many get one ping and one TCP port, at two operators.
-const MOST_REDUCED: usize = 256;
+/// At most this many are probed at all. After the first ones an address gets one ping and one TCP port,
+/// at two operators.
+const MOST_PROBED: usize = 256;
 
 /// `sources` are the host's global addresses of both families.
 pub async fn attempt(
@@ -99,7 +100,7 @@ fn chosen(sources: Vec<EgressSource>, family: Family, ranges: &[Cidr]) -> Vec<Eg
             return source;
         }
         source.reduced = probed >= MOST_SOURCES;
-        source.judged = (probed >= MOST_REDUCED).then_some(SourceJudgment::OverLimit);
+        source.judged = (probed >= MOST_PROBED).then_some(SourceJudgment::OverLimit);
         probed += 1;
         source
     };
@@ -273,7 +274,7 @@ mod tests {
         let chosen = chosen(all, Family::Ipv4, &[]);
         let count = |wanted: fn(&EgressSource) -> bool| chosen.iter().filter(|source| wanted(source)).count();
         assert_eq!(count(|source| !source.reduced), MOST_SOURCES);
-        assert_eq!(count(|source| source.judged.is_none()), MOST_REDUCED);
-        assert_eq!(count(|source| source.judged == Some(SourceJudgment::OverLimit)), 300 - MOST_REDUCED);
+        assert_eq!(count(|source| source.judged.is_none()), MOST_PROBED);
+        assert_eq!(count(|source| source.judged == Some(SourceJudgment::OverLimit)), 300 - MOST_PROBED);
     }
 }

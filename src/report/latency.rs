@@ -58,9 +58,13 @@ impl Latency {
         self.addresses.iter_mut().find(|(of, _)| *of == ip).map(|(_, minutes)| minutes)
     }
 
-    /// Forgets what is older than an hour. A clock that is set back adds to the newest minute.
+    /// Forgets what is older than an hour. A clock that is set back adds to the newest minute; one that
+    /// is set back by more than an hour was wrong before, and its values are forgotten.
     fn advance(&mut self, now: SystemTime) {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
+        if self.minute.saturating_sub(now) > 60 {
+            *self = Self::default();
+        }
         let passed = usize::try_from(now.saturating_sub(self.minute)).unwrap_or(MINUTES).min(MINUTES);
         self.minute = self.minute.max(now);
         for (_, minutes) in &mut self.addresses {
@@ -121,6 +125,15 @@ mod tests {
         // Set back by an hour: nothing is lost, and nothing moves.
         seen(&mut latency, 0, &[(A, Some(2.0))]);
         assert_eq!(last(&latency, 3), [Minute::NotTried, Minute::Took(3000), Minute::Failed]);
+    }
+
+    #[test]
+    fn a_clock_that_was_a_day_ahead_leaves_nothing_behind() {
+        let mut latency = Latency::default();
+        seen(&mut latency, 24 * 3600, &[(A, None)]);
+        seen(&mut latency, 0, &[(A, Some(2.0))]);
+        seen(&mut latency, 60, &[(A, Some(3.0))]);
+        assert_eq!(last(&latency, 3), [Minute::NotTried, Minute::Took(2000), Minute::Took(3000)]);
     }
 
     #[test]

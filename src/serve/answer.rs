@@ -1,5 +1,6 @@
 //! What each address of the server answers. Reads the snapshot; looks at no request body.
 
+use std::convert::Infallible;
 use std::io::Read;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -93,8 +94,8 @@ async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
         }
         ("/", _) => landing(shared, request.uri().query()),
         ("/metrics", _) => metrics(shared, request.headers()),
-        ("/report", _) => report::answer(&(state.report)(), request.uri().query()),
-        ("/runbook", _) => html(runbook::render(state.runbook).into()),
+        ("/report", _) => report::answer(shared, request.uri().query()),
+        ("/runbook", _) => html(shared.runbook.get_or_init(|| runbook::render(state.runbook).into()).clone()),
         ("/-/check", &Method::POST) => check_now(shared),
         ("/-/check", _) => wrong_method(POST),
         ("/-/healthy", _) => match (state.healthy)() {
@@ -107,7 +108,7 @@ async fn admitted<B>(shared: &Shared, request: &hyper::Request<B>) -> Answer {
         ("/-/reload", _) => wrong_method(POST),
         _ => text(
             StatusCode::NOT_FOUND,
-            "not found; see /, /metrics, /report, /runbook, /-/healthy and /-/ready",
+            "not found; see /, /metrics, /report, /runbook, /-/healthy, /-/ready, /-/check and /-/reload",
         ),
     }
 }
@@ -136,9 +137,10 @@ fn reads(method: &Method) -> bool {
 fn landing(shared: &Shared, query: Option<&str>) -> Answer {
     let report = (shared.state.report)();
     let reloads = query != Some("still");
-    let kind = Kind { content_type: "text/html; charset=utf-8", is_gzip: false, reloads };
-    let render = || page::render(&report, (shared.state.now)(), reloads, &shared.state.notes.borrow()).into();
-    let mut answer = content(StatusCode::OK, kind.content_type, shared.rendered.get(&report, kind, render));
+    let kind = Kind { reloads, ..Kind::of("text/html; charset=utf-8") };
+    let page = || page::render(&report, (shared.state.now)(), reloads, &shared.state.notes.borrow()).into();
+    let Ok(page) = shared.rendered.get(&report, kind, || Ok::<_, Infallible>(page()));
+    let mut answer = content(StatusCode::OK, kind.content_type, page);
     if reloads {
         answer.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("30"));
     }
@@ -150,10 +152,11 @@ fn metrics(shared: &Shared, headers: &HeaderMap) -> Answer {
     let report = (state.report)();
     let content_type = (state.metrics_type)(&joined(headers, header::ACCEPT));
     let is_gzip = accepts_gzip(&joined(headers, header::ACCEPT_ENCODING));
-    let kind = Kind { content_type, is_gzip, reloads: false };
+    let kind = Kind { is_gzip, ..Kind::of(content_type) };
     let plain = || (state.metrics)(&report, content_type).into_bytes();
-    let render = || if is_gzip { gzip(&plain()) } else { plain() };
-    let mut answer = content(StatusCode::OK, content_type, shared.rendered.get(&report, kind, render));
+    let render = || Ok::<_, Infallible>(if is_gzip { gzip(&plain()) } else { plain() });
+    let Ok(page) = shared.rendered.get(&report, kind, render);
+    let mut answer = content(StatusCode::OK, content_type, page);
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if is_gzip {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

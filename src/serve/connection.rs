@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,7 +26,7 @@ use super::answer::{self, Answer, Request};
 use super::deadline::Deadline;
 use super::places::{Cut, Place};
 use super::{Shared, Timeouts};
-use crate::access::{Client, Rules, cpu_time};
+use crate::access::{Client, Rules, Turns, cpu_time};
 
 /// The least that hyper takes, and plenty for a scraper.
 const HEADER_BYTES: usize = 8192;
@@ -72,7 +73,7 @@ impl Session {
         let Some(tls) = &rules.tls else {
             return self.serve_http(stream, false, &rules).await;
         };
-        let handshake = accept_tls(stream, self.client, Arc::clone(tls), &self.shared);
+        let handshake = accept_tls(stream, self.client, Arc::clone(tls), &self.shared.handshakes);
         if let Ok(Some(stream)) = time::timeout(self.shared.timeouts.headers, handshake).await {
             let is_certified = stream.get_ref().1.peer_certificates().is_some();
             self.serve_http(stream, is_certified, &rules).await;
@@ -135,7 +136,7 @@ async fn accept_tls(
     mut stream: TcpStream,
     client: Client,
     tls: Arc<ServerConfig>,
-    shared: &Shared,
+    turns: &Turns,
 ) -> Option<TlsStream<TcpStream>> {
     let mut first = [0];
     if stream.peek(&mut first).await.is_ok_and(|length| length == 1) && first[0] != HANDSHAKE {
@@ -145,23 +146,31 @@ async fn accept_tls(
     }
     let failed = |error: &std::io::Error| debug!(?client, %error, "TLS handshake failed.");
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.inspect_err(failed).ok()?;
-    // So far the client did the work. A signature by an RSA key takes us milliseconds of CPU.
-    let turn = shared.handshakes.take(client).await.ok()?;
-    let begun = cpu_time();
+    // So far the client did the work. A signature by an RSA key takes us milliseconds of CPU. Each message
+    // of the client waits for a turn: with HelloRetryRequest the second one is the expensive one.
     let mut handshake = pin!(start.into_stream(tls));
-    let first = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
-    let cpu = cpu_time().saturating_sub(begun);
-    shared.state.access.clients.charge(client, cpu);
-    // The next has its turn after as long again: handshakes take at most half of a core.
-    tokio::spawn(async move {
-        time::sleep(cpu.min(LONGEST_REST)).await;
-        drop(turn);
-    });
-    let accepted = match first {
-        Poll::Ready(accepted) => accepted,
-        Poll::Pending => handshake.await,
-    };
-    accepted.inspect_err(failed).ok()
+    loop {
+        let turn = turns.take(client).await.ok()?;
+        let begun = cpu_time();
+        let polled = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
+        let cpu = cpu_time().saturating_sub(begun);
+        turns.clients.charge(client, cpu);
+        // The next has its turn after as long again: handshakes take at most half of a core.
+        tokio::spawn(async move {
+            time::sleep(cpu.min(LONGEST_REST)).await;
+            drop(turn);
+        });
+        match polled {
+            Poll::Ready(accepted) => return accepted.inspect_err(failed).ok(),
+            Poll::Pending => woken().await,
+        }
+    }
+}
+
+/// Until this task is woken, by whatever it polled last.
+async fn woken() {
+    let mut is_woken = false;
+    poll_fn(|_| if mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Longer than any signature takes.
@@ -177,4 +186,84 @@ impl Timeouts {
         // Within the time that systemd grants, and a page is rendered in milliseconds.
         grace: Duration::from_secs(1),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpStream as Blocking};
+    use std::thread;
+
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
+    use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::access::Clients;
+
+    fn with_groups(kx_groups: &[&'static dyn SupportedKxGroup]) -> Arc<CryptoProvider> {
+        Arc::new(CryptoProvider { kx_groups: kx_groups.to_vec(), ..default_provider() })
+    }
+
+    /// The client sends a key for the first group alone, and the server takes only the second. So it
+    /// asks for another key (HelloRetryRequest), and signs after the second message.
+    fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["instance.example".into()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(with_groups(&[kx_group::SECP256R1]))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![cert.der().clone()],
+                PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()),
+            )
+            .unwrap();
+        let client = with_groups(&[kx_group::X25519, kx_group::SECP256R1]);
+        let client = ClientConfig::builder_with_provider(client)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    }
+
+    #[tokio::test]
+    async fn each_message_of_a_handshake_waits_for_its_turn() {
+        let (server, client) = configs();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (is_retried, retried) = oneshot::channel();
+        let (go_on, goes_on) = oneshot::channel();
+        let client = thread::spawn(move || {
+            let mut tcp = Blocking::connect(address).unwrap();
+            let mut tls = ClientConnection::new(client, "instance.example".try_into().unwrap()).unwrap();
+            tls.write_tls(&mut tcp).unwrap();
+            while !tls.wants_write() {
+                tls.read_tls(&mut tcp).unwrap();
+                tls.process_new_packets().unwrap();
+            }
+            is_retried.send(()).unwrap();
+            goes_on.blocking_recv().unwrap();
+            tls.complete_io(&mut tcp).unwrap();
+        });
+        let turns = Turns::new(Arc::new(Clients::default()), crate::serve::HANDSHAKES);
+        let (stream, peer) = listener.accept().await.unwrap();
+        let of_client = turns.clone();
+        let accepting =
+            tokio::spawn(async move { accept_tls(stream, peer.ip().into(), server, &of_client).await });
+        retried.await.unwrap();
+        let other = turns.take(IpAddr::from([192, 0, 2, 1]).into()).await.unwrap();
+        go_on.send(()).unwrap();
+        time::sleep(Duration::from_millis(200)).await;
+        assert!(!accepting.is_finished(), "it has no turn");
+        drop(other);
+        assert!(time::timeout(Duration::from_secs(5), accepting).await.unwrap().unwrap().is_some());
+        client.join().unwrap();
+    }
 }

@@ -9,15 +9,23 @@ use hyper::body::Bytes;
 use tokio::time::Instant;
 
 use crate::report::Report;
+use crate::report::text::Style;
 
 const FRESH: Duration = Duration::from_millis(100);
 
-/// What is rendered of a report, and how. There are a handful.
+/// What is rendered of a report, and how. There are a few dozen at most.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Kind {
     pub content_type: &'static str,
     pub is_gzip: bool,
     pub reloads: bool,
+    pub style: Style,
+}
+
+impl Kind {
+    pub const fn of(content_type: &'static str) -> Self {
+        Self { content_type, is_gzip: false, reloads: false, style: Style::PLAIN }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,17 +40,23 @@ struct Page {
 }
 
 impl Rendered {
-    pub fn get(&self, report: &Arc<Report>, kind: Kind, render: impl FnOnce() -> Vec<u8>) -> Bytes {
+    /// An error is not kept.
+    pub fn get<E>(
+        &self,
+        report: &Arc<Report>,
+        kind: Kind,
+        render: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Bytes, E> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         pages.retain(|_, page| now.duration_since(page.at) < FRESH);
         let of_report = Arc::downgrade(report);
         if let Some(page) = pages.get(&kind).filter(|page| page.report.ptr_eq(&of_report)) {
-            return page.body.clone();
+            return Ok(page.body.clone());
         }
-        let body = Bytes::from(render());
+        let body = Bytes::from(render()?);
         pages.insert(kind, Page { report: of_report, at: now, body: body.clone() });
-        body
+        Ok(body)
     }
 
     pub fn clear(&self) {
@@ -63,13 +77,13 @@ mod tests {
     async fn a_page_is_rendered_once_while_it_is_fresh() {
         let (rendered, count) = (Rendered::default(), Cell::new(0_u8));
         let (report, newer) = (Arc::new(fixture::named("leak")), Arc::new(fixture::named("leak")));
-        let kind = Kind { content_type: "text/plain", is_gzip: false, reloads: false };
+        let kind = Kind::of("text/plain");
         let get = |report: &Arc<Report>, kind| {
             let render = || {
                 count.set(count.get() + 1);
-                vec![count.get()]
+                Ok::<_, ()>(vec![count.get()])
             };
-            rendered.get(report, kind, render).to_vec()
+            rendered.get(report, kind, render).unwrap().to_vec()
         };
         assert_eq!((get(&report, kind), get(&report, kind)), (vec![1], vec![1]));
         assert_eq!(get(&report, Kind { is_gzip: true, ..kind }), [2]);
@@ -78,5 +92,8 @@ mod tests {
         assert_eq!(get(&newer, kind), [4], "time has passed");
         rendered.clear();
         assert_eq!(get(&newer, kind), [5]);
+        let other = Kind { style: Style { color: true, terminal: None }, ..kind };
+        assert_eq!(rendered.get(&newer, other, || Err("no")), Err("no"));
+        assert_eq!(get(&newer, other), [6], "an error is not kept");
     }
 }

@@ -152,6 +152,20 @@ fn symlinks_of_another_user_choose_no_file() {
     assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o600);
 }
 
+/// The new file would get the owner of the old one, who could then change the report.
+#[test]
+fn a_file_of_another_user_in_a_folder_for_everyone_is_refused() {
+    let (lab, scratch) = (own_lab(), Scratch::new("output-tmp"));
+    let report = scratch.write("report.json", "theirs");
+    chown(&report, Some(65534), Some(65534)).unwrap();
+    fs::set_permissions(&scratch.0, Permissions::from_mode(0o1777)).unwrap();
+    assert_refused(&once(&lab, &report), "belongs to uid 65534, who could change the report");
+    assert_eq!(fs::read_to_string(&report).unwrap(), "theirs");
+    fs::set_permissions(&scratch.0, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(once(&lab, &report).status.code(), Some(0));
+    assert_eq!(fs::metadata(&report).unwrap().uid(), 65534);
+}
+
 #[test]
 fn a_file_beyond_the_limit_of_its_size_is_not_left_behind() {
     let (lab, scratch) = (own_lab(), Scratch::new("output-limit"));

@@ -19,6 +19,10 @@ use super::message::{self, Answer, Request, Response};
 use crate::wire::failure::words;
 use crate::wire::resources;
 
+/// One byte holds no core dump, and unlike 0 it also stops the dump where `core_pattern` names a program
+/// (`do_coredump` in the kernel).
+const NO_CORE: u64 = 1;
+
 /// Answers the daemon at the other end of standard input, until there is none.
 ///
 /// Standard input is a socket that goes both ways, since a module may write to standard output.
@@ -33,7 +37,7 @@ pub fn run_with(lookup: fn(&str) -> Answer) -> io::Result<()> {
     // A module that crashes does so every time: that must not fill the disk. Best effort, since
     // a sandbox may forbid it.
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
-        let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
+        let _ = setrlimit(Resource::RLIMIT_CORE, hard.min(NO_CORE), hard);
     }
     let served = serve(requests, lookup);
     // Lookups may still be running, in modules that would block an orderly exit.

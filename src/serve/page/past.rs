@@ -39,11 +39,11 @@ fn span(episode: &Episode) -> String {
         1 => "one attempt".to_owned(),
         many => format!("{many} attempts"),
     };
-    let Some((at, then)) = episode.ended else { return format!("{attempts}, goes on") };
+    let Some((at, then)) = episode.ended else { return format!("{attempts}, ongoing") };
     let lasted = coarse(at.duration_since(episode.first.started_at).unwrap_or_default());
     let then = match then {
         Status::Pass => "then passed",
-        Status::Fail => "then failed otherwise",
+        Status::Fail => "then failed for another reason",
         Status::Inconclusive => "then inconclusive",
         Status::Skipped => "then skipped",
     };

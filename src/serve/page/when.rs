@@ -17,7 +17,7 @@ impl fmt::Display for When<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, since, now } = self;
         let Some((last, next)) = check.last.as_ref().zip(check.next_at()) else {
-            return f.write_str("about to begin");
+            return f.write_str("not started");
         };
         write!(f, "{}<br>", ago(last.started_at, *now))?;
         if check.silent_for(*since, *now).is_some() {
@@ -25,7 +25,7 @@ impl fmt::Display for When<'_> {
         }
         match next.duration_since(*now) {
             Ok(left) if left >= Duration::from_secs(1) => write!(f, "next in {}", coarse(left)),
-            Ok(_) | Err(_) => f.write_str("next now"),
+            Ok(_) | Err(_) => f.write_str("due now"),
         }
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     fn it_says_when_it_ran_when_it_runs_and_when_it_should_have_run() {
         let said = [4, 29, 30, 150, 151, 7300].map(said);
         let ends =
-            ["next in 26 s", "next in 1 s", "next now", "next now", "overdue</strong>", "overdue</strong>"];
+            ["next in 26 s", "next in 1 s", "due now", "due now", "overdue</strong>", "overdue</strong>"];
         for (said, end) in said.iter().zip(ends) {
             assert!(said.ends_with(end), "{said}");
         }

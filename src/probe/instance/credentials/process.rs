@@ -16,8 +16,6 @@ use super::{Failure, Search};
 use crate::observation::{Provider, Reason};
 
 const MOST_OUTPUT: u64 = 64 * 1024;
-/// Of what it says on standard error, as much as a person reads.
-const MOST_ERROR: u64 = 300;
 
 pub async fn run(search: &Search, profile: &str, command: &str) -> Result<Credentials, Failure> {
     let fail = |detail: String| {
@@ -29,7 +27,8 @@ pub async fn run(search: &Search, profile: &str, command: &str) -> Result<Creden
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        // A shell may quote the command there, secrets included, and the report is on the port.
+        .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true)
         .spawn();
@@ -38,11 +37,9 @@ pub async fn run(search: &Search, profile: &str, command: &str) -> Result<Creden
         let reason = Reason::CredentialsTimeout;
         return Err(Failure { reason, ..fail("it did not end in time".to_owned()) });
     };
-    let (status, output, error) = ended.map_err(|error| fail(error.to_string()))?;
+    let (status, output) = ended.map_err(|error| fail(error.to_string()))?;
     if !status.success() {
-        let said = String::from_utf8_lossy(&error);
-        let colon = if said.trim().is_empty() { "" } else { ": " };
-        return Err(fail(format!("{status}{colon}{}", said.trim())));
+        return Err(fail(status.to_string()));
     }
     document::read_of_process(&output).map_err(|unusable| match unusable {
         Unusable::Invalid(why) => fail(format!("its output: {why}")),
@@ -54,10 +51,9 @@ pub async fn run(search: &Search, profile: &str, command: &str) -> Result<Creden
 struct Group(Child);
 
 impl Group {
-    async fn end(&mut self) -> io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-        let (output, error) = (self.0.stdout.take(), self.0.stderr.take());
-        let (output, error) = tokio::try_join!(whole(output), beginning(error))?;
-        Ok((self.0.wait().await?, output, error))
+    async fn end(&mut self) -> io::Result<(ExitStatus, Vec<u8>)> {
+        let output = whole(self.0.stdout.take()).await?;
+        Ok((self.0.wait().await?, output))
     }
 }
 
@@ -78,16 +74,6 @@ async fn whole(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     }
     if bytes.len() as u64 > MOST_OUTPUT {
         return Err(io::Error::other(format!("it printed more than {} KiB", MOST_OUTPUT / 1024)));
-    }
-    Ok(bytes)
-}
-
-/// The rest is read too, so that the program can go on.
-async fn beginning(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut pipe) = pipe {
-        (&mut pipe).take(MOST_ERROR).read_to_end(&mut bytes).await?;
-        tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     }
     Ok(bytes)
 }
