@@ -225,7 +225,10 @@ const SIGNALS: &[(&str, &str)] = &[
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("AWS_*", "What the AWS SDK reads to find credentials. linkproof uses nothing else from them."),
+    (
+        "AWS_*",
+        "What the AWS SDK reads to find credentials and metadata. Variables that send AWS clients to another region or endpoint give a warning.",
+    ),
     (
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY",
         "Never used, because linkproof would then verify the proxy. The report says if they are set.",

@@ -28,8 +28,9 @@ Exit codes of --once, status and check:
   74  the report could not be written, or the daemon did not answer
   78  the configuration is wrong";
 
-/// Checks from inside a private subnet that AWS service names resolve to interface endpoints,
-/// that CloudWatch answers over every one of them, and that the internet is not reachable.
+/// Checks from inside a private subnet that AWS service names resolve to interface endpoints, that AWS
+/// answers ListMetrics over every network interface of the CloudWatch endpoint, and that the internet is
+/// not reachable.
 ///
 /// Without --once it runs as a daemon, which checks on its own schedule and exports the results to
 /// Prometheus.
@@ -49,7 +50,7 @@ pub struct Args {
     #[arg(long)]
     pub once: bool,
 
-    /// Repeat until every check passes, for at most this long: 90s, 5m.
+    /// Repeat until every check passes or egress fails. No round starts after this time: 90s, 5m.
     #[arg(long, value_name = "DURATION", requires = "once", value_parser = duration)]
     pub wait: Option<Duration>,
 
@@ -142,7 +143,7 @@ pub enum Command {
 #[derive(Clone, Debug, Parser)]
 pub struct StatusArgs {
     /// The daemon's address. Default: the first of web.listen in the configuration.
-    #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
+    #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     pub address: Option<SocketAddr>,
 
     /// Configuration file of the daemon. Without it /etc/linkproof/linkproof.toml is read if there is one.
@@ -165,7 +166,7 @@ pub enum StatusFormat {
 const DISCOVER_EXIT_CODES: &str = "\
 Exit codes:
   0   every name was looked up, whatever it resolves to
-  2   interrupted, or some names could not be looked up
+  2   interrupted, out of time, or some names could not be looked up
   64  the command line is wrong
   74  the result cannot be written
   78  the configuration is wrong, or the region is not known";

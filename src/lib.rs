@@ -1,5 +1,6 @@
 //! linkproof verifies from inside a private subnet that AWS service names resolve to interface
-//! endpoints, that CloudWatch answers over each of them, and that nothing reaches the internet.
+//! endpoints, that AWS answers ListMetrics over every network interface of the CloudWatch endpoint, and
+//! that nothing reaches the internet.
 //! `CONTRIBUTING.md` says how to build, test and extend it.
 //!
 //! # The rule above all

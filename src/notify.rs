@@ -1,4 +1,4 @@
-//! What systemd is told: readiness, a line on the state, and that the engine turns.
+//! Notifies systemd: readiness, a status line, and the engine's heartbeat.
 //!
 //! A thread of its own sends it, because a service manager that does not read makes the sender
 //! wait, and checks must go on.
@@ -21,7 +21,7 @@ static QUEUE: LazyLock<Option<SyncSender<String>>> = LazyLock::new(|| {
     match thread::Builder::new().name("notify".to_owned()).spawn(move || deliver(&messages)) {
         Ok(_) => Some(queue),
         Err(error) => {
-            not_told(&error);
+            log_failure(&error);
             None
         }
     }
@@ -39,7 +39,8 @@ pub fn status(line: &str) {
     send(&[NotifyState::Status(line)]);
 }
 
-/// For the engine to call each time it turns: a feeder of its own would outlive a stuck engine.
+/// The engine calls this at each heartbeat. A task of its own would keep feeding the watchdog while the
+/// engine is stuck.
 pub fn alive() {
     send(&[NotifyState::Watchdog]);
 }
@@ -48,7 +49,7 @@ pub fn alive() {
 pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(since) => send(&[NotifyState::Reloading, since]),
-        Err(error) => not_told(&error),
+        Err(error) => log_failure(&error),
     }
 }
 
@@ -62,11 +63,11 @@ fn send(states: &[NotifyState<'_>]) {
 fn deliver(messages: &Receiver<String>) {
     for message in messages {
         if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
-            not_told(&error);
+            log_failure(&error);
         }
     }
 }
 
-fn not_told(error: &io::Error) {
-    warn!(%error, "systemd could not be told");
+fn log_failure(error: &io::Error) {
+    warn!(%error, "Cannot notify systemd.");
 }

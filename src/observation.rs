@@ -4,6 +4,7 @@
 
 mod connection;
 mod egress;
+mod environment;
 mod evidence;
 mod gateway;
 mod host_files;
@@ -23,6 +24,7 @@ pub use egress::{
     Control, ControlKind, EgressEvidence, EgressGap, EgressProbe, EgressSource, IcmpSocket, ProbeJudgment,
     ProbeResult, Protocol, SendError, SourceJudgment,
 };
+pub use environment::Environment;
 pub use evidence::{
     AwsError, CallEvidence, CredentialsEvidence, Evidence, Instance, InstanceEvidence, MetadataSilence,
     NotAttempted, ProbeError,
@@ -40,7 +42,6 @@ pub use reason::Reason;
 pub use request::{ControlTargets, EgressRequest, EgressSettings, OwnTarget, TargetHost};
 pub use zones::ZoneRange;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -167,18 +168,6 @@ pub struct Lateness {
     pub late: Duration,
     /// Rounds in a row that lateness spoiled, this one included.
     pub spoiled_rounds: u32,
-}
-
-/// Variables of the environment by which applications go elsewhere than was looked at. Nothing
-/// here obeys them; beside a region only their names are kept.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Environment {
-    /// By which programs are sent through a proxy.
-    pub proxy_variables: Vec<String>,
-    /// By which AWS clients ask other names, or go to other addresses.
-    pub endpoint_variables: Vec<String>,
-    /// By which AWS clients ask the names of a region, with the region.
-    pub region_variables: BTreeMap<String, String>,
 }
 
 /// One attempt of one check.

@@ -93,13 +93,13 @@ impl CheckReport {
         (silent > self.patience()).then_some(silent)
     }
 
-    /// How old a finding may become before it is none any more.
+    /// How old a result may get before it counts as stale.
     pub fn patience(&self) -> Duration {
         self.interval * 3 + SLACK
     }
 
-    /// What it counts as in the run. A check that had to leave its turn to another is not proven,
-    /// whatever became of the other; one that does not apply here is no matter.
+    /// How the check counts toward the run. A check that was skipped because of another counts as
+    /// inconclusive, whatever the other's outcome. A check of a family that this host lacks does not count.
     fn weight(&self) -> Status {
         match self.last.as_ref().map(|last| last.outcome) {
             Some(Outcome::Skipped(Reason::FamilyUnavailable)) => Status::Skipped,

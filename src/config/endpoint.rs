@@ -303,7 +303,10 @@ fn without_a_name(service: &str) -> Option<String> {
 
 fn unknown(service: &str) -> String {
     if let Some(entry) = catalogue::lookup_endpoint_service(service) {
-        return format!("write {:?}: the prefix follows from the region", entry.service());
+        return format!(
+            "service must not contain the prefix com.amazonaws.REGION; write {:?}",
+            entry.service()
+        );
     }
     let hint = suggestion::question(&catalogue::suggestions(service))
         .map_or_else(|| "add its host".to_owned(), |hint| format!("{hint} If not, add its host"));
@@ -430,7 +433,7 @@ fn check_call(
         && entry.service() != "monitoring"
     {
         let message =
-            format!("{:?} does not answer ListMetrics: call belongs to \"monitoring\"", entry.service());
+            format!("call works only with service \"monitoring\", not {:?}; delete call", entry.service());
         problems.add(&call.span, message);
     }
 }

@@ -120,7 +120,7 @@ fn check_whole(config: &Config, table: &Table<'_>, problems: &mut Problems<'_>) 
         && let Some(value) = table.value("instance")
         && let Some(endpoint) = config.endpoints.iter().find(needs_region)
     {
-        let message = format!("set region: metadata is off, and endpoint {:?} needs a region", endpoint.name);
+        let message = format!("endpoint {:?} needs a region, and metadata is off; set region", endpoint.name);
         problems.add(&value.span, message);
     }
 }

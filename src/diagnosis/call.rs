@@ -78,11 +78,11 @@ fn cause(context: &Context<'_>, observation: &Observation, default_cause: Cause,
 fn advice(cause: Cause, call: Option<&CallEvidence>, proof: Option<Proof>) -> Option<String> {
     let message = call.and_then(|call| call.aws_error.as_ref()).map_or("", |error| error.message.as_str());
     if cause == Cause::OrganizationPolicy {
-        return policy(message).map(|kind| format!("It is a {kind}."));
+        return policy(message).map(|kind| format!("The policy is a {kind}."));
     }
     if let (Cause::IdentityPolicy, Some(proof)) = (cause, proof) {
         return Some(format!(
-            "By the role's condition on {} AWS also denies a call that came over the internet or another endpoint.",
+            "Because of the role's condition on {}, AWS also denies a call that came over the internet or another endpoint.",
             proof.key()
         ));
     }
@@ -132,7 +132,7 @@ fn fact(observation: &Observation, failure: &Failure, call: Option<&CallEvidence
 
 fn closed_after_connect(observation: &Observation, failure: &Failure) -> String {
     format!(
-        "{}: {} let {} in just before, then gave no answer to TCP within {}",
+        "{} at {}: {} had just connected, then TCP connect timed out after {}",
         host(observation),
         wording::names(&failure.ips),
         CheckId::Endpoint(observation.check.target().to_owned(), Step::Connect),

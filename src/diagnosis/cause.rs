@@ -44,7 +44,7 @@ causes! {
         "Look for steal time (st in vmstat 1) and, on burstable instances, for used-up CPU credits (CPUCreditBalance). Give the host more CPU, or raise timeout and window in linkproof.toml.";
     MetadataUnavailable = "metadata_unavailable",
         "Instance metadata is not available",
-        "If metadata is off on purpose, set metadata = false under [instance] and list the endpoints' ranges in expected_cidrs.";
+        "If metadata is off on purpose, set metadata = false under [instance], set region, and list the VPC's CIDRs in expected_cidrs.";
     ClockWrong = "clock_wrong",
         "The clock is wrong",
         "Sync chrony with the Amazon Time Sync Service (server 169.254.169.123 prefer iburst in chrony.conf), then run chronyc makestep. AWS rejects signatures that are more than 5 minutes off.";
@@ -53,13 +53,13 @@ causes! {
         "Make it readable to every user (chmod 644). Until then, users who cannot read it can get different addresses than linkproof.";
     NsswitchWithoutDns = "nsswitch_without_dns",
         "nsswitch.conf does not let applications ask DNS",
-        "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. Programs that already run read it when they are restarted (glibc before 2.33).";
+        "Add dns to the hosts line of /etc/nsswitch.conf, usually hosts: files dns. With glibc before 2.33, restart running programs to apply the change.";
     ResolvConfInvalid = "resolv_conf_invalid",
         "The C library cannot use resolv.conf as it is",
         "Correct these lines of /etc/resolv.conf: nameserver in small letters at the start of the line, a space, one IP address, Unix line ends (sed -i 's/\\r$//' /etc/resolv.conf). Find what writes the file: cloud-init, DHCP client, an image.";
     HostsFileEntry = "hosts_file_entry",
         "/etc/hosts has an address for the name",
-        "Remove {subjects} from /etc/hosts: applications use only the addresses in that file, and they do not change with the endpoint.";
+        "Remove {subjects} from /etc/hosts: the entry does not follow the endpoint when its addresses change.";
     SearchListAnswers = "search_list_answers",
         "The search list leads to another name",
         "Remove the wildcard record behind that name, or the suffix from search in /etc/resolv.conf, or lower ndots. In a pod: dnsConfig with ndots 1, or {subjects} with a final dot.";
@@ -82,7 +82,7 @@ causes! {
         "A name server does not answer as it should",
         "Repair it, or remove it from /etc/resolv.conf (DHCP option set of {vpc}). Applications ask the servers in turn and wait up to 5 s for each.";
     ForeignZone = "foreign_zone",
-        "A private zone or DNS rule of your own answers for the name",
+        "A private hosted zone or DNS rule in your account answers for the name",
         "Check {vpc} for a private hosted zone that covers {subjects}, a Resolver rule that forwards it, or a DNS Firewall rule that blocks or overrides it. Add the record, dissociate the zone, or exempt the name.";
     NameUnknown = "name_unknown",
         "The name does not exist",
@@ -140,7 +140,7 @@ causes! {
         "Update the system's CA certificates (package ca-certificates), or set ca_file to the private CA. If the name does not match, set host to a name in the certificate.";
     TrustStore = "trust_store",
         "This host has no usable trust store",
-        "Install the package ca-certificates. Set SSL_CERT_FILE and SSL_CERT_DIR to files that exist, or unset them; check with systemctl show linkproof -p Environment. linkproof reads the store again when it changes.";
+        "Install the package ca-certificates. Set SSL_CERT_FILE to a file and SSL_CERT_DIR to directories that exist, or unset them; check with systemctl show linkproof -p Environment. linkproof reads the store again when it changes.";
     ClientCertificate = "client_certificate",
         "The server requires a client certificate",
         "The name, the path and the server's certificate are verified. The server accepts only clients with a certificate, and linkproof has none. To check only the path, set protocol = \"tls\" for the endpoint of {subjects}.";
@@ -209,7 +209,7 @@ causes! {
         "A firewall that rejects and an internet host that refuses look the same. Configure the firewall to drop instead of reject. If the firewall is your own, accept_reject = true under [egress] accepts resets that the decoy gets too, and ICMP errors of private senders.";
     SendBlocked = "send_blocked",
         "This host's own packet filter blocks what linkproof sends",
-        "Allow it out on {instance} (nft list ruleset, output; iptables -S OUTPUT; for a queue that is full: tc -s qdisc). The same rules block other programs too, unless they tell users apart (meta skuid).";
+        "Allow the traffic named above out of {instance} (nft list ruleset, output; iptables -S OUTPUT; for a queue that is full: tc -s qdisc). The same rules block other programs too, unless they match by user (meta skuid).";
     RouteNotProbed = "route_not_probed",
         "Some packets of this host take a route that is not probed",
         "Look where it leads: ip rule, ip route show table all. Delete the rule or route if nothing needs it. If it cannot lead to the internet, set other_routes = false under [egress].";
@@ -218,7 +218,7 @@ causes! {
         "See whether input rules of this host drop the answers (ICMPv6 neighbor discovery: nft list ruleset). Otherwise correct the route that leads there (ip route, ip -6 route), or bring that router up. The IPv4 router of a VPC is at the first address after the subnet's own (10.0.1.1 in 10.0.1.0/24).";
     NoResources = "no_resources",
         "The host lacks the resources to probe with",
-        "Too many open files: raise LimitNOFILE of the unit (1024 or more). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
+        "Too many open files: raise LimitNOFILE of the unit (16384). Address in use, or cannot be assigned: no local port is left; find who holds them (ss -tan), or widen net.ipv4.ip_local_port_range. Address family not supported: add AF_INET and AF_INET6 to RestrictAddressFamilies, or leave the family out of families under [egress].";
     Ipv6Disabled = "ipv6_disabled",
         "IPv6 is disabled on this host, although the instance has an IPv6 address",
         "Enable it (sysctl net.ipv6.conf.all.disable_ipv6=0, also in /etc/sysctl.d), remove the IPv6 address from the network interface of {instance}, or set families = [\"ipv4\"] under [egress].";
@@ -230,7 +230,7 @@ causes! {
         "Set sysctl net.ipv4.ping_group_range=\"0 2147483647\" (also in /etc/sysctl.d), or give the unit CAP_NET_RAW with the drop-in /usr/share/linkproof/raw-sockets.conf.";
     ProxyConfigured = "proxy_configured",
         "The environment sets a proxy",
-        "linkproof ignores the proxy. Applications with this environment may use it and then bypass the endpoint. Unset it, or add the service names to NO_PROXY.";
+        "linkproof ignores the proxy. Applications with this environment may use it and then bypass the endpoint. Unset it, or add the service names and 169.254.169.254 to NO_PROXY.";
     EndpointConfigured = "endpoint_configured",
         "The environment sends AWS clients to other endpoints",
         "linkproof ignores these settings. Applications with this environment use other names or addresses. Unset them, or check those names too: add an [[endpoint]] with that host.";

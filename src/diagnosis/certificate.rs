@@ -38,7 +38,8 @@ pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
     };
     let issuer = wording::clip(&certificate.issuer, 100);
     if let Some(problem) = trust_store(observation, &failure.ips) {
-        let fact = format!("{name} at {at} shows a certificate by {issuer}: {}", wording::clip(problem, 180));
+        let fact =
+            format!("{name} at {at} shows a certificate issued by {issuer}: {}", wording::clip(problem, 180));
         return Finding::new(Cause::TrustStore, fact).about(name);
     }
     if is_foreign(name, &certificate) {
@@ -49,12 +50,15 @@ pub fn finding(observation: &Observation, failure: &Failure) -> Finding {
     if let Some(off) = off_by(failure.reason, &certificate, observation.started_at)
         && host::is_commercial_aws(name)
     {
-        let fact = format!("by this clock a certificate of {name} from {issuer} {off}; AWS serves none such");
+        let fact = format!(
+            "by this host's clock, the certificate of {name} from {issuer} {off}; AWS does not serve such certificates"
+        );
         return Finding::new(Cause::ClockWrong, fact).about(name);
     }
     let names = wording::clip(&wording::names(&certificate.names), 90);
     let carries = if names.is_empty() { String::new() } else { format!(" for {names}") };
-    let fact = format!("{name} at {at} shows a certificate by {issuer}{carries}: {}", failure.reason.words());
+    let fact =
+        format!("{name} at {at} shows a certificate issued by {issuer}{carries}: {}", failure.reason.words());
     Finding::new(Cause::CertificateInvalid, fact).about(name)
 }
 

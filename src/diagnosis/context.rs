@@ -35,7 +35,7 @@ impl<'a> Context<'a> {
 
     /// Whether any address of a check passed.
     pub fn reaches(&self, id: &CheckId) -> bool {
-        self.check(id).is_some_and(|evidence| evidence.addresses.iter().any(|ip| ip.outcome == Outcome::Pass))
+        self.check(id).is_some_and(|last| last.addresses.iter().any(|ip| ip.outcome == Outcome::Pass))
     }
 
     pub fn step(&self, wanted: Step) -> impl Iterator<Item = (&'a str, &'a Observation)> {

@@ -224,13 +224,13 @@ fn nat64(out: &[&EgressProbe]) -> Option<String> {
     })
 }
 
-/// The control failed at the socket itself: ping hears not even loopback. A control that only
-/// missed the endpoints is explained by what ails them.
+/// The control failed on this host: not even loopback answered. If only endpoints did not answer, their
+/// own causes explain it.
 fn loopback_failed(evidence: &EgressEvidence) -> Option<Finding> {
     let loopback = evidence.controls.iter().find(|c| c.control == ControlKind::Loopback && !c.passed)?;
     let detail = wording::clip(&loopback.detail, 120);
     let why = if detail.is_empty() { detail } else { format!(" ({detail})") };
-    let fact = format!("ping did not hear its own loopback{why}");
+    let fact = format!("ping to loopback got no reply{why}");
     let settings = match evidence.family {
         Family::Ipv4 => "net.ipv4.icmp_echo_ignore_all=0",
         Family::Ipv6 => "net.ipv6.icmp.echo_ignore_all=0 net.ipv6.conf.lo.disable_ipv6=0",

@@ -89,8 +89,8 @@ fn diagnosis(cause: Cause, findings: &[Finding], instance: Option<&Instance>) ->
 }
 
 fn distinct<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut evidence = BTreeSet::new();
-    texts.filter(|text| evidence.insert(*text)).cloned().collect()
+    let mut known = BTreeSet::new();
+    texts.filter(|text| known.insert(*text)).cloned().collect()
 }
 
 fn fill(remedy: &str, findings: &[Finding], instance: Option<&Instance>) -> String {

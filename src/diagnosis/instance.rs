@@ -29,14 +29,12 @@ pub fn findings(context: &Context<'_>, observation: &Observation, failure: &Fail
 
 fn metadata_fact(observation: &Observation, reason: Reason) -> String {
     let asked = if let Evidence::Instance(evidence) = &observation.evidence { evidence.server } else { None };
-    let server = asked.map(|server| format!(" at {server}"));
-    let fact = format!(
-        "{}{} after {}",
-        reason.words(),
-        server.unwrap_or_default(),
-        wording::duration(observation.took)
-    );
-    with_detail(fact, observation)
+    let server = asked.map(|server| format!("asked {server}, ")).unwrap_or_default();
+    let fact = format!("{} ({server}took {})", reason.words(), wording::duration(observation.took));
+    match detail(observation) {
+        Some(detail) => format!("{fact}: {}", wording::clip(&detail, 180)),
+        None => fact,
+    }
 }
 
 fn with_detail(fact: String, observation: &Observation) -> String {

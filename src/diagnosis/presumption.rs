@@ -83,7 +83,7 @@ pub const OTHER_CAUSES: &[(&[Reason], &[Cause])] = {
         ),
         (
             &[R::PublicAddress, R::MixedAddresses],
-            &[C::ResolverBypassesVpc, C::VpcDnsSupportOff, C::SearchListAnswers],
+            &[C::ResolverBypassesVpc, C::VpcDnsSupportOff, C::SearchListAnswers, C::StaleHostCache],
         ),
         (&[R::PublicAddress, R::MixedAddresses, R::OutsideVpc, R::SpecialAddress], &[C::HostsFileEntry]),
         (&[R::OutsideVpc], &[C::ResolverBypassesVpc]),

@@ -63,8 +63,7 @@ fn checks(report: &Report) -> Vec<Family> {
         last_success.set(&labels, unix(check.last_success_at));
         interval.set(&labels, check.interval.as_secs_f64());
     }
-    let mut overall =
-        gauge("linkproof_success", "Whether the whole run passed: no check failed or is inconclusive.");
+    let mut overall = gauge("linkproof_success", "Whether the whole run passed, like exit code 0 of --once.");
     overall.set(&[], flag(report.state() == Status::Pass));
     vec![overall, success, state, duration, runs, failures, inconclusive, last_run, last_success, interval]
 }

@@ -233,8 +233,8 @@ const INTRO: &str = "\
 target disappears, its series disappear too.
 
 The label `check` is the ID of a check, such as `monitoring/dns`. The label `target` is what the
-check looks at, such as `monitoring`. For each check, at most 16 addresses have series, those that
-did not pass first. This limits the number of series whatever a DNS server answers.
+check looks at, such as `monitoring`. At most 16 addresses of each check have series. If there are
+more, those that did not pass are kept. This limits the number of series whatever a DNS server answers.
 
 What a program times itself includes its wait for a CPU, which on a busy instance takes longer than the
 network. Where the kernel knows better, `linkproof_address_phase_seconds` (phase `tcp`) and

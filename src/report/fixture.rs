@@ -397,6 +397,6 @@ fn just_started() -> Report {
 }
 
 fn proxy_set() -> Report {
-    let variables = vec!["HTTPS_PROXY".into(), "no_proxy".into()];
+    let variables = vec!["HTTPS_PROXY".into(), "http_proxy".into()];
     with_environment(healthy_observations(), Some(instance()), variables)
 }

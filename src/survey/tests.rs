@@ -295,11 +295,9 @@ fn services_of_which_some_names_were_asked_are_listed_apart() {
         let (_, rest) = text.split_once(heading).unwrap_or_else(|| panic!("{heading}: {text}"));
         rest.split_once("\n\n").unwrap().0.to_owned()
     };
-    let part = list(
-        "Partly looked at: the names of these that were asked have no address; others were not asked (1",
-    );
-    assert_eq!(part, "\n  service)\n  monitoring", "{text}");
-    let none = list("Not looked at: no name of these was asked (");
+    let part = list("Partly looked up: those of their names that were looked up have no address (1");
+    assert_eq!(part, " service)\n  monitoring", "{text}");
+    let none = list("Not looked up: none of their names was looked up (");
     assert!(none.contains("access-analyzer") && !none.contains("monitoring"), "{none}");
 }
 

@@ -46,7 +46,7 @@ impl Stage {
     /// The same in words, for the evidence.
     pub fn silence(self) -> &'static str {
         match self {
-            Self::Tcp => "no answer to SYN",
+            Self::Tcp => "TCP connect timed out",
             Self::Tls => "TCP connected, the TLS handshake did not end",
             Self::Response => "connected, no answer to the request",
             Self::Body => "the answer began and did not end",

@@ -71,9 +71,9 @@ fn own_name(name: &OwnName) -> String {
     let zone = name.zone.as_ref().map(|zone| format!(" ({zone})")).unwrap_or_default();
     let addresses: Vec<IpAddr> = name.addresses().collect();
     if addresses.is_empty() {
-        return format!("own name {}{zone} {}", name.name, own_name_failure(name));
+        return format!("endpoint DNS name {}{zone} {}", name.name, own_name_failure(name));
     }
-    format!("own name {}{zone}: {}", name.name, list(addresses))
+    format!("endpoint DNS name {}{zone}: {}", name.name, list(addresses))
 }
 
 fn zone(range: &ZoneRange) -> String {

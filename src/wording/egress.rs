@@ -13,7 +13,7 @@ use crate::observation::{
 };
 
 /// What a pass does not say.
-pub const LIMITS: &str = "Egress is what this host sends directly: proxies, DNS recursion, one-way traffic, other network namespaces and VRFs, IPsec, and this host's address translation and its filters for incoming packets, packet marks or other users are not looked at.";
+pub const LIMITS: &str = "The egress check covers what this host sends directly. It does not cover proxies, recursive DNS, one-way traffic, other network namespaces or VRFs, IPsec, this host's NAT, or its firewall rules for incoming packets, packet marks or other users.";
 
 pub fn summary(outcome: Outcome, evidence: &EgressEvidence, length: Length) -> String {
     match (outcome, length) {
@@ -233,7 +233,7 @@ fn not_seen(reason: Reason, evidence: &EgressEvidence) -> String {
             let family = evidence.family.name();
             let why = evidence.family_disabled.as_ref().map(|why| format!(" ({})", clean(why)));
             format!(
-                "metadata lists an {family} address, but the instance has none{}",
+                "metadata lists an {family} address, but no interface of this host has one{}",
                 why.unwrap_or_default()
             )
         }
@@ -346,7 +346,7 @@ fn silence(source: &EgressSource, quiet: &[&EgressProbe]) -> Option<String> {
         }
         SourceJudgment::NoRoute => "no route",
         SourceJudgment::Claimed => "no reply",
-        SourceJudgment::NotClaimed => "no reply, but no control either",
+        SourceJudgment::NotClaimed => "no reply, but no control answered from here, so that proves nothing",
     };
     let ips: BTreeSet<IpAddr> = of_source.iter().map(|probe| probe.ip).collect();
     (!ips.is_empty()).then(|| format!("{name}: {why}: {} ({})", list(ips), kinds(&of_source)))

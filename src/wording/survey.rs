@@ -31,7 +31,7 @@ pub fn state(state: NameState) -> (&'static str, &'static str) {
             ("Public", "applications get public addresses; an endpoint without private DNS may still exist")
         }
         NameState::Failed => ("Not known", "the lookup failed"),
-        NameState::NotLookedAt => ("Not looked at", "no name of these was asked"),
+        NameState::NotLookedAt => ("Not looked up", "none of their names was looked up"),
         NameState::NoAddress => ("No address", "the name exists without an address"),
         NameState::NotFound => ("No such name", "as far as this name server knows"),
     }
@@ -39,7 +39,7 @@ pub fn state(state: NameState) -> (&'static str, &'static str) {
 
 /// The heading of services of which some names were not asked, and no other has an address.
 pub const PARTLY_LOOKED_AT: (&str, &str) =
-    ("Partly looked at", "the names of these that were asked have no address; others were not asked");
+    ("Partly looked up", "those of their names that were looked up have no address");
 
 /// How many names were looked up, and how.
 pub fn counts(names: usize, looked_up: usize, services: usize, took: Duration) -> String {
@@ -62,7 +62,7 @@ pub fn progress(looked_up: usize, names: usize, connected: usize, connections: u
 }
 
 pub fn incomplete(why: &str) -> String {
-    format!("INCOMPLETE: {why}. What is not listed as looked up is not known.")
+    format!("INCOMPLETE: {why}. Names that are not listed may still have an endpoint.")
 }
 
 pub const INTERRUPTED: &str = "interrupted before every name was looked up and connected to";

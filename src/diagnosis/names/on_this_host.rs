@@ -79,7 +79,7 @@ fn unsent(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
         return Some(Finding::new(Cause::HostRoute, fact).about(server.to_string()));
     }
     let fact =
-        format!("{}: DNS questions to {} did not leave this host", evidence.host, wording::names(&blocked));
+        format!("{}: DNS queries to {} did not leave this host", evidence.host, wording::names(&blocked));
     (!blocked.is_empty()).then(|| Finding::new(Cause::SendBlocked, fact))
 }
 
@@ -87,12 +87,12 @@ fn unsent(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
 fn diversion(evidence: &DnsEvidence, failure: &Failure) -> Option<Finding> {
     let NsswitchAction { line, service, action } = evidence.files.diverting.as_ref()?;
     let fact = format!(
-        "{}: getaddrinfo {}, and the name servers have the name; line {line} of /etc/nsswitch.conf says {service} {action}, by which a lookup may end without what DNS says",
+        "{}: getaddrinfo {}, although the name servers have the name; {service} {action} in line {line} of /etc/nsswitch.conf can end the lookup before DNS is asked",
         evidence.host,
         wording::lookup(&evidence.lookup)
     );
     let remedy = format!(
-        "Take {action} behind {service} out of the hosts line of /etc/nsswitch.conf. Programs that already run read it when they are restarted (glibc before 2.33)."
+        "Take {action} behind {service} out of the hosts line of /etc/nsswitch.conf. With glibc before 2.33, restart running programs to apply the change."
     );
     let finding = Finding::new(Cause::NsswitchWithoutDns, fact).about(&evidence.host);
     is_unexplained_error(evidence, failure).then(|| finding.healed_by(remedy))
@@ -254,12 +254,12 @@ pub fn stale_cache(
         Answer::Addresses(ips) => ips.iter().all(|(ip, _)| is_inside(*ip)),
         Answer::Nothing(_) | Answer::ProbeError(_) | Answer::Silence(_) | Answer::NotAsked => false,
     };
-    let by_resolved = files.sources.iter().any(|source| source == "resolve");
+    let asks_the_vpc = asks_the_vpc(context, &files.upstreams);
+    // Whom systemd-resolved asks is not always known.
+    let by_resolved = files.asks_resolved() && (files.upstreams.is_empty() || asks_the_vpc);
     let (cache, flush) = if files.nscd && servers_are_right {
         ("nscd", "nscd --invalidate=hosts")
-    } else if (by_resolved && servers_are_right)
-        || (files.is_behind_stub() && vpc_is_right && asks_the_vpc(context, &files.upstreams))
-    {
+    } else if (by_resolved && servers_are_right) || (files.is_behind_stub() && vpc_is_right && asks_the_vpc) {
         ("systemd-resolved", "resolvectl flush-caches")
     } else {
         return None;

@@ -225,14 +225,14 @@ fn the_window_tells_what_was_heard() {
         ),
         (
             bent(egress(unseen(Reason::FamilyMissing), vec![]), |evidence| evidence.family = Family::Ipv6),
-            "metadata lists an IPv6 address, but the instance has none",
+            "metadata lists an IPv6 address, but no interface of this host has one",
         ),
         (
             bent(egress(unseen(Reason::FamilyMissing), vec![]), |evidence| {
                 evidence.family = Family::Ipv6;
                 evidence.family_disabled = Some("net.ipv6.conf.eth0.disable_ipv6 = 1".into());
             }),
-            "metadata lists an IPv6 address, but the instance has none (net.ipv6.conf.eth0.disable_ipv6 = 1)",
+            "metadata lists an IPv6 address, but no interface of this host has one (net.ipv6.conf.eth0.disable_ipv6 = 1)",
         ),
         (no_ipv6(), "the instance has no global IPv6 address"),
     ]);
