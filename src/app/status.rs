@@ -228,7 +228,7 @@ mod tests {
         for (text, shown) in [
             ("\u{1b}[1;31mFAIL\u{1b}[0m: 1 of 7\n", "\u{1b}[1;31mFAIL\u{1b}[0m: 1 of 7\n"),
             ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
-            ("\u{1b}[2Jpass", "\u{fffd}[2Jpass"),
+            ("\u{1b}[2Jmuch", "\u{fffd}[2Jmuch"),
             ("\u{1b}", "\u{fffd}"),
             ("fail\rpass\u{9b}1m", "fail\u{fffd}pass\u{fffd}1m"),
         ] {
