@@ -70,6 +70,10 @@ pub async fn run(
                 engine.fold(observation);
             }
             Ok(()) = plan.changed() => {
+                // They are of the plan before.
+                while let Ok(observation) = observations.try_recv() {
+                    engine.fold(observation);
+                }
                 let plan = plan.borrow_and_update().clone();
                 engine.published.store.send_modify(|store| store.adopt(&plan, Instant::now()));
                 engine.diagnose_within(CHANGED);
@@ -172,5 +176,54 @@ fn log_causes(before: &[Diagnosis], after: &[Diagnosis]) {
     }
     for diagnosis in before.iter().filter(|diagnosis| !has(after, diagnosis.cause)) {
         info!(cause = diagnosis.cause.code(), "Resolved: {}", diagnosis.cause.title());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::check::Step;
+    use crate::config::Config;
+    use crate::observation::Environment;
+    use crate::plan::Item;
+    use crate::report::fixture;
+
+    struct Unwatched;
+
+    impl Observer for Unwatched {
+        fn on_observation(&self, _: &Observation) {}
+        fn on_heartbeat(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn results_that_wait_at_a_change_are_of_the_plan_before() {
+        let id = fixture::step(Step::Dns);
+        let of_id = |report: crate::report::Report| report.checks.into_iter().find(|check| check.id == id);
+        let last = of_id(fixture::healthy()).and_then(|check| check.last).unwrap();
+        let first = Plan::new(&Config::default(), fixture::healthy().instance.as_ref());
+        let mut second = first.clone();
+        for item in &mut second.items {
+            if let Item::Endpoint(endpoint) = item {
+                endpoint.host = Some("monitoring.eu-west-1.amazonaws.com".into());
+            }
+        }
+        // Which of the two is seen first is chance.
+        for _ in 0..20 {
+            let store = Store::new(&first, SystemTime::UNIX_EPOCH, Environment::default());
+            let published = Published::new(store);
+            let known = published.store.subscribe();
+            let (sink, observations) = mpsc::channel(4);
+            let plan = watch::Sender::new(Arc::new(first.clone()));
+            let engine = tokio::spawn(run(observations, plan.subscribe(), published, Unwatched));
+            let waiting = Observation { took: Duration::ZERO, ..Observation::clone(&last) };
+            sink.send(waiting).await.unwrap();
+            plan.send_replace(Arc::new(second.clone()));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let check = of_id(known.borrow().report(SystemTime::UNIX_EPOCH)).unwrap();
+            assert_eq!((check.runs, check.last), (1, None));
+            engine.abort();
+        }
     }
 }
