@@ -41,6 +41,9 @@ pub trait Probes: Send + Sync + 'static {
     /// `None` where the kernel could not be asked.
     fn local_addresses(&self) -> Option<Vec<IpAddr>>;
 
+    /// Whether packets to this address stay on this host.
+    fn is_of_host(&self, ip: IpAddr) -> bool;
+
     fn instance(&self, limit: Duration) -> impl Future<Output = InstanceEvidence> + Send;
 
     /// Keeps what it found for the calls that follow.

@@ -80,6 +80,10 @@ impl Probes for LiveProbes {
         self.local_addresses.list().ok()
     }
 
+    fn is_of_host(&self, ip: IpAddr) -> bool {
+        interfaces::is_of_host(ip)
+    }
+
     async fn instance(&self, limit: Duration) -> InstanceEvidence {
         instance::instance(&self.trust(), limit).await
     }

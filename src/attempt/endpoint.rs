@@ -1,7 +1,7 @@
 //! An endpoint's steps: names, connections, calls; addresses side by side. What did not pass a
 //! step is not taken to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use super::{CallRequest, CallStep, Clock, NotSigned, Probes, Runner};
 use crate::check::{CheckId, EndpointName, Family, Step};
 use crate::network::Scope;
 use crate::observation::{
-    Address, CallEvidence, Connection, Evidence, GatewayControl, NotAttempted, Outcome, Phase, Query, Reason,
+    Address, CallEvidence, Connection, DnsEvidence, Evidence, GatewayControl, Lookup, NotAttempted, Outcome,
+    Phase, Query, Reason,
 };
 use crate::plan::{Call, Endpoint};
 use crate::verdict::{self, Judgment};
@@ -34,9 +35,6 @@ impl<P: Probes> Runner<P> {
         };
         let (families, missing_families): (Vec<Family>, Vec<Family>) =
             Family::BOTH.into_iter().partition(|family| has(*family));
-        let mut endpoint = endpoint.clone();
-        endpoint.network.of_host = local_addresses.unwrap_or_default();
-        let endpoint = &endpoint;
         let resolved = self.resolve(endpoint, host, &families, &missing_families).await;
         let connected = self.connect(endpoint, host, &resolved, &missing_families).await;
         if let Some(call) = &endpoint.call {
@@ -66,13 +64,24 @@ impl<P: Probes> Runner<P> {
     ) -> Vec<Address> {
         let vpc_resolvers = endpoint.network.vpc_resolvers(families.contains(&Family::Ipv4));
         let (clock, evidence) = self.look_up(endpoint, host, &vpc_resolvers).await;
-        let judgment = verdict::dns(&evidence, missing_families, endpoint);
+        let judgment = verdict::dns(&evidence, missing_families, &self.without_own(endpoint, &evidence));
         let resolved = judgment.addresses.clone();
         self.publish_control_targets(endpoint, &resolved);
         let mut phases = vec![(Phase::Lookup, evidence.lookup.took)];
         phases.extend(slowest(evidence.queries.iter().filter(|query| query.result.is_conclusive())));
         self.publish(clock, id(endpoint, Step::Dns), judgment, phases, Evidence::Dns(evidence)).await;
         resolved
+    }
+
+    /// With the addresses among the answers that are this host's own.
+    fn without_own(&self, endpoint: &Endpoint, evidence: &DnsEvidence) -> Endpoint {
+        let mut endpoint = endpoint.clone();
+        let of_lookups = [&evidence.lookup].into_iter().chain(&evidence.other_lookups);
+        let of_queries = evidence.queries.iter().flat_map(|query| query.result.addresses());
+        let ips: BTreeSet<IpAddr> =
+            of_lookups.flat_map(Lookup::addresses).chain(of_queries).copied().collect();
+        endpoint.network.of_host = ips.into_iter().filter(|ip| self.probes.is_of_host(*ip)).collect();
+        endpoint
     }
 
     /// Tells the egress check what should answer it.

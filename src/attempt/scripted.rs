@@ -85,6 +85,10 @@ impl Probes for Scripted {
         (!self.cannot_list_interfaces).then(|| vec!["10.0.1.23".parse().unwrap()])
     }
 
+    fn is_of_host(&self, ip: IpAddr) -> bool {
+        ip == IpAddr::from([10, 0, 1, 23])
+    }
+
     async fn instance(&self, _: Duration) -> InstanceEvidence {
         sleep(self.takes).await;
         InstanceEvidence { server: None, instance: self.instance.clone(), silence: None, error: None }

@@ -347,7 +347,7 @@ async fn a_target_without_an_address_of_a_probed_family_is_a_gap() {
         let names = [("probe.example".to_owned(), Ok(ips(addresses)))];
         let (runner, _) = run(Scripted { names: names.into(), ..Scripted::default() }, OWN_TARGETS).await;
         let requests = runner.probes.asked.egress.lock().unwrap();
-        let is_of_name = |gap: &EgressGap| matches!(gap, EgressGap::TargetNotProbed { host, why } if host == "probe.example" && why.contains("of a family"));
+        let is_of_name = |gap: &EgressGap| matches!(gap, EgressGap::TargetNotProbed { host, .. } if host == "probe.example");
         assert_eq!(requests[0].gaps.iter().any(is_of_name), is_gap, "{addresses:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,20 @@ impl LocalAddresses {
         *last = Some((Instant::now(), addresses.clone()));
         Ok(addresses)
     }
+}
+
+/// Whether packets to an address stay on this host: the kernel then sends them from that address. So it is
+/// for one of an interface that is down, too, and for an IPv4 range that the host has as a whole. A UDP
+/// `connect` looks the route up and sends nothing.
+pub fn is_of_host(ip: IpAddr) -> bool {
+    const DISCARD: u16 = 9;
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source = || -> io::Result<IpAddr> {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((ip, DISCARD))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    source().is_ok_and(|source| source == ip)
 }
 
 /// The same with their interfaces, each address once. Linux sends from an address of an interface
@@ -120,6 +134,14 @@ fn is_usable(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_to_an_own_address_come_from_it() {
+        for (ip, is_own) in [("127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("2001:db8::1", false)]
+        {
+            assert_eq!(is_of_host(ip.parse().unwrap()), is_own, "{ip}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn checks_share_a_list_for_a_second() {

@@ -35,7 +35,8 @@ fn steps(dns: &str, connect: &str) -> Vec<(String, String)> {
 /// What an application gets, by a program that is not ours.
 fn assert_told(lab: &Lab, host: &str, ips: &[&str]) {
     let expected = ips.iter().map(|ip| ip.parse::<IpAddr>().unwrap()).collect();
-    assert!(lookups::ask(lab, host, &[]).iter().all(|told| told.as_ref() == Ok(&expected)), "{host}");
+    let told = lookups::ask(lab, host, &[]);
+    assert!(told.iter().all(|told| told.as_ref() == Ok(&expected)), "{host}: {told:?}");
 }
 
 #[test]
@@ -180,4 +181,27 @@ fn a_resolver_that_is_not_on_the_link_is_no_packet_filter() {
     assert_eq!(report.check("monitoring/dns")["outcome"], "fail", "{:?}", report.checks());
     let causes = report.causes();
     assert!(causes.iter().all(|(cause, _)| cause != "send_blocked"), "{causes:?}");
+}
+
+/// A program at such an address could pass connections on, to anywhere.
+#[test]
+fn no_endpoint_is_at_an_address_of_this_host() {
+    const HOST: &str = "kms.us-west-2.amazonaws.com";
+    let lab = own_lab();
+    let ip = |line: &str| {
+        let output = lab.run(&Run::new("ip").args(line.split(' ')));
+        assert!(output.status.success(), "{line}: {output:?}");
+    };
+    ip("address add 10.0.1.201/32 dev lo");
+    ip("link add down0 type veth peer name down1");
+    ip("address add 10.0.1.202/32 dev down0");
+    ip("route add local 10.0.1.208/28 dev lo");
+    for own in ["10.0.1.23", "10.0.1.201", "10.0.1.202", "10.0.1.209", "2001:db8:1234:1::23"] {
+        lab.names(&Names::default().record(HOST, own));
+        assert_told(&lab, HOST, &[own]);
+        let report = once(&lab, &endpoint(HOST, ""));
+        assert_eq!(outcomes(&report), steps("fail special_address", "skipped prerequisite_failed"), "{own}");
+    }
+    lab.names(&Names::default().record(HOST, "10.0.1.57"));
+    assert_eq!(outcomes(&once(&lab, &endpoint(HOST, ""))), steps("pass", "pass"));
 }
