@@ -40,9 +40,10 @@ impl Plan {
                 timeout: credentials.timeout,
             }));
         }
-        let endpoints =
-            config.endpoints.iter().map(|config| endpoint(config, region.as_deref(), &network, instance));
-        let endpoints = endpoints.map(|endpoint| Endpoint { ca_file: config.ca_file.clone(), ..endpoint });
+        let endpoints = config.endpoints.iter().map(|of_endpoint| Endpoint {
+            ca_file: config.ca_file.clone(),
+            ..endpoint(of_endpoint, region.as_deref(), &network, instance)
+        });
         items.extend(endpoints.map(Item::Endpoint));
         if let Some(config) = &config.egress {
             let expected_families = instance.map(expected_families).unwrap_or_default();

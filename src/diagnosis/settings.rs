@@ -16,21 +16,21 @@ const METADATA: &str = "169.254.169.254";
 pub fn warnings(context: &Context<'_>, environment: &Environment) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(of_proxy(context, environment));
-    let set = is_set(&environment.endpoint_variables);
+    let set = fact_of(&environment.endpoint_variables);
     findings.extend(set.map(|fact| Finding::new(Cause::EndpointConfigured, fact)));
     findings.extend(of_profile(context));
     findings.extend(of_region(context, environment));
     findings
 }
 
-fn is_set(variables: &[String]) -> Option<String> {
+fn fact_of(variables: &[String]) -> Option<String> {
     let names = wording::names(variables.iter().map(|name| wording::clip(name, 40)));
     (!variables.is_empty()).then(|| format!("the environment sets {names}"))
 }
 
 /// `None` where `NO_PROXY` covers all names that were checked, and metadata.
 fn of_proxy(context: &Context<'_>, environment: &Environment) -> Option<Finding> {
-    let set = is_set(&environment.proxy_variables)?;
+    let set = fact_of(&environment.proxy_variables)?;
     let metadata = context.check(&CheckId::Instance).map(|_| METADATA);
     let direct: Vec<&str> = checked_hosts(context).chain(metadata).collect();
     let proxied: Vec<&str> =
