@@ -123,7 +123,7 @@ impl Reason {
             Self::MixedAddresses => "The name resolves to addresses inside and outside the VPC.",
             Self::OutsideVpc => "The name resolves to a private address that is not in the VPC's CIDRs.",
             Self::SpecialAddress => {
-                "The name resolves to an address that no endpoint can have, such as loopback."
+                "The name resolves to an address that no endpoint can have, such as one of this host."
             }
             Self::NotThisEndpoint => {
                 "The name resolves to an address that none of the endpoint's own DNS names has."
